@@ -1,0 +1,10 @@
+/* The two clocks. Declared here, defined by the host (the real ones) and by the simulator (its own). */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+
+int64_t clock_wall_ms(void);      /* milliseconds since 1970-01-01 UTC; may step */
+int64_t clock_monotonic_ms(void); /* milliseconds since some start; never steps back */
+
+#endif

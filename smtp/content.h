@@ -1,0 +1,42 @@
+/* Message content between the wire and the store: dot-stuffing and line discipline in one place, for both directions.
+ * Inside, content is stored as lines that end in CRLF, without dot-stuffing. Only CRLF "." CRLF ends DATA (RFC 5321
+ * 4.1.1.4, 4.5.2); a bare CR, bare LF or NUL marks the content as refused, and reading goes on to the true end. */
+#ifndef SMTP_CONTENT_H
+#define SMTP_CONTENT_H
+
+#include "base/buffer.h"
+
+enum smtp_content_fault {
+    SMTP_CONTENT_OK,
+    SMTP_CONTENT_BARE_CR,
+    SMTP_CONTENT_BARE_LF,
+    SMTP_CONTENT_NUL,
+};
+
+struct smtp_content_decoder {
+    int state;
+    enum smtp_content_fault fault; /* the first one seen; sticky */
+    uint64_t length;               /* bytes decoded, whether or not they were kept */
+    size_t line_length, line_length_max;
+    bool eight_bit; /* a byte over 0x7f was seen */
+};
+void smtp_content_decoder_init(struct smtp_content_decoder *decoder);
+/* Decodes input into out (which has room for input.length + 2 bytes) until the end mark; *taken says how much was used.
+ * True when the end mark was reached: the bytes behind it are not taken. */
+bool smtp_content_decode(struct smtp_content_decoder *decoder, struct slice input, struct buffer *out, size_t *taken);
+
+struct smtp_content_encoder {
+    int state;
+};
+void smtp_content_encoder_init(struct smtp_content_encoder *encoder);
+/* Stuffs dots. The content must be CRLF lines; a bare CR or LF in it (which the decoder never lets in) becomes a blank,
+ * so that no stored byte can ever end DATA early. */
+void smtp_content_encode(struct smtp_content_encoder *encoder, struct slice content, struct buffer *out);
+/* The end mark, with the CRLF that an unfinished last line lacks. */
+void smtp_content_encode_end(struct smtp_content_encoder *encoder, struct buffer *out);
+
+/* For content from a file or a pipe (sendmail): any of LF, CRLF becomes CRLF, a lone CR a blank, NUL is dropped. Streams:
+ * state starts at 0; call with an empty slice and last = true at the end, which completes an unfinished line. */
+void smtp_content_normalise(int *state, struct slice input, bool last, struct buffer *out);
+
+#endif

@@ -1,0 +1,46 @@
+/* The cache entry of one Policy Domain and what may be decided from it: RFC 8461 3.3 and 5.1, 10.2. Entries are values;
+ * storing them is somebody else's work. */
+#ifndef STS_CACHE_H
+#define STS_CACHE_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "sts/policy.h"
+
+/* A domain's entry: the policy last fetched (if any), and the last failure (if any). Times are wall clock ms; 0: never. */
+struct sts_entry {
+    bool has_policy;
+    struct sts_policy policy;
+    struct slice body;           /* the policy as fetched */
+    char id[STS_ID_MAX + 1];     /* of the TXT record under which it was fetched */
+    int64_t fetched_ms;          /* last HTTPS success; the policy expires max_age after that, whatever else happens */
+    int64_t first_fetched_ms;    /* of this unbroken series of policies */
+    int64_t used_ms;             /* last time that mail asked for it */
+    char failed_id[STS_ID_MAX + 1]; /* version id whose fetch failed last; empty: none */
+    int64_t failed_ms;           /* when */
+    int64_t failing_since_ms;    /* first failure of the present series */
+    uint32_t failure_count;
+    struct slice failure;        /* a sentence */
+    bool record_gone;            /* the TXT record was gone at the last look, although the policy is still in force */
+    int64_t refresh_ms;          /* when to refresh next, unpredictable to others; 0: not planned */
+    int64_t exempt_until_ms;     /* an administrator's exemption; 0: none */
+    struct slice exempt_reason;
+};
+
+int64_t sts_entry_expires_ms(const struct sts_entry *entry);              /* 0 without policy */
+bool sts_entry_is_live(const struct sts_entry *entry, int64_t now_ms);    /* has a policy that has not expired */
+/* May a fetch of this version id be tried now? Not within 5 minutes after its last failure; another id may, at once. A
+ * clock that stepped back never blocks for longer than 5 minutes. */
+bool sts_entry_may_fetch(const struct sts_entry *entry, struct slice id, int64_t now_ms);
+bool sts_entry_is_exempt(const struct sts_entry *entry, int64_t now_ms);
+
+/* Stored form: versioned, with a checksum. Decoding copies into the arena and parses the body again; ERR_CORRUPT: drop the
+ * entry, look up afresh, count it. */
+void sts_entry_encode(const struct sts_entry *entry, struct buffer *out);
+MUST_CHECK enum err sts_entry_decode(struct slice bytes, struct arena *arena, struct sts_entry *entry);
+
+/* The next refresh (RFC 10.2): about a day after a success, at a point that dice (uniform 0..2^32-1) choose; sooner as expiry nears; after a
+ * failure between 5 minutes and a few hours, faster as expiry nears. */
+int64_t sts_entry_next_refresh_ms(const struct sts_entry *entry, int64_t now_ms, uint32_t dice);
+
+#endif
