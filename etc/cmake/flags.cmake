@@ -49,6 +49,11 @@ if(STERNPOST_HARDEN)
     sternpost_flag_if_known(HAVE_STACK_CLASH -fstack-clash-protection)
     sternpost_flag_if_known(HAVE_CF_PROTECTION -fcf-protection=full)
     sternpost_flag_if_known(HAVE_AUTO_VAR_INIT -ftrivial-auto-var-init=zero)
+    if(NOT HAVE_AUTO_VAR_INIT)
+        # clang before 16 wants to be asked twice.
+        sternpost_flag_if_known(HAVE_AUTO_VAR_INIT_OF_OLD_CLANG -ftrivial-auto-var-init=zero
+            -enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang)
+    endif()
     set(CMAKE_REQUIRED_FLAGS "-O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -Werror")
     check_c_source_compiles("#include <string.h>\nint main(void) { return 0; }" HAVE_FORTIFY_3)
     unset(CMAKE_REQUIRED_FLAGS)
