@@ -27,6 +27,7 @@ struct sts_policy {
 struct sts_fault {
     size_t line;     /* counted from 1; 0: the whole */
     const char *why; /* static sentence */
+    bool out_of_memory; /* the policy is not to blame */
 };
 
 /* Everything of the policy lives in the arena. False: invalid (fault says where and why) or out of memory. */

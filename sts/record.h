@@ -17,8 +17,7 @@
     X(TRAILING_DOT, "trailing dot on an mx")                                                                           \
     X(ADDRESS_AS_MX, "IP address as mx, never matches")                                                                \
     X(MAX_AGE_CAPPED, "max_age over 31557600 is capped")                                                               \
-    X(MAX_AGE_SHORT, "max_age under a day protects little")                                                            \
-    X(ONLY_LF, "lines end in LF, not CRLF")
+    X(MAX_AGE_SHORT, "max_age under a day protects little")
 enum sts_warning {
 #define X(name, text) STS_WARNING_##name,
     STS_WARNING_LIST(X)
@@ -36,7 +35,7 @@ bool sts_record_is_candidate(struct slice text);
 /* One record, its strings already joined. False: invalid, *why says it in a static sentence. */
 bool sts_record_parse(struct slice text, struct sts_record *record, const char **why);
 /* The "exactly one" rule over all TXT records of the name: false with *why when there is none, more than one, or the one
- * is invalid; *candidates says how many there were. */
+ * is invalid. */
 bool sts_record_choose(const struct slice *texts, size_t count, struct sts_record *record, const char **why);
 
 #endif
