@@ -25,7 +25,7 @@ struct response_case {
     const char *cut;   /* and when it just ends; NULL: the same */
 };
 
-#define MALFORMED
+#define MALFORMED "FAILED 0 malformed HTTP response"
 
 static const struct response_case response_cases[] = {
     {.name = "content length", .response = TEXT(OK_HEAD "Content-Length: 3\r\n\r\nabc"), .whole = "DONE 200 abc"},
