@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 
+#include <assert.h>
 #include <jansson.h>
 
 /* A struct json is the library's json_t under a name of ours.
@@ -60,24 +61,14 @@ void json_set_flag(struct json *object, const char *key, bool value)
 
 void json_set(struct json *object, const char *key, struct json **value)
 {
-    struct json *taken = *value;
+    set_new(object, key, to_library(*value));
     *value = NULL;
-    if (object == NULL) {
-        json_free(&taken);
-        return;
-    }
-    set_new(object, key, to_library(taken));
 }
 
 void json_append(struct json *array, struct json **value)
 {
-    struct json *taken = *value;
+    append_new(array, to_library(*value));
     *value = NULL;
-    if (array == NULL) {
-        json_free(&taken);
-        return;
-    }
-    append_new(array, to_library(taken));
 }
 
 void json_append_text(struct json *array, struct slice value)
@@ -152,7 +143,8 @@ enum err json_parse(struct slice text, struct json **json)
     if (value != NULL) {
         return ERR_NONE;
     }
-    return json_error_code(&error) == json_error_out_of_memory ? ERR_MEMORY : ERR_SYNTAX;
+    bool is_explained = error.text[0] != '\0' && json_error_code(&error) != json_error_out_of_memory;
+    return is_explained ? ERR_SYNTAX : ERR_MEMORY;
 }
 
 static json_t *to_library(const struct json *json)
@@ -167,7 +159,7 @@ static struct json *from_library(json_t *value)
 
 static void mark(json_t *container)
 {
-    if (!is_marked(container)) {
+    if (container != NULL && !is_marked(container)) {
         json_incref(container);
     }
 }
@@ -218,20 +210,29 @@ static void unmark_all(json_t *value)
 /* Takes the value over; NULL is one that could not be made. */
 static void set_new(struct json *object, const char *key, json_t *value)
 {
-    if (object == NULL) {
-        json_decref(value);
-    } else if (json_object_set_new(to_library(object), key, value) != 0) {
-        mark(to_library(object));
+    json_t *container = to_library(object), *replaced = json_object_get(container, key);
+    assert(container == NULL || json_is_object(container));
+    if (any_marked(replaced)) {
+        unmark_all(replaced);
+        mark(container);
     }
+    /* With a reference of our own the library cannot destroy a marked value, which it would leave half alive. */
+    if (json_object_set_new(container, key, json_incref(value)) != 0) {
+        mark(container);
+        unmark_all(value);
+    }
+    json_decref(value);
 }
 
 static void append_new(struct json *array, json_t *value)
 {
-    if (array == NULL) {
-        json_decref(value);
-    } else if (json_array_append_new(to_library(array), value) != 0) {
-        mark(to_library(array));
+    json_t *container = to_library(array);
+    assert(container == NULL || json_is_array(container));
+    if (json_array_append_new(container, json_incref(value)) != 0) {
+        mark(container);
+        unmark_all(value);
     }
+    json_decref(value);
 }
 
 static json_t *text_new(struct slice text)

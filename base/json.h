@@ -36,7 +36,8 @@ const char *json_next_key(const struct json *object, const char *previous);
 
 /* One line, no newline, members in order of insertion. ERR_MEMORY, ERR_LIMIT (of the buffer). */
 MUST_CHECK enum err json_print(const struct json *json, struct buffer *out);
-/* An object or an array; a key given twice is a syntax error. ERR_SYNTAX, ERR_MEMORY. */
+/* An object or an array; a key given twice is a syntax error. ERR_SYNTAX, ERR_MEMORY (which the library reports as a
+ * syntax error where it fails inside a string). */
 MUST_CHECK enum err json_parse(struct slice text, struct json **json);
 
 #endif
