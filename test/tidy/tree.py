@@ -3,6 +3,7 @@
 Each test is a program: python3 test/tidy/NAME.py [ROOT]. It prints a line a fault and exits 1 if there is one.
 """
 import os
+import shutil
 import subprocess
 import sys
 
@@ -18,15 +19,16 @@ def root():
 
 def files(top, *endings):
     """Paths relative to top: those under version control, with those not yet added; of an unpacked archive, all."""
+    names = listed(top) if shutil.which("git") and os.path.exists(os.path.join(top, ".git")) else walk(top)
+    names = {name for name in names if not endings or name.endswith(endings)}
+    return sorted(name for name in names if os.path.isfile(os.path.join(top, name)))
+
+
+def listed(top):
     listing = subprocess.run(
         ["git", "-c", "safe.directory=*", "-C", top, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True, check=False)
-    if listing.returncode == 0 and os.path.exists(os.path.join(top, ".git")):
-        names = [os.fsdecode(name) for name in listing.stdout.split(b"\0") if name]
-    else:
-        names = list(walk(top))
-    names = [name for name in names if not endings or name.endswith(endings)]
-    return sorted(name for name in set(names) if os.path.isfile(os.path.join(top, name)))
+        capture_output=True, check=True)
+    return [os.fsdecode(name) for name in listing.stdout.split(b"\0") if name]
 
 
 def walk(top):
