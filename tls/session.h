@@ -43,6 +43,7 @@ enum tls_status {
     X(SELF_SIGNED, "certificate-self-signed", "the certificate is self-signed")                                        \
     X(REVOKED, "certificate-revoked", "the certificate is revoked")                                                    \
     X(WEAK, "certificate-weak", "the certificate uses a weak key or signature")                                        \
+    X(USAGE, "certificate-not-trusted", "the certificate is not meant for TLS servers (key usage)")                    \
     X(UNSUPPORTED_CERTIFICATE, "certificate-unsupported",                                                              \
       "the certificate uses a feature that this relay cannot check (critical name constraints, Ed25519)")              \
     X(NO_ANCHORS, "no-trust-anchors", "there are no trust anchors to verify with (see [tls] ca-file)")                 \
