@@ -1,0 +1,323 @@
+#include "tls/context.h"
+
+#include "tls/config.h"
+#include "tls/pem.h"
+
+#include <assert.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/psa_util.h>
+#include <mbedtls/sha256.h>
+#include <mbedtls/ssl.h>
+#include <mbedtls/x509_crt.h>
+#include <psa/crypto.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define DEMAND_COUNT 2
+#define PROTOCOL_COUNT 2
+
+struct tls_context {
+    atomic_size_t reference_count;
+    mbedtls_x509_crt anchors, certificate;
+    mbedtls_pk_context key;
+    mbedtls_ssl_config clients[DEMAND_COUNT][PROTOCOL_COUNT];
+    mbedtls_ssl_config server;
+    size_t anchor_count;
+    bool serves;
+    uint64_t generation;
+};
+
+/* Where distributions keep the bundle: Debian and Alpine, Fedora, older Fedora, SUSE, and Alpine without the package. */
+static const char *const system_bundles[] = {
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+};
+
+static struct tls_context *make_empty(void);
+static void destroy(struct tls_context *context);
+static enum err load_anchors(struct tls_context *context, struct slice path, struct buffer *fault,
+                             struct buffer *warnings);
+static enum err load_named_anchors(struct tls_context *context, struct slice path, struct buffer *fault,
+                                   struct buffer *warnings);
+static struct slice find_system_bundle(void);
+static enum err number_generation(struct tls_context *context);
+static enum err load_own(struct tls_context *context, const struct tls_context_options *options, struct buffer *fault);
+static enum err load_certificate(struct tls_context *context, struct slice path, struct buffer *fault);
+static enum err load_key(struct tls_context *context, struct slice path, struct buffer *fault);
+static enum err configure(struct tls_context *context, enum tls_version minimum);
+
+enum err tls_start(void)
+{
+    return psa_crypto_init() == PSA_SUCCESS ? ERR_NONE : ERR_IO;
+}
+
+void tls_stop(void)
+{
+    mbedtls_psa_crypto_free();
+}
+
+enum err tls_context_new(const struct tls_context_options *options, struct tls_context **context, struct buffer *fault,
+                         struct buffer *warnings)
+{
+    *context = NULL;
+    struct tls_context *made = make_empty();
+    if (made == NULL) {
+        return ERR_MEMORY;
+    }
+    enum err err = load_anchors(made, options->ca_file, fault, warnings);
+    if (err == ERR_NONE) {
+        err = number_generation(made);
+    }
+    if (err == ERR_NONE && (options->certificate.length > 0 || options->key.length > 0)) {
+        err = load_own(made, options, fault);
+    }
+    if (err == ERR_NONE) {
+        err = configure(made, options->minimum);
+    }
+    if (err != ERR_NONE) {
+        destroy(made);
+        return err;
+    }
+    *context = made;
+    return ERR_NONE;
+}
+
+struct tls_context *tls_context_share(struct tls_context *context)
+{
+    size_t before = atomic_fetch_add_explicit(&context->reference_count, 1, memory_order_relaxed);
+    assert(before > 0);
+    return context;
+}
+
+void tls_context_free(struct tls_context **context)
+{
+    struct tls_context *left = *context;
+    *context = NULL;
+    if (left == NULL) {
+        return;
+    }
+    /* Release what this thread did with it, acquire what the others did, before it is destroyed. */
+    size_t before = atomic_fetch_sub_explicit(&left->reference_count, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before == 1) {
+        destroy(left);
+    }
+}
+
+size_t tls_context_anchor_count(const struct tls_context *context)
+{
+    return context->anchor_count;
+}
+
+bool tls_context_serves(const struct tls_context *context)
+{
+    return context->serves;
+}
+
+uint64_t tls_context_generation(const struct tls_context *context)
+{
+    return context->generation;
+}
+
+const mbedtls_ssl_config *tls_context_client_config(const struct tls_context *context, enum tls_demand demand,
+                                                    enum tls_protocol protocol)
+{
+    return &context->clients[demand][protocol];
+}
+
+const mbedtls_ssl_config *tls_context_server_config(const struct tls_context *context)
+{
+    return &context->server;
+}
+
+static struct tls_context *make_empty(void)
+{
+    struct tls_context *context = calloc(1, sizeof *context);
+    if (context == NULL) {
+        return NULL;
+    }
+    atomic_init(&context->reference_count, 1);
+    mbedtls_x509_crt_init(&context->anchors);
+    mbedtls_x509_crt_init(&context->certificate);
+    mbedtls_pk_init(&context->key);
+    for (size_t i = 0; i < DEMAND_COUNT; i++) {
+        for (size_t j = 0; j < PROTOCOL_COUNT; j++) {
+            mbedtls_ssl_config_init(&context->clients[i][j]);
+        }
+    }
+    mbedtls_ssl_config_init(&context->server);
+    return context;
+}
+
+static void destroy(struct tls_context *context)
+{
+    for (size_t i = 0; i < DEMAND_COUNT; i++) {
+        for (size_t j = 0; j < PROTOCOL_COUNT; j++) {
+            mbedtls_ssl_config_free(&context->clients[i][j]);
+        }
+    }
+    mbedtls_ssl_config_free(&context->server);
+    mbedtls_pk_free(&context->key);
+    mbedtls_x509_crt_free(&context->certificate);
+    mbedtls_x509_crt_free(&context->anchors);
+    free(context);
+}
+
+static enum err load_anchors(struct tls_context *context, struct slice path, struct buffer *fault,
+                             struct buffer *warnings)
+{
+    if (path.length > 0) {
+        return load_named_anchors(context, path, fault, warnings);
+    }
+    struct slice found = find_system_bundle();
+    if (found.length == 0) {
+        buffer_add(warnings, SLICE("no bundle of trust anchors was found on this system: no certificate can be verified "
+                                   "(install ca-certificates, or set [tls] ca-file)\n"));
+        return ERR_NONE;
+    }
+    struct buffer reason;
+    buffer_init(&reason, 4096);
+    enum err err = load_named_anchors(context, found, &reason, warnings);
+    if (err != ERR_NONE && err != ERR_MEMORY) {
+        buffer_print(warnings, "%.*s: no certificate can be verified\n", SLICE_ARGS(buffer_slice(&reason)));
+        err = ERR_NONE;
+    }
+    buffer_free(&reason);
+    return err;
+}
+
+static enum err load_named_anchors(struct tls_context *context, struct slice path, struct buffer *fault,
+                                   struct buffer *warnings)
+{
+    struct tls_pem pem;
+    enum err err = tls_pem_open(&pem, path, fault);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    err = tls_pem_certificates(&pem, &context->anchors, &context->anchor_count, warnings);
+    if (err == ERR_NONE && context->anchor_count == 0) {
+        buffer_print(fault, "%.*s: no certificate found", SLICE_ARGS(path));
+        err = ERR_SYNTAX;
+    }
+    tls_pem_close(&pem);
+    return err;
+}
+
+static struct slice find_system_bundle(void)
+{
+    for (size_t i = 0; i < sizeof system_bundles / sizeof system_bundles[0]; i++) {
+        if (access(system_bundles[i], F_OK) == 0) {
+            return slice_of(system_bundles[i]);
+        }
+    }
+    return SLICE_EMPTY;
+}
+
+/* The first eight bytes of SHA-256 over the anchors in their order, as a big-endian number. */
+static enum err number_generation(struct tls_context *context)
+{
+    unsigned char digest[32];
+    mbedtls_sha256_context hash;
+    mbedtls_sha256_init(&hash);
+    int code = mbedtls_sha256_starts(&hash, 0);
+    for (mbedtls_x509_crt *anchor = &context->anchors; code == 0 && anchor != NULL && anchor->raw.p != NULL;
+         anchor = anchor->next) {
+        code = mbedtls_sha256_update(&hash, anchor->raw.p, anchor->raw.len);
+    }
+    if (code == 0) {
+        code = mbedtls_sha256_finish(&hash, digest);
+    }
+    mbedtls_sha256_free(&hash);
+    for (size_t i = 0; code == 0 && i < sizeof context->generation; i++) {
+        context->generation = context->generation << 8 | digest[i];
+    }
+    return code == 0 ? ERR_NONE : ERR_IO;
+}
+
+static enum err load_own(struct tls_context *context, const struct tls_context_options *options, struct buffer *fault)
+{
+    if (options->certificate.length == 0 || options->key.length == 0) {
+        buffer_print(fault, "%.*s%.*s: a certificate and its key are needed together", SLICE_ARGS(options->certificate),
+                     SLICE_ARGS(options->key));
+        return ERR_SYNTAX;
+    }
+    enum err err = load_certificate(context, options->certificate, fault);
+    if (err == ERR_NONE) {
+        err = load_key(context, options->key, fault);
+    }
+    if (err != ERR_NONE) {
+        return err;
+    }
+    if (mbedtls_pk_check_pair(&context->certificate.pk, &context->key, mbedtls_psa_get_random,
+                              MBEDTLS_PSA_RANDOM_STATE) != 0) {
+        buffer_print(fault, "%.*s: the key does not belong to the first certificate of %.*s", SLICE_ARGS(options->key),
+                     SLICE_ARGS(options->certificate));
+        return ERR_SYNTAX;
+    }
+    context->serves = true;
+    return ERR_NONE;
+}
+
+static enum err load_certificate(struct tls_context *context, struct slice path, struct buffer *fault)
+{
+    struct tls_pem pem;
+    struct buffer complaints;
+    size_t count;
+    enum err err = tls_pem_open(&pem, path, fault);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    buffer_init(&complaints, 65536);
+    err = tls_pem_certificates(&pem, &context->certificate, &count, &complaints);
+    if (err == ERR_NONE && buffer_failed(&complaints)) {
+        err = ERR_MEMORY;
+    } else if (err == ERR_NONE && buffer_length(&complaints) > 0) {
+        /* To serve a chain with a gap would fail at others' machines, where nobody sees why. */
+        struct slice first, all = buffer_slice(&complaints);
+        (void)slice_cut(&all, '\n', &first);
+        buffer_add(fault, first);
+        err = ERR_SYNTAX;
+    } else if (err == ERR_NONE && count == 0) {
+        buffer_print(fault, "%.*s: no certificate found", SLICE_ARGS(path));
+        err = ERR_SYNTAX;
+    }
+    buffer_free(&complaints);
+    tls_pem_close(&pem);
+    return err;
+}
+
+static enum err load_key(struct tls_context *context, struct slice path, struct buffer *fault)
+{
+    struct tls_pem pem;
+    enum err err = tls_pem_open(&pem, path, fault);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    err = tls_pem_key(&pem, &context->key, fault);
+    tls_pem_close(&pem);
+    return err;
+}
+
+static enum err configure(struct tls_context *context, enum tls_version minimum)
+{
+    struct tls_material material = {
+        .minimum = minimum,
+        .anchors = context->anchor_count > 0 ? &context->anchors : NULL,
+        .certificate = &context->certificate,
+        .key = &context->key,
+    };
+    for (int demand = 0; demand < DEMAND_COUNT; demand++) {
+        for (int protocol = 0; protocol < PROTOCOL_COUNT; protocol++) {
+            enum err err = tls_config_client(&context->clients[demand][protocol], &material, (enum tls_demand)demand,
+                                             (enum tls_protocol)protocol);
+            if (err != ERR_NONE) {
+                return err;
+            }
+        }
+    }
+    return context->serves ? tls_config_server(&context->server, &material) : ERR_NONE;
+}
