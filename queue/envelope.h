@@ -10,6 +10,7 @@
 
 #define QUEUE_RECIPIENTS_MAX 100      /* of one entry: what one transaction carries; more make further entries */
 #define QUEUE_CHUNK_MAX 65536         /* bytes of content in one chunk */
+#define QUEUE_NAME_MAX 255            /* bytes of a destination, a policy's domain, a state's key: 1 to this, no NUL */
 
 /* A queue id is a time-ordered number, written as 16 upper-case hexadecimal digits: 44 bits of milliseconds, 20 of
  * sequence. Never 0. */
@@ -71,6 +72,12 @@ void queue_entry_encode(const struct queue_entry *entry, struct buffer *out);
 /* Decoding gives views into bytes (and arrays in the arena): keep bytes as long as the value. ERR_CORRUPT, ERR_MEMORY. */
 MUST_CHECK enum err queue_message_decode(struct slice bytes, struct queue_message *message);
 MUST_CHECK enum err queue_entry_decode(struct slice bytes, struct arena *arena, struct queue_entry *entry);
+/* As queue_entry_decode, but recipients are counted and left NULL: for those who ask when and where to, not for whom. */
+MUST_CHECK enum err queue_entry_peek(struct slice bytes, struct queue_entry *entry);
+
+/* By which entries of one sender are told from another's when senders take turns: of the reverse-path without regard to
+ * case, never 0. Part of the stored keys. */
+uint64_t queue_sender_hash(struct slice sender);
 
 /* What is known of a destination as a whole: it is not tried before a time, and why. */
 struct queue_destination {
