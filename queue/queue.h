@@ -21,6 +21,7 @@ struct queue_options {
     uint64_t map_size;        /* bytes, upper bound of the data file */
     int64_t done_keep_ms;     /* how long outcomes are kept for `queue list --done`; 0: not at all */
     bool read_only;           /* offline tools: no lock is taken, nothing is swept */
+    uint64_t free_min;        /* bytes free on the disk below which EIO is taken for a full disk */
 };
 /* Errors and the sentence in fault: ERR_IN_USE (another relay holds the lock; its pid is named), ERR_PERMISSION and
  * ERR_NOT_FOUND (cannot be created or written), ERR_CORRUPT, ERR_FULL, ERR_IO. Sweeps chunks without message. */
@@ -36,7 +37,9 @@ void queue_close(struct queue **queue);
     X(DELETE)      /* id: the message with all its entries, by the administrator */                                    \
     X(DESTINATION) /* destination: replaces what is known of it; all zero: forget it */                                \
     X(POLICY)      /* key = domain, bytes = entry; empty bytes: forget it */                                           \
-    X(META)        /* key, bytes: a small named state; empty bytes: forget it */
+    X(META)        /* key, bytes: a small named state; empty bytes: forget it */                                       \
+    X(PARK)        /* id, number, key = destination (may be empty: slower): an entry that was picked but cannot be     \
+                      read (damaged, gone) leaves the schedule; what is stored of it stays for queue_check, DELETE */
 enum queue_change_kind {
 #define X(name) QUEUE_CHANGE_##name,
     QUEUE_CHANGE_LIST(X)
@@ -65,6 +68,7 @@ MUST_CHECK enum err queue_space(struct queue *queue, struct queue_space *space);
 struct queue_totals {
     uint64_t messages, bytes, entries;
     uint64_t oldest_id; /* 0: the queue is empty */
+    uint64_t newest_id; /* highest id in use, accepted or not; 0: none. New ids must be above it */
 };
 MUST_CHECK enum err queue_totals(struct queue *queue, struct queue_totals *totals);
 
@@ -100,6 +104,7 @@ struct queue_window_request {
     bool (*skip)(void *owner, uint64_t id, uint16_t number);
     void *owner;
     uint64_t first_sender; /* begin with the sender after this hash, so that turns continue over calls */
+    int64_t first_due_ms;  /* both of the last pick of the answer before; 0: looked up, as far as the sender still waits */
 };
 MUST_CHECK enum err queue_window(struct queue *queue, const struct queue_window_request *request,
                                  struct queue_pick *out, size_t *count);
@@ -118,12 +123,14 @@ MUST_CHECK enum err queue_meta_get(struct queue *queue, struct slice key, struct
  * the key to go on with; ERR_END when there are no more. visit() gets values that live during its call; false stops. */
 struct queue_listing {
     uint64_t after_id;        /* messages: ids above it. done: records older than after_time_ms are visited (newest first) */
-    int64_t after_time_ms;
-    struct slice destination; /* not empty: only entries of this destination (by the due index; held ones too) */
+    int64_t after_time_ms;    /* 0: from the newest */
+    uint32_t after_number;    /* 0, or where inside a message (or one millisecond) to go on; kept between calls */
+    struct slice destination; /* not empty: only entries of this destination (by an index; held ones too) */
     size_t limit;
     struct arena *arena;      /* reset by the caller between calls */
     bool (*visit)(void *owner, const struct queue_message *message, const struct queue_entry *entry);
     void *owner;
+    uint64_t damaged_count;   /* raised for each record that was passed over because it cannot be read */
 };
 MUST_CHECK enum err queue_list(struct queue *queue, struct queue_listing *listing);      /* waiting: by id; updates after_id */
 MUST_CHECK enum err queue_list_done(struct queue *queue, struct queue_listing *listing); /* finished: newest first; updates after_time_ms */
