@@ -4,6 +4,7 @@
 #define STS_CACHE_H
 
 #include "base/arena.h"
+#include "base/buffer.h"
 #include "base/err.h"
 #include "sts/policy.h"
 
@@ -28,19 +29,24 @@ struct sts_entry {
 };
 
 int64_t sts_entry_expires_ms(const struct sts_entry *entry);              /* 0 without policy */
-bool sts_entry_is_live(const struct sts_entry *entry, int64_t now_ms);    /* has a policy that has not expired */
+/* Has a policy that has not expired. One fetched in the future (the clock stepped back) counts as fetched now: it is not
+ * dead at once, and the next lookup writes that down, so that it does not live for ever. */
+bool sts_entry_is_live(const struct sts_entry *entry, int64_t now_ms);
 /* May a fetch of this version id be tried now? Not within 5 minutes after its last failure; another id may, at once. A
  * clock that stepped back never blocks for longer than 5 minutes. */
 bool sts_entry_may_fetch(const struct sts_entry *entry, struct slice id, int64_t now_ms);
+/* May a policy whose id did not change be fetched again because every host failed it? Once in 5 minutes a domain. */
+bool sts_entry_may_renew(const struct sts_entry *entry, int64_t now_ms);
 bool sts_entry_is_exempt(const struct sts_entry *entry, int64_t now_ms);
 
 /* Stored form: versioned, with a checksum. Decoding copies into the arena and parses the body again; ERR_CORRUPT: drop the
- * entry, look up afresh, count it. */
+ * entry, look up afresh, count it. ERR_MEMORY: the entry is good, keep it and try later. */
 void sts_entry_encode(const struct sts_entry *entry, struct buffer *out);
 MUST_CHECK enum err sts_entry_decode(struct slice bytes, struct arena *arena, struct sts_entry *entry);
 
-/* The next refresh (RFC 10.2): about a day after a success, at a point that dice (uniform 0..2^32-1) choose; sooner as expiry nears; after a
- * failure between 5 minutes and a few hours, faster as expiry nears. */
+/* The next refresh (RFC 8461 10.2): 18 to 30 hours after a success, but at the latest half-way to expiry, at a point that
+ * dice (uniform 0..2^32-1) choose; after failures 5, 10, 20 minutes and so on up to four hours, lengthened by 0-50 % and
+ * faster as expiry nears; never sooner than 5 minutes. 0: none is due before the policy expires, or there is none. */
 int64_t sts_entry_next_refresh_ms(const struct sts_entry *entry, int64_t now_ms, uint32_t dice);
 
 #endif

@@ -15,11 +15,12 @@
 
 enum sts_lookup_step { STS_LOOKUP_TXT, STS_LOOKUP_HTTPS, STS_LOOKUP_DONE };
 
-/* Why the machine was started. */
+/* Why the machine was started. REFRESH and RENEW differ from DELIVERY only where a policy is in force. */
 enum sts_lookup_purpose {
     STS_LOOKUP_DELIVERY, /* a delivery attempt wants to know: cache, TXT, HTTPS only when the id is new */
     STS_LOOKUP_REFRESH,  /* in the background: HTTPS whatever the TXT record says or lacks (RFC 8461 10.2) */
-    STS_LOOKUP_RENEW,    /* every host failed the policy: HTTPS although the id is the same (RFC 8461 5.1 step 3) */
+    STS_LOOKUP_RENEW,    /* every host failed the policy: HTTPS although the id is the same (RFC 8461 5.1 step 3), but
+                            once in 5 minutes a domain */
 };
 
 enum sts_txt_status {
@@ -36,7 +37,8 @@ enum sts_txt_status {
     X(KEPT, "kept")                 /* in the cache; what should have confirmed or replaced it failed or is gone */    \
     X(UNAVAILABLE, "unavailable")   /* a record is published but its policy could not be had, and none is cached: goes \
                                        on as for no policy (RFC 8461 3.3), logged and counted */                       \
-    X(UNKNOWN, "unknown")           /* the TXT lookup failed and nothing is cached: the caller defers for a while */
+    X(UNKNOWN, "unknown")           /* the TXT lookup failed (or memory was short) and nothing is cached: the caller   \
+                                       defers for a while */
 enum sts_source {
 #define X(name, text) STS_SOURCE_##name,
     STS_SOURCE_LIST(X)
@@ -47,15 +49,15 @@ const char *sts_source_name(enum sts_source source);
 struct sts_lookup_request {
     struct slice domain;       /* canonical; lives as long as the lookup */
     enum sts_lookup_purpose purpose;
-    const struct sts_entry *cached; /* NULL: nothing in the cache; lives as long as the lookup */
+    const struct sts_entry *cached; /* NULL: nothing in the cache; its slices live as long as the result */
     int64_t now_ms;            /* wall clock */
-    struct arena *arena;       /* of the caller: the result lives in it */
+    struct arena *arena;       /* of the caller: what is new in the result lives in it; 256 KiB are room enough */
 };
 struct sts_lookup_result {
     enum sts_source source;
     bool has_policy;            /* entry.policy applies now (its mode may be any) */
-    struct sts_entry entry;     /* as it is now */
-    bool store;                 /* the entry changed and belongs in the cache */
+    struct sts_entry entry;     /* as it is now; refresh_ms 0: plan the next refresh. A policy that expired stays in it */
+    bool store;                 /* the entry changed and belongs in the cache (used_ms alone: once an hour) */
     bool changed;               /* another policy than before came */
     bool weakened;              /* changed from enforce to testing or none */
     bool fetch_failed;          /* HTTPS was tried and failed, or the body is invalid */
@@ -66,6 +68,7 @@ struct sts_lookup_result {
 struct sts_lookup {
     struct sts_lookup_request request;
     enum sts_lookup_step step;
+    struct sts_record record; /* id empty: no usable TXT record */
     struct sts_lookup_result result;
 };
 

@@ -1,0 +1,214 @@
+/* The stored form, all numbers big endian: version (u8), facts (u8), the times (u64 each), failure_count (u32), max_age is
+ * in the body; then the texts as blocks (u32 length and bytes), then the CRC-32C of all that. */
+#include "sts/cache.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/text.h"
+
+#define FORMAT_VERSION 1
+#define CRC_SIZE 4u
+#define SECOND_MS INT64_C(1000)
+#define MINUTE_MS (60 * SECOND_MS)
+#define HOUR_MS (60 * MINUTE_MS)
+
+/* RFC 8461 3.3: after a failure not again within five minutes. */
+#define BACKOFF_MS (5 * MINUTE_MS)
+#define REFRESH_MIN_MS (18 * HOUR_MS) /* after a success: "once per day", at a point that nobody can foresee */
+#define REFRESH_MAX_MS (30 * HOUR_MS)
+#define RETRY_MAX_MS (4 * HOUR_MS)
+
+enum { FACT_HAS_POLICY = 1, FACT_RECORD_GONE = 2 };
+
+static bool is_recent(int64_t then_ms, int64_t now_ms);
+static int64_t left_ms(const struct sts_entry *entry, int64_t now_ms);
+static int64_t retry_delay_ms(const struct sts_entry *entry, int64_t left);
+static int64_t point_between(int64_t low, int64_t high, uint32_t dice);
+static int64_t lesser(int64_t a, int64_t b);
+static int64_t greater(int64_t a, int64_t b);
+static enum err decode_fields(struct reader *reader, struct arena *arena, struct sts_entry *entry);
+static void decode_times(struct reader *reader, struct sts_entry *entry);
+static int64_t decode_time(struct reader *reader);
+static void decode_id(struct reader *reader, char id[STS_ID_MAX + 1]);
+static bool decode_text(struct reader *reader, struct arena *arena, struct slice *text);
+static enum err decode_policy(struct arena *arena, struct sts_entry *entry);
+
+int64_t sts_entry_expires_ms(const struct sts_entry *entry)
+{
+    return entry->has_policy ? entry->fetched_ms + entry->policy.max_age_s * SECOND_MS : 0;
+}
+
+bool sts_entry_is_live(const struct sts_entry *entry, int64_t now_ms)
+{
+    return left_ms(entry, now_ms) > 0;
+}
+
+bool sts_entry_may_fetch(const struct sts_entry *entry, struct slice id, int64_t now_ms)
+{
+    return !slice_equal(slice_of(entry->failed_id), id) || !is_recent(entry->failed_ms, now_ms);
+}
+
+bool sts_entry_may_renew(const struct sts_entry *entry, int64_t now_ms)
+{
+    return !is_recent(entry->failed_ms, now_ms) && !is_recent(entry->fetched_ms, now_ms);
+}
+
+bool sts_entry_is_exempt(const struct sts_entry *entry, int64_t now_ms)
+{
+    return now_ms < entry->exempt_until_ms;
+}
+
+int64_t sts_entry_next_refresh_ms(const struct sts_entry *entry, int64_t now_ms, uint32_t dice)
+{
+    int64_t left = left_ms(entry, now_ms);
+    int64_t low = lesser(REFRESH_MIN_MS, left / 4), high = lesser(REFRESH_MAX_MS, left / 2);
+    if (entry->failing_since_ms != 0) {
+        low = retry_delay_ms(entry, left);
+        high = low + low / 2;
+    }
+    int64_t delay = greater(BACKOFF_MS, point_between(low, high, dice));
+    return delay < left ? now_ms + delay : 0;
+}
+
+void sts_entry_encode(const struct sts_entry *entry, struct buffer *out)
+{
+    size_t start = buffer_length(out);
+    assert(!entry->has_policy || entry->body.length > 0);
+    buffer_add_u8(out, FORMAT_VERSION);
+    buffer_add_u8(out, (uint8_t)((entry->has_policy ? FACT_HAS_POLICY : 0) | (entry->record_gone ? FACT_RECORD_GONE : 0)));
+    buffer_add_u64(out, (uint64_t)entry->fetched_ms);
+    buffer_add_u64(out, (uint64_t)entry->first_fetched_ms);
+    buffer_add_u64(out, (uint64_t)entry->used_ms);
+    buffer_add_u64(out, (uint64_t)entry->failed_ms);
+    buffer_add_u64(out, (uint64_t)entry->failing_since_ms);
+    buffer_add_u64(out, (uint64_t)entry->refresh_ms);
+    buffer_add_u64(out, (uint64_t)entry->exempt_until_ms);
+    buffer_add_u32(out, entry->failure_count);
+    buffer_add_block(out, slice_of(entry->id));
+    buffer_add_block(out, slice_of(entry->failed_id));
+    buffer_add_block(out, entry->failure);
+    buffer_add_block(out, entry->exempt_reason);
+    buffer_add_block(out, entry->has_policy ? entry->body : SLICE_EMPTY);
+    if (!buffer_failed(out))
+        buffer_add_u32(out, text_crc32c(slice_from(buffer_slice(out), start)));
+}
+
+enum err sts_entry_decode(struct slice bytes, struct arena *arena, struct sts_entry *entry)
+{
+    *entry = (struct sts_entry){0};
+    if (bytes.length < CRC_SIZE)
+        return ERR_CORRUPT;
+    struct reader trailer = reader_of(slice_from(bytes, bytes.length - CRC_SIZE));
+    struct slice content = slice_to(bytes, bytes.length - CRC_SIZE);
+    if (reader_u32(&trailer) != text_crc32c(content))
+        return ERR_CORRUPT;
+    struct reader reader = reader_of(content);
+    if (reader_u8(&reader) != FORMAT_VERSION)
+        return ERR_CORRUPT;
+    return decode_fields(&reader, arena, entry);
+}
+
+/* A time in the future is of a clock that stepped back since: it tells nothing, and must not block. */
+static bool is_recent(int64_t then_ms, int64_t now_ms)
+{
+    return then_ms != 0 && then_ms <= now_ms && now_ms - then_ms < BACKOFF_MS;
+}
+
+/* A policy fetched in the future counts as fetched now: it is neither immortal nor dead at once. */
+static int64_t left_ms(const struct sts_entry *entry, int64_t now_ms)
+{
+    int64_t expires_ms = sts_entry_expires_ms(entry);
+    if (!entry->has_policy)
+        return 0;
+    return entry->fetched_ms > now_ms ? entry->policy.max_age_s * SECOND_MS : greater(0, expires_ms - now_ms);
+}
+
+/* 5, 10, 20 ... minutes up to four hours, but never over an eighth of the time that is left. */
+static int64_t retry_delay_ms(const struct sts_entry *entry, int64_t left)
+{
+    int64_t delay = BACKOFF_MS;
+    for (uint32_t i = 1; i < entry->failure_count && delay < RETRY_MAX_MS; i++)
+        delay *= 2;
+    return lesser(lesser(delay, RETRY_MAX_MS), left / 8);
+}
+
+static int64_t point_between(int64_t low, int64_t high, uint32_t dice)
+{
+    return low + (int64_t)(((uint64_t)(high - low) * dice) >> 32);
+}
+
+static int64_t lesser(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t greater(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static enum err decode_fields(struct reader *reader, struct arena *arena, struct sts_entry *entry)
+{
+    uint8_t facts = reader_u8(reader);
+    decode_times(reader, entry);
+    entry->failure_count = reader_u32(reader);
+    decode_id(reader, entry->id);
+    decode_id(reader, entry->failed_id);
+    bool copied = decode_text(reader, arena, &entry->failure) && decode_text(reader, arena, &entry->exempt_reason) &&
+                  decode_text(reader, arena, &entry->body);
+    if (!copied)
+        return ERR_MEMORY;
+    entry->has_policy = (facts & FACT_HAS_POLICY) != 0;
+    entry->record_gone = (facts & FACT_RECORD_GONE) != 0;
+    if (!reader_done(reader) || facts > (FACT_HAS_POLICY | FACT_RECORD_GONE))
+        return ERR_CORRUPT;
+    return decode_policy(arena, entry);
+}
+
+static void decode_times(struct reader *reader, struct sts_entry *entry)
+{
+    entry->fetched_ms = decode_time(reader);
+    entry->first_fetched_ms = decode_time(reader);
+    entry->used_ms = decode_time(reader);
+    entry->failed_ms = decode_time(reader);
+    entry->failing_since_ms = decode_time(reader);
+    entry->refresh_ms = decode_time(reader);
+    entry->exempt_until_ms = decode_time(reader);
+}
+
+/* Far enough from the limits of the type that max_age can be added. */
+static int64_t decode_time(struct reader *reader)
+{
+    uint64_t time = reader_u64(reader);
+    if (time > INT64_MAX / 2)
+        reader->failed = true;
+    return reader->failed ? 0 : (int64_t)time;
+}
+
+static void decode_id(struct reader *reader, char id[STS_ID_MAX + 1])
+{
+    struct slice text = reader_block(reader);
+    for (size_t i = 0; i < text.length && !reader->failed; i++)
+        reader->failed = i >= STS_ID_MAX || !byte_is_alnum(text.data[i]);
+    if (!reader->failed && text.length > 0)
+        memcpy(id, text.data, text.length);
+}
+
+/* False: out of memory. */
+static bool decode_text(struct reader *reader, struct arena *arena, struct slice *text)
+{
+    struct slice stored = reader_block(reader);
+    *text = SLICE_EMPTY;
+    return stored.length == 0 || arena_slice(arena, stored, text);
+}
+
+static enum err decode_policy(struct arena *arena, struct sts_entry *entry)
+{
+    struct sts_fault fault;
+    if (!entry->has_policy)
+        return entry->body.length == 0 ? ERR_NONE : ERR_CORRUPT;
+    if (sts_policy_parse(entry->body, arena, &entry->policy, &fault))
+        return ERR_NONE;
+    return fault.out_of_memory ? ERR_MEMORY : ERR_CORRUPT;
+}
