@@ -33,14 +33,15 @@ enum smtp_command_fault {
 
 struct smtp_command {
     enum smtp_verb verb;
-    struct slice argument; /* EHLO, HELO: the name; AUTH: mechanism and the rest; VRFY...: as written */
+    struct slice argument; /* EHLO, HELO: the name; AUTH: mechanism and the rest; VRFY...: as written; of an unknown
+                            * command the whole line */
     struct slice address;  /* MAIL, RCPT; empty for <> */
     struct smtp_parameter parameters[SMTP_PARAMETER_MAX];
     size_t parameter_count;
     bool utf8; /* MAIL ... SMTPUTF8 */
 };
 
-/* The line is without its CRLF; all slices of the command are views into it. utf8: the transaction (or, for MAIL, its
+/* The line is without its CRLF; the verb is set whatever the fault. VRFY and EXPN may carry SMTPUTF8 too. All slices of the command are views into it. utf8: the transaction (or, for MAIL, its
  * own SMTPUTF8 parameter) allows RFC 6531 addresses. */
 enum smtp_command_fault smtp_command_parse(struct slice line, bool utf8, struct smtp_command *command);
 const char *smtp_verb_name(enum smtp_verb verb);

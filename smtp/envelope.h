@@ -3,6 +3,7 @@
 #ifndef SMTP_ENVELOPE_H
 #define SMTP_ENVELOPE_H
 
+#include "base/buffer.h"
 #include "smtp/command.h"
 
 enum smtp_body { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME };
@@ -31,5 +32,10 @@ struct smtp_rcpt {
  * (smtp/extension.h); a parameter of an extension that was not offered is unknown. */
 enum smtp_command_fault smtp_mail_parse(const struct smtp_command *command, unsigned allowed, struct smtp_mail *mail);
 enum smtp_command_fault smtp_rcpt_parse(const struct smtp_command *command, unsigned allowed, struct smtp_rcpt *rcpt);
+
+/* xtext (RFC 3461 4): printable ASCII with "+XX" for other bytes. The decoder accepts only what decodes to printable ASCII
+ * and blanks, so that nothing of it can add a line to a report; out may be NULL. False: not xtext. */
+bool smtp_xtext_parse(struct slice text, struct buffer *out);
+void smtp_xtext_print(struct buffer *out, struct slice bytes);
 
 #endif
