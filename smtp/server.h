@@ -5,9 +5,12 @@
  *   - next() gives an event; SMTP_SERVER_WAIT means: send output(), feed more. Every other event must be answered with
  *     answer() before next() gives another one and before feed() takes another byte past the event: pipelining and
  *     back-pressure need no flags. A NULL answer is the usual positive reply of that event.
- *   - send output(), report sent().
+ *   - send output(), report sent(). While much output waits, feed() takes nothing either.
  *   - after STARTTLS was answered with NULL, feed() takes nothing; when output() is empty start TLS and call secured(),
- *     which forgets all state (RFC 3207 4.2). Bytes left in the caller's buffer at that moment were injected: close.
+ *     which forgets all state (RFC 3207 4.2). Bytes left in the caller's buffer at that moment were injected: offered to
+ *     feed(), they make the machine close.
+ *   - Offer feed() all that has arrived: from what stands behind EHLO, HELO, DATA, STARTTLS or AUTH before their reply is
+ *     made, the machine knows that the client did not wait for it (RFC 2920 3.1), and ends the session with 554.
  *
  * RFC 5321, 2920 (PIPELINING), 1870 (SIZE), 6152, 2034, 3207, 4954 (AUTH PLAIN, LOGIN), 3461 (DSN), 6531 (SMTPUTF8). */
 #ifndef SMTP_SERVER_H
@@ -74,6 +77,7 @@ void smtp_server_stop(struct smtp_server *server, const struct smtp_reply *reply
 
 /* Facts for Received and logs. */
 struct slice smtp_server_hello(const struct smtp_server *server); /* cleaned; empty before HELO/EHLO */
+bool smtp_server_is_securing(const struct smtp_server *server);   /* STARTTLS was granted, secured() not yet called */
 bool smtp_server_is_extended(const struct smtp_server *server);   /* EHLO was used */
 bool smtp_server_is_authenticated(const struct smtp_server *server);
 const char *smtp_server_state(const struct smtp_server *server); /* a word for logs: "command", "content", ... */
