@@ -6,7 +6,8 @@
  *     injected (CVE-2011-0411): the machine fails with SMTP_CLIENT_INJECTION, it never keeps them.
  *   - READY: EHLO is done (over TLS, where it was wanted and offered). Hand over a transaction with mail().
  *   - CONTENT: the server wants content: content() any number of times, then content_end(). Before that, nothing of it
- *     leaves. Where no recipient was accepted the machine ends the transaction itself.
+ *     leaves. Where no recipient was accepted the machine ends the transaction itself. DONE or FAILED can come before
+ *     content_end(): a BDAT chunk was refused or the server gave up; content that is handed over after that is dropped.
  *   - RECIPIENT: the verdict on one recipient (at RCPT, or at the end of DATA when all share it: see DONE).
  *   - DONE: the transaction's end; the machine is READY again unless closing. After DONE hand over the next one or quit().
  *   - FAILED: the session is over (malformed reply, refused greeting, injection, connection lost); close it.
@@ -32,15 +33,16 @@ struct smtp_client_options {
     struct slice hostname; /* EHLO name; must outlive the client */
     enum smtp_client_starttls starttls;
     bool secured;          /* TLS from the first byte */
-    bool chunking;         /* use BDAT where offered */
+    bool chunking;         /* use BDAT where CHUNKING and PIPELINING are offered */
 };
 
 /* Where the session is; each has its time limit (RFC 5321 4.5.3.2), which is the caller's to keep. */
 #define SMTP_CLIENT_STAGE_LIST(X)                                                                                      \
-    X(GREETING) X(EHLO) X(STARTTLS) X(SECURING) X(EHLO_SECURED) X(AUTH) X(READY) X(MAIL) X(RCPT) X(DATA) X(CONTENT)     \
-    X(FINAL) X(RSET) X(QUIT) X(CLOSED)
+    X(GREETING, "greeting") X(EHLO, "ehlo") X(STARTTLS, "starttls") X(SECURING, "securing")                            \
+    X(EHLO_SECURED, "ehlo-secured") X(AUTH, "auth") X(READY, "ready") X(MAIL, "mail") X(RCPT, "rcpt") X(DATA, "data")  \
+    X(CONTENT, "content") X(FINAL, "final") X(RSET, "rset") X(QUIT, "quit") X(CLOSED, "closed")
 enum smtp_client_stage {
-#define X(name) SMTP_STAGE_##name,
+#define X(name, word) SMTP_STAGE_##name,
     SMTP_CLIENT_STAGE_LIST(X)
 #undef X
 };
@@ -79,7 +81,8 @@ struct smtp_client_event {
     enum smtp_client_fault fault; /* FAILED */
     struct smtp_reply reply;     /* code 0 when there is none; the text lives until the next call */
     bool accepted;               /* RECIPIENT: 25x at RCPT. DONE: the final reply was 2xx for the accepted recipients */
-    bool maybe;                  /* FAILED: the final dot (or BDAT LAST) had been sent, so the message may have arrived */
+    bool maybe;                  /* FAILED: the final dot (or BDAT LAST) was handed out and its answer did not come: the
+                                  * message may have arrived */
 };
 /* DONE with accepted = false gives the reply that ended the transaction and its stage: to MAIL, to DATA, or the final one:
  * it holds for all recipients that had no RECIPIENT event with accepted = false. When FAILED comes during a transaction,
