@@ -30,7 +30,8 @@ struct smtp_dsn {
     const struct smtp_dsn_recipient *recipients;
     size_t recipient_count;
     struct slice returned;     /* the message's header section, or the whole message (RET=FULL, within limits) */
-    bool returned_full;        /* message/rfc822 instead of text/rfc822-headers */
+    bool returned_full;        /* message/rfc822 instead of text/rfc822-headers, if all of it is 7-bit (or utf8) and has no
+                                * line over 998 bytes: else its header section only */
     bool utf8;                 /* RFC 6533 types where an address needs them */
 };
 void smtp_dsn_print(struct buffer *out, const struct smtp_dsn *dsn);
