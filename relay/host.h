@@ -103,6 +103,7 @@ struct resolve_answer {
     struct slice canonical; /* owner of the records: the end of the CNAME chain */
     const struct resolve_record *records;
     size_t count;
+    size_t dropped;        /* records left out: too many, or naming what is no host name */
     struct slice detail;   /* for people, on failure: "SERVFAIL from 127.0.0.1" */
 };
 struct resolve {
