@@ -21,6 +21,8 @@ static void put_human_head(struct log_line *line, enum log_level level, const ch
 static void put_plain(struct log_line *line, const char *key, struct slice value);
 static bool put_key(struct log_line *line, const char *key);
 static bool put_value(struct log_line *line, struct slice value, bool quoted);
+static void put_characters(struct log_line *line, struct slice value, size_t end);
+static size_t plain_length(struct slice text);
 static bool put(struct log_line *line, struct slice bytes);
 static size_t room(const struct log_line *line);
 static size_t next_piece(enum log_format format, struct slice *rest, char out[PIECE_MAX]);
@@ -177,22 +179,45 @@ static bool put_value(struct log_line *line, struct slice value, bool quoted)
     }
     put(line, quote);
     size_t left = room(line) - quote.length;
-    size_t end = line->length + (left < VALUE_MAX ? left : VALUE_MAX);
-    size_t cut_at = line->length; /* the last end of a character behind which the dots have room */
+    put_characters(line, value, line->length + (left < VALUE_MAX ? left : VALUE_MAX));
+    return put(line, quote);
+}
+
+/* Up to the offset end of the line. */
+static void put_characters(struct log_line *line, struct slice value, size_t end)
+{
+    size_t last_cut = end - DOTS.length, cut_at = line->length; /* the last end of a character before last_cut */
     while (value.length > 0) {
         char piece[PIECE_MAX];
-        size_t length = next_piece(line->log->format, &value, piece);
-        if (line->length + length > end) {
+        struct slice next = slice_to(value, plain_length(slice_to(value, end - line->length)));
+        if (next.length > 0) {
+            value = slice_from(value, next.length);
+        } else {
+            next = slice_make(piece, next_piece(line->log->format, &value, piece));
+        }
+        if (next.length > end - line->length) {
             line->length = cut_at;
             put(line, DOTS);
-            break;
+            return;
         }
-        put(line, slice_make(piece, length));
-        if (line->length + DOTS.length <= end) {
+        put(line, next);
+        if (line->length <= last_cut) {
             cut_at = line->length;
+        } else if (next.data != piece && line->length - next.length <= last_cut) {
+            cut_at = last_cut; /* among plain bytes every offset is the end of a character */
         }
     }
-    return put(line, quote);
+}
+
+/* How many bytes at the front stand for themselves in every format, quoted or not. */
+static size_t plain_length(struct slice text)
+{
+    size_t length = 0;
+    while (length < text.length && text.data[length] >= 0x20 && text.data[length] <= 0x7e && text.data[length] != '"' &&
+           text.data[length] != '\\') {
+        length++;
+    }
+    return length;
 }
 
 static bool put(struct log_line *line, struct slice bytes)

@@ -49,10 +49,9 @@ uint32_t text_crc32c(struct slice bytes)
     uint32_t crc = 0xffffffff;
     for (; left >= 8; left -= 8, at += 8) {
         uint64_t word = load_64(at) ^ crc;
-        crc = 0;
-        for (unsigned k = 0; k < 8; k++) {
-            crc ^= crc32c_table[7 - k][word >> (8 * k) & 0xff];
-        }
+        crc = crc32c_table[7][word & 0xff] ^ crc32c_table[6][word >> 8 & 0xff] ^ crc32c_table[5][word >> 16 & 0xff] ^
+              crc32c_table[4][word >> 24 & 0xff] ^ crc32c_table[3][word >> 32 & 0xff] ^
+              crc32c_table[2][word >> 40 & 0xff] ^ crc32c_table[1][word >> 48 & 0xff] ^ crc32c_table[0][word >> 56];
     }
     for (; left > 0; left--, at++) {
         crc = crc >> 8 ^ crc32c_table[0][(crc ^ (uint8_t)*at) & 0xff];
