@@ -43,8 +43,11 @@ class LiveCase(unittest.TestCase):
 
     def send(self, recipient, sender="sender@sender.example", **more):
         """Hands the shared relay a message; a refusal fails the test."""
-        refused = client.send(self.relay, sender, recipient, **more)
-        self.assertEqual(refused, {}, "recipients refused by the relay")
+        self.send_to(self.relay, recipient, sender, **more)
+
+    def send_to(self, one, recipient, sender="sender@sender.example", **more):
+        """Hands a relay of this test's own a message."""
+        self.assertEqual(client.send(one, sender, recipient, **more), {}, "recipients refused by the relay")
 
     def deliver(self, recipient, timeout_s=15, **more):
         """Sends, and waits for the event=delivered of this recipient."""

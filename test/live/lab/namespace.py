@@ -47,10 +47,10 @@ def is_inside():
     return os.environ.get(MARK) == "1"
 
 
-def enter():
+def enter(with_ipv6=True):
     """Replaces this process by itself inside fresh namespaces; returns only when inside."""
     if is_inside():
-        open_network()
+        open_network(with_ipv6)
         return
     command = choose_unshare()
     os.environ[MARK] = "1"
@@ -61,9 +61,11 @@ def choose_unshare():
     """The unshare command that works here: as root, else with a user namespace of our own."""
     if shutil.which("unshare") is None:
         raise NotPermitted("unshare (package util-linux) is missing")
-    base = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    attempts = [base] if os.geteuid() == 0 else []
-    attempts.append(base[:1] + ["--user", "--map-root-user"] + base[1:])
+    base = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"]
+    own = ["--user", "--map-root-user"]
+    attempts = [base + ["--mount-proc"]] if os.geteuid() == 0 else []
+    # Inside a container a user may have namespaces but no /proc of his own.
+    attempts += [base + own + ["--mount-proc"], base + own]
     said = ""
     for attempt in attempts:
         run = subprocess.run(attempt + ["true"], capture_output=True, text=True, check=False)
@@ -76,14 +78,14 @@ def choose_unshare():
         "(sysctl kernel.unprivileged_userns_clone=1)" % said)
 
 
-def open_network():
+def open_network(with_ipv6):
     """Loopback up; the lab's ranges are this machine's own, so any of them can be bound."""
     stop_on_signals()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags))
     add_local_route(socket.AF_INET, *IPV4_NETWORK)
-    if has_ipv6():
+    if with_ipv6 and has_ipv6():
         add_local_route(socket.AF_INET6, *IPV6_NETWORK)
         # Unlike IPv4, bind() to an address of a local route is refused without this.
         pathlib.Path("/proc/sys/net/ipv6/ip_nonlocal_bind").write_text("1", encoding="ascii")

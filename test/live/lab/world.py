@@ -28,6 +28,7 @@ class World:
         self.directory.chmod(0o755)
         self.parts = {}
         self.stoppable = []
+        self.servers = {}          # domain -> its first scripted MX
         self.count = 0
         self.port = 2525
         namespace.bind_system_files(self.folder("system"), RESOLVER, extra_users=["sternpost"])
@@ -122,6 +123,7 @@ class World:
         self.dns.add(host, "AAAA" if is_ipv6 else "A", address)
         if is_listed:
             self.dns.add(domain, "MX", "%d %s" % (preference, host))
+        self.servers.setdefault(domain, server)
         return server
 
     def dead_mx(self, domain, preference=10):

@@ -1,0 +1,174 @@
+"""An enforced policy: delivered over proved connections, to hosts that the policy admits."""
+
+from lab import case, world
+
+
+class Delivered(case.LiveCase):
+    def test_by_postfix(self):
+        postfix = self.lab.postfix
+        self.lab.dns.add("pf.example", "MX", "10 mx.postfix.example")
+        self.lab.policy("pf.example", mx=["mx.postfix.example"], policy_id="20260101T000000")
+        event = self.deliver("ann@pf.example", subject="by postfix")
+        self.assert_verified(event, policy_id="20260101T000000")
+        self.assertEqual(event["host"], "mx.postfix.example")
+        self.assertEqual(event["ip"], world.POSTFIX)
+        self.assertRegex(event["tls"], r"^TLSv1\.[23]$")
+        self.assertEqual(event["dsn"], "2.0.0")
+        arrived = postfix.mailbox.wait("ann@pf.example")
+        self.assertEqual(arrived["Subject"], "by postfix")
+        self.assertEqual(arrived.get_content(), "hello\n")
+        self.assertEqual(arrived["Return-Path"], "<sender@sender.example>")
+        received = arrived.get_all("Received")
+        self.assertIn("TLSv1", received[0])
+        self.assertIn("relay.example", received[1])
+
+    def test_by_exim(self):
+        exim = self.lab.exim
+        self.lab.dns.add("ex.example", "MX", "10 mx.exim.example")
+        self.lab.policy("ex.example", mx=["*.exim.example"])
+        event = self.deliver("bob@ex.example", subject="by exim")
+        self.assert_verified(event)
+        self.assertEqual(event["host"], "mx.exim.example")
+        arrived = exim.mailbox.wait("bob@ex.example")
+        self.assertEqual(arrived["Subject"], "by exim")
+        self.assertIn("esmtps", arrived.get_all("Received")[0])
+
+    def test_asks_for_the_host_by_name(self):
+        mx = self.lab.mx("sni.example")
+        self.lab.policy("sni.example")
+        self.assert_verified(self.deliver("a@sni.example"))
+        self.assertEqual(mx.connections[0].tls_name, "mx10.sni.example")
+        self.assertEqual(mx.plain_verbs(), ["EHLO", "STARTTLS"])
+        self.assertEqual(mx.connections[0].verbs(True)[0], "EHLO")
+
+    def test_wildcard_certificate(self):
+        pair = self.lab.ca.issue("*.wild.example")
+        self.lab.mx("wild.example", host="mx.wild.example", pair=pair)
+        self.lab.policy("wild.example", mx=["mx.wild.example"])
+        self.assert_verified(self.deliver("a@wild.example"))
+
+    def test_tls_1_2_only(self):
+        import ssl
+        self.lab.mx("tls12.example", tls_version_max=ssl.TLSVersion.TLSv1_2)
+        self.lab.policy("tls12.example")
+        event = self.deliver("a@tls12.example")
+        self.assert_verified(event)
+        self.assertEqual(event["tls"], "TLSv1.2")
+
+    def test_fetches_a_policy_once_for_many_messages(self):
+        self.lab.mx("once.example")
+        self.lab.policy("once.example")
+        for i in range(10):
+            self.send("user%d@once.example" % i)
+        self.relay.wait_event("delivered", to="user9@once.example")
+        for i in range(10):
+            self.assert_verified(self.relay.wait_event("delivered", to="user%d@once.example" % i))
+        self.assertEqual(self.lab.policies.requests("once.example"), 1)
+
+    def test_policy_is_listed_and_shown(self):
+        self.lab.mx("listed.example")
+        self.lab.policy("listed.example", policy_id="abc123")
+        self.deliver("a@listed.example")
+        listed = [entry for entry in self.relay.json("policy", "list") if "listed.example" in str(entry)]
+        self.assertEqual(len(listed), 1)
+        shown = self.relay.run("policy", "show", "listed.example")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        for word in ("enforce", "abc123", "*.listed.example"):
+            self.assertIn(word, shown.stdout)
+        self.assertEqual(self.relay.run("policy", "show", "unknown.example").returncode, 1)
+
+
+class SecondHost(case.LiveCase):
+    def test_first_not_in_the_policy(self):
+        first = self.lab.mx("skip.example", preference=10)
+        second = self.lab.mx("skip.example", preference=20)
+        self.lab.policy("skip.example", mx=["mx20.skip.example"])
+        event = self.deliver("a@skip.example")
+        self.assert_verified(event)
+        self.assertEqual(event["host"], "mx20.skip.example")
+        self.assertEqual(first.connections, [], "a host that the policy does not admit was contacted")
+        self.assertEqual(self.lab.dns.asked("mx10.skip.example", "A"), 0, "and was resolved")
+        self.assertEqual(len(second.messages), 1)
+
+    def test_first_with_a_bad_certificate(self):
+        first = self.lab.mx("badfirst.example", pair=self.lab.ca.issue("mx.other.example"))
+        second = self.lab.mx("badfirst.example", preference=20)
+        self.lab.policy("badfirst.example")
+        event = self.deliver("a@badfirst.example")
+        self.assert_verified(event)
+        self.assertEqual(event["host"], "mx20.badfirst.example")
+        self.assertFalse(first.mail_in_plaintext())
+        self.assertEqual(first.messages, [])
+        self.assertEqual(len(second.messages), 1)
+
+    def test_first_stripped(self):
+        first = self.lab.mx("stripfirst.example", offer_starttls=False)
+        second = self.lab.mx("stripfirst.example", preference=20)
+        self.lab.policy("stripfirst.example")
+        self.assert_verified(self.deliver("a@stripfirst.example"))
+        self.assertFalse(first.mail_in_plaintext())
+        self.assertEqual(len(second.messages), 1)
+
+    def test_first_dead(self):
+        self.lab.dead_mx("deadfirst.example", preference=5)
+        second = self.lab.mx("deadfirst.example")
+        self.lab.policy("deadfirst.example")
+        self.assert_verified(self.deliver("a@deadfirst.example"))
+        self.assertEqual(len(second.messages), 1)
+
+    def test_the_last_of_many(self):
+        for preference in range(1, 8):
+            self.lab.mx("eighth.example", preference=preference)
+        last = self.lab.mx("eighth.example", preference=90)
+        self.lab.policy("eighth.example", mx=["mx90.eighth.example"])
+        self.assert_verified(self.deliver("a@eighth.example"))
+        self.assertEqual(len(last.messages), 1)
+
+
+class NoHost(case.LiveCase):
+    def test_only_host_not_in_the_policy(self):
+        mx = self.lab.mx("impossible.example")
+        self.lab.policy("impossible.example", mx=["mx.elsewhere.example"])
+        self.send("a@impossible.example")
+        self.assert_held("a@impossible.example", r"mx10\.impossible\.example|policy")
+        self.assertEqual(mx.connections, [])
+
+    def test_a_wildcard_is_one_label(self):
+        deep = self.lab.mx("labels.example", host="a.b.labels.example")
+        apex = self.lab.mx("labels.example", host="labels.example", preference=20)
+        self.lab.policy("labels.example", mx=["*.labels.example"])
+        self.send("a@labels.example")
+        self.assert_held("a@labels.example", r"polic", deep, apex)
+        self.assertEqual(deep.connections + apex.connections, [])
+
+    def test_the_policy_of_the_parent_is_not_used(self):
+        mx = self.lab.mx("sub.parent.example", offer_starttls=False, pair=False)
+        self.lab.policy("parent.example", mx=["mx.parent.example"])
+        self.deliver("a@sub.parent.example")
+        self.assertEqual(len(mx.messages), 1)
+
+    def test_another_domain_at_the_same_host_is_not_hurt(self):
+        mx = self.lab.mx("shared-bad.example", host="mx.shared.example")
+        self.lab.dns.add("shared-good.example", "MX", "10 mx.shared.example")
+        self.lab.dns.add("shared-free.example", "MX", "10 mx.shared.example")
+        self.lab.policy("shared-bad.example", mx=["mx.elsewhere.example"])
+        self.lab.policy("shared-good.example", mx=["mx.shared.example"])
+        self.send("a@shared-bad.example")
+        self.assert_held("a@shared-bad.example", r"polic")
+        self.assert_verified(self.deliver("a@shared-good.example"))
+        self.deliver("a@shared-free.example")
+        self.assertEqual(sorted(message.recipients[0] for message in mx.messages),
+                         ["a@shared-free.example", "a@shared-good.example"])
+
+    def test_an_unverified_connection_is_not_used_again_for_an_enforced_domain(self):
+        mx = self.lab.mx("loose.example", host="mx.reuse.example", pair=self.lab.other_ca.issue("mx.reuse.example"))
+        self.lab.dns.add("strict.example", "MX", "10 mx.reuse.example")
+        self.lab.policy("strict.example", mx=["mx.reuse.example"])
+        self.deliver("a@loose.example")
+        self.send("a@strict.example")
+        self.assert_held("a@strict.example", r"(?i)certificate|trust|issuer|authority")
+        self.assertEqual([message.recipients for message in mx.messages], [["a@loose.example"]])
+
+
+if __name__ == "__main__":
+    case.main()
