@@ -195,9 +195,9 @@ void smtp_content_encode(struct smtp_content_encoder *encoder, struct slice cont
 void smtp_content_encode_end(struct smtp_content_encoder *encoder, struct buffer *out)
 {
     if (encoder->state == ENCODER_CR) {
-        encode_byte(encoder, ' ', out); /* the CR was bare */
+        buffer_add_byte(out, ' '); /* it was bare */
     }
-    if (encoder->state == ENCODER_TEXT) {
+    if (encoder->state != ENCODER_LINE_START) {
         buffer_add(out, SLICE("\r\n"));
     }
     if (!encoder->counted) {
