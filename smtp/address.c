@@ -217,6 +217,7 @@ static bool is_literal(struct slice domain)
     }
     struct slice inner = slice_to(slice_from(domain, 1), domain.length - 2);
     bool tagged = slice_starts_nocase(inner, SLICE("IPv6:"));
+    struct slice address = slice_from(inner, tagged ? 5 : 0);
     struct ip ip;
-    return ip_parse(tagged ? slice_from(inner, 5) : inner, &ip) && slice_has(inner, ':') == tagged;
+    return ip_parse(address, &ip) && slice_has(address, ':') == tagged;
 }
