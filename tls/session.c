@@ -400,7 +400,7 @@ static void fail_by_code(struct tls_session *session, int code)
         fail(session, TLS_FAILURE_MEMORY, slice_of(tls_failure_text(TLS_FAILURE_MEMORY)));
     } else if (code == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE) {
         fail_by_alert(session);
-    } else if (code == MBEDTLS_ERR_SSL_CONN_EOF) {
+    } else if (code == MBEDTLS_ERR_SSL_CONN_EOF || code == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) {
         fail(session, TLS_FAILURE_ENDED, SLICE("the peer closed the connection during the TLS handshake"));
     } else if (code == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION) {
         fail(session, TLS_FAILURE_VERSION, slice_of(tls_failure_text(TLS_FAILURE_VERSION)));

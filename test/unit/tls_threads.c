@@ -1,0 +1,107 @@
+/* Sessions on several threads that share one context, and sessions that go from one thread to the next, as the jobs of the
+ * relay do it. What is wrong with it shows under ThreadSanitizer. */
+#include "test/unit/pki.h"
+#include "test/unit/tls_pair.h"
+
+#include <pthread.h>
+
+#define THREAD_COUNT 4
+#define PAIR_COUNT 24
+
+/* Threads report here and the test asserts: cmocka's checks are for the thread that runs the test. */
+struct worker {
+    pthread_t thread;
+    struct tls_context *context; /* a reference of its own */
+    size_t good_count;
+};
+
+/* Deterministically different certificates and demands on each round. */
+static bool run_pair(struct tls_context *context, size_t round)
+{
+    bool good = round % 3 != 0;
+    enum tls_demand demand = round % 2 == 0 ? TLS_VERIFY : TLS_ENCRYPT;
+    struct slice host = good ? SLICE("mx.example.com") : SLICE("other.example.com");
+    struct tls_session *client = tls_session_client(context, demand, host, NULL);
+    struct tls_session *server = tls_session_server(context);
+    pair_settle(client, server, 1000);
+    bool right = tls_session_verdict(client)->verified == good &&
+                 tls_session_status(client) == (good || demand == TLS_ENCRYPT ? TLS_OPEN : TLS_FAILED);
+    if (tls_session_status(client) == TLS_OPEN) {
+        right = right && tls_session_write(client, SLICE("NOOP\r\n")) == 6;
+        tls_session_close(client);
+        pair_settle(client, server, 5);
+        right = right && slice_equal(tls_session_plain(server), SLICE("NOOP\r\n"));
+    }
+    pair_free(&client, &server);
+    return right;
+}
+
+static void *run_worker(void *argument)
+{
+    struct worker *worker = argument;
+    for (size_t i = 0; i < PAIR_COUNT; i++)
+        worker->good_count += run_pair(worker->context, i);
+    tls_context_free(&worker->context);
+    return NULL;
+}
+
+static void test_one_context_for_all(void **state)
+{
+    static const char *const certificates[] = {"good", "rsa"};
+    for (size_t i = 0; i < COUNT_OF(certificates); i++) {
+        struct worker workers[THREAD_COUNT];
+        struct tls_context *context = pki_context(*state, "root", certificates[i]);
+        for (size_t j = 0; j < THREAD_COUNT; j++) {
+            workers[j] = (struct worker){.context = tls_context_share(context)};
+            assert_int_equal(pthread_create(&workers[j].thread, NULL, run_worker, &workers[j]), 0);
+        }
+        tls_context_free(&context); /* the last of the threads destroys it */
+        for (size_t j = 0; j < THREAD_COUNT; j++) {
+            assert_int_equal(pthread_join(workers[j].thread, NULL), 0);
+            assert_int_equal(workers[j].good_count, PAIR_COUNT);
+        }
+    }
+}
+
+static void *run_work(void *session)
+{
+    tls_session_work(session);
+    return NULL;
+}
+
+static void work_elsewhere(struct tls_session *session)
+{
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, run_work, session), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* Each flight on a thread of its own, the rings filled and emptied on this one. */
+static void test_a_session_on_many_threads(void **state)
+{
+    struct tls_context *context = pki_context(*state, "root", "good");
+    struct tls_session *client = tls_session_client(context, TLS_VERIFY, SLICE("mx.example.com"), NULL);
+    struct tls_session *server = tls_session_server(context);
+    size_t moved;
+    do {
+        work_elsewhere(client);
+        work_elsewhere(server);
+        moved = pair_move(client, server, SIZE_MAX);
+        moved += pair_move(server, client, SIZE_MAX);
+    } while (moved > 0);
+    assert_true(tls_session_verdict(client)->verified);
+    assert_int_equal(tls_session_write(client, SLICE("NOOP\r\n")), 6);
+    pair_settle(client, server, SIZE_MAX);
+    check_slice("on this thread", tls_session_plain(server), SLICE("NOOP\r\n"));
+    pair_free(&client, &server);
+    tls_context_free(&context);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_context_for_all),
+        cmocka_unit_test(test_a_session_on_many_threads),
+    };
+    return cmocka_run_group_tests(tests, pki_set_up, pki_tear_down);
+}
