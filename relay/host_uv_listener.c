@@ -1,5 +1,5 @@
-/* Listeners. libuv takes one connection from the kernel and holds it until uv_accept(), so that a connection that is not
- * accepted here leaves all later ones in the kernel's queue. That is all there is to back-pressure. The sockets are
+/* Listeners. libuv takes one connection from the kernel and holds it until uv_accept(), so that a connection that is
+ * not accepted here leaves all later ones in the kernel's queue. That is all there is to back-pressure. The sockets are
  * made here and not by libuv, which cuts long unix paths and reports a port in use only later. */
 #include "relay/host_uv_loop.h"
 
@@ -269,8 +269,8 @@ static void note_place(struct listening *listening, int fd, bool made_file)
 static void remove_file(const struct listening *listening)
 {
     struct stat status;
-    if (listening->inode != 0 && lstat(listening->local.path, &status) == 0 &&
-        status.st_dev == listening->device && status.st_ino == listening->inode) {
+    if (listening->inode != 0 && lstat(listening->local.path, &status) == 0 && status.st_dev == listening->device &&
+        status.st_ino == listening->inode) {
         /* Where it cannot be removed any more, the next start finds it abandoned. */
         (void)unlink(listening->local.path);
     }

@@ -1,5 +1,5 @@
-/* What the files of the uv host share: the loop, calls put off to its next turn, and translations. Only relay/host_uv*.c
- * and relay/resolver_udns*.c include it. */
+/* What the files of the uv host share: the loop, calls put off to its next turn, and translations. Only
+ * relay/host_uv*.c and relay/resolver_udns*.c include it. */
 #ifndef RELAY_HOST_UV_LOOP_H
 #define RELAY_HOST_UV_LOOP_H
 

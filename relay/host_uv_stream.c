@@ -1,14 +1,14 @@
-/* Streams over libuv. What libuv knows of a stream is a block of its own (struct connection), so that the owner's struct
- * may vanish at any time; the block goes when libuv has closed it. stream_close() only cuts the two apart: the block
- * stays for a while to bring the last bytes out.
+/* Streams over libuv. What libuv knows of a stream is a block of its own (struct connection), so that the owner's
+ * struct may vanish at any time; the block goes when libuv has closed it. stream_close() only cuts the two apart: the
+ * block stays for a while to bring the last bytes out.
  *
- * CONNECTING  stream_connect() was called; what is written waits
- * OPEN        bytes go both ways
- * FAILED      an error came; it is reported, or about to be
- * FLUSHING    the owner is gone; its last bytes are leaving
- * LINGERING   all has left and our side is shut; waits for the peer's side, for a socket that is closed with unread bytes
- *             in it sends a reset, and a reset may overtake the last reply
- * CLOSED      libuv is closing it */
+ * - CONNECTING: stream_connect() was called; what is written waits.
+ * - OPEN: bytes go both ways.
+ * - FAILED: an error came; it is reported, or about to be.
+ * - FLUSHING: the owner is gone; its last bytes are leaving.
+ * - LINGERING: all has left and our side is shut; waits for the peer's side. A socket that is closed with unread bytes
+ *   in it sends a reset, and a reset may overtake the last reply.
+ * - CLOSED: libuv is closing it. */
 #include "base/buffer.h"
 #include "relay/host_uv_loop.h"
 
@@ -52,8 +52,8 @@ struct connection {
     struct endpoint peer;
     enum err err;
     size_t discarded;
-    bool is_reading;   /* the owner wants the peer's bytes */
-    bool has_ended;    /* ended() was called, or the peer's end was seen while closing */
+    bool is_reading; /* the owner wants the peer's bytes */
+    bool has_ended;  /* ended() was called, or the peer's end was seen while closing */
     bool owes_drained;
 };
 
@@ -258,8 +258,8 @@ static struct connection *connection_new(struct stream *stream)
 
 static int connection_init_handle(struct connection *connection, bool is_unix)
 {
-    int status = is_unix ? uv_pipe_init(host_loop(), &connection->uv.pipe, 0)
-                         : uv_tcp_init(host_loop(), &connection->uv.tcp);
+    int status =
+        is_unix ? uv_pipe_init(host_loop(), &connection->uv.pipe, 0) : uv_tcp_init(host_loop(), &connection->uv.tcp);
     connection->uv.handle.data = connection;
     return status;
 }
@@ -304,8 +304,8 @@ static void connection_start(struct connection *connection, const struct endpoin
         }
     }
     if (status == 0) {
-        status = uv_tcp_connect(&connection->connect, &connection->uv.tcp, (const struct sockaddr *)&address,
-                                on_connected);
+        status =
+            uv_tcp_connect(&connection->connect, &connection->uv.tcp, (const struct sockaddr *)&address, on_connected);
     }
     if (status != 0) {
         connection_fail(connection, host_err(status));

@@ -1,5 +1,5 @@
-/* What the files of the resolver share: a lookup asks one server after the other, each by an exchange. An exchange is one
- * question to one server, by udns over UDP or over a stream of the host; it has no deadline of its own. */
+/* What the files of the resolver share: a lookup asks one server after the other, each by an exchange. An exchange is
+ * one question to one server, by udns over UDP or over a stream of the host; it has no deadline of its own. */
 #ifndef RELAY_RESOLVER_UDNS_H
 #define RELAY_RESOLVER_UDNS_H
 
@@ -23,8 +23,8 @@ struct exchange_request {
     const struct endpoint *server;
     const struct resolver_question *question;
     bool use_edns;
-    /* Once, never within the call that opened the exchange. packet: the answer to the question, or empty when the server
-     * cannot be reached; valid during the call. The exchange may be closed from here. */
+    /* Once, never within the call that opened the exchange. packet: the answer to the question, or empty when the
+     * server cannot be reached; valid during the call. The exchange may be closed from here. */
     void (*done)(void *owner, struct slice packet);
     void *owner;
 };

@@ -1,11 +1,11 @@
 /* A lookup: which server is asked next, over what, and what the answers mean together.
  *
- * WAITING   too many lookups are asking; its turn comes
- * ASKING    an exchange is under way
- * SETTLED   the status is known without asking; told in the next turn
+ * - WAITING: too many lookups are asking; its turn comes.
+ * - ASKING: an exchange is under way, or a short pause before the next.
+ * - SETTLED: the status is known without asking; told in the next turn.
  *
- * A server that answers with an error, nonsense or a referral is not asked again by this lookup; one that does not answer
- * is, after the others. All ends with the total timeout. */
+ * A server that answers with an error, nonsense or a referral is not asked again by this lookup; one that does not
+ * answer is, after the others. All ends with the total timeout. */
 #include "relay/resolver_udns.h"
 
 #include "base/text.h"
@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASKING_MAX 200U         /* each has a socket */
-#define ALIASES_MAX 8U          /* CNAMEs followed by further questions; a loop ends there too */
-#define PAUSE_MS 1000           /* before a server that refuses is asked again: it may be starting */
+#define ASKING_MAX 200U /* each has a socket */
+#define ALIASES_MAX 8U  /* CNAMEs followed by further questions; a loop ends there too */
+#define PAUSE_MS 1000   /* before a server that refuses is asked again: it may be starting */
 #define REFUSALS_MAX 3U
-#define DOWN_MS 30000           /* a server that does not answer comes last for so long */
+#define DOWN_MS 30000 /* a server that does not answer comes last for so long */
 #define ARENA_MAX ((size_t)512 << 10)
 
 enum lookup_state { LOOKUP_WAITING, LOOKUP_ASKING, LOOKUP_SETTLED };
@@ -33,7 +33,7 @@ struct lookup {
     struct tcp_exchange *tcp;
     struct timer attempt, total;
     struct host_deferred settled;
-    size_t server; /* that is asked */
+    size_t server;                        /* that is asked */
     unsigned tries[RESOLVER_SERVERS_MAX]; /* that brought no answer */
     bool is_excluded[RESOLVER_SERVERS_MAX];
     bool is_plain[RESOLVER_SERVERS_MAX]; /* it knows no EDNS */
@@ -313,12 +313,11 @@ static void judge(struct lookup *lookup, struct slice packet)
     }
 }
 
-/* A server that cannot read the question may know nothing of EDNS: it is asked in the old way, for an answer without the
- * AD bit. */
+/* A server that cannot read the question may know nothing of EDNS: it is asked in the old way, for an answer without
+ * the AD bit. */
 static void judge_error(struct lookup *lookup, const struct resolver_reply *reply)
 {
-    bool no_edns =
-        reply->code == RESOLVER_FORMERR || reply->code == RESOLVER_NOTIMP || reply->code == RESOLVER_BADVERS;
+    bool no_edns = reply->code == RESOLVER_FORMERR || reply->code == RESOLVER_NOTIMP || reply->code == RESOLVER_BADVERS;
     if (no_edns && !lookup->is_plain[lookup->server]) {
         lookup->is_plain[lookup->server] = true;
         ask_udp(lookup);
@@ -362,16 +361,15 @@ static void exclude(struct lookup *lookup, enum resolve_status failure, const ch
 /* Of several failures the one that says most is told: an error of a server that answered before silence. */
 static void note_failure(struct lookup *lookup, enum resolve_status failure, const char *what)
 {
-    static const int weights[] = {[RESOLVE_NO_SERVER] = 0, [RESOLVE_TIMEOUT] = 1, [RESOLVE_MALFORMED] = 2,
-                                  [RESOLVE_SERVFAIL] = 3};
+    static const int weights[] = {
+        [RESOLVE_NO_SERVER] = 0, [RESOLVE_TIMEOUT] = 1, [RESOLVE_MALFORMED] = 2, [RESOLVE_SERVFAIL] = 3};
     if (lookup->detail_length > 0 && weights[failure] <= weights[lookup->failure]) {
         return;
     }
     char server[128];
     struct slice text = endpoint_print(&lookup->servers->endpoints[lookup->server], server);
     lookup->failure = failure;
-    lookup->detail_length =
-        text_print(lookup->detail, sizeof lookup->detail, "%s %.*s", what, SLICE_ARGS(text)).length;
+    lookup->detail_length = text_print(lookup->detail, sizeof lookup->detail, "%s %.*s", what, SLICE_ARGS(text)).length;
 }
 
 static void finish_reply(struct lookup *lookup, const struct resolver_reply *reply, enum resolve_status status)

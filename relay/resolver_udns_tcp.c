@@ -25,8 +25,8 @@ struct tcp_exchange *tcp_exchange_open(const struct exchange_request *request)
     exchange->done = request->done;
     exchange->owner = request->owner;
     exchange->id = (uint16_t)dice_below(65536);
-    exchange->stream = (struct stream){
-        .connected = on_connected, .received = on_received, .drained = on_drained, .ended = on_ended};
+    exchange->stream =
+        (struct stream){.connected = on_connected, .received = on_received, .drained = on_drained, .ended = on_ended};
     buffer_init(&exchange->in, 2 + 65535);
     stream_connect(&exchange->stream, request->server, NULL);
     stream_read(&exchange->stream, true);

@@ -5,8 +5,8 @@
  *     reached fails alone, and servers of both families mix;
  *   - a reload has nothing to drain.
  * The socket is connected, so that a server's host that refuses is heard of at once.
- * The answer is taken from udns' debugging hook, the only place that shows whole packets, those of failures too. udns has
- * compared id, question and sender by then. */
+ * The answer is taken from udns' debugging hook, the only place that shows whole packets, those of failures too. udns
+ * has compared id, question and sender by then. */
 #include "relay/resolver_udns.h"
 
 #include <assert.h>

@@ -10,6 +10,48 @@
 #define FLAG_AUTHENTIC 0x0020
 #define EDNS_DO 0x8000
 
+#define CODE_LIST(X)                                                                                                   \
+    X(0, NOERROR)                                                                                                      \
+    X(1, FORMERR)                                                                                                      \
+    X(2, SERVFAIL)                                                                                                     \
+    X(3, NXDOMAIN)                                                                                                     \
+    X(4, NOTIMP)                                                                                                       \
+    X(5, REFUSED)                                                                                                      \
+    X(6, YXDOMAIN)                                                                                                     \
+    X(7, YXRRSET)                                                                                                      \
+    X(8, NXRRSET)                                                                                                      \
+    X(9, NOTAUTH)                                                                                                      \
+    X(10, NOTZONE)                                                                                                     \
+    X(16, BADVERS)                                                                                                     \
+    X(23, BADCOOKIE)
+
+/* RFC 8914 4. 0 is "other": the RCODE says more. */
+#define REASON_LIST(X)                                                                                                 \
+    X(1, "unsupported DNSKEY algorithm")                                                                               \
+    X(2, "unsupported DS digest type")                                                                                 \
+    X(3, "stale answer")                                                                                               \
+    X(4, "forged answer")                                                                                              \
+    X(5, "DNSSEC indeterminate")                                                                                       \
+    X(6, "DNSSEC bogus")                                                                                               \
+    X(7, "signature expired")                                                                                          \
+    X(8, "signature not yet valid")                                                                                    \
+    X(9, "DNSKEY missing")                                                                                             \
+    X(10, "RRSIGs missing")                                                                                            \
+    X(11, "no zone key bit set")                                                                                       \
+    X(12, "NSEC missing")                                                                                              \
+    X(13, "cached error")                                                                                              \
+    X(14, "not ready")                                                                                                 \
+    X(15, "blocked")                                                                                                   \
+    X(16, "censored")                                                                                                  \
+    X(17, "filtered")                                                                                                  \
+    X(18, "prohibited")                                                                                                \
+    X(19, "stale NXDOMAIN answer")                                                                                     \
+    X(20, "not authoritative")                                                                                         \
+    X(21, "not supported")                                                                                             \
+    X(22, "no reachable authority")                                                                                    \
+    X(23, "network error")                                                                                             \
+    X(24, "invalid data")
+
 static bool is_plain(uint8_t byte);
 static void print_byte(struct buffer *out, uint8_t byte);
 
@@ -102,24 +144,26 @@ void resolver_query_print(struct buffer *out, const struct resolver_question *qu
 
 const char *resolver_code_name(unsigned code)
 {
-    static const char *const names[] = {
-        [0] = "NOERROR", [1] = "FORMERR", [2] = "SERVFAIL", [3] = "NXDOMAIN", [4] = "NOTIMP", [5] = "REFUSED",
-        [6] = "YXDOMAIN", [7] = "YXRRSET", [8] = "NXRRSET", [9] = "NOTAUTH", [10] = "NOTZONE", [16] = "BADVERS"};
-    return code < sizeof names / sizeof names[0] ? names[code] : NULL;
+    switch (code) {
+#define X(number, name)                                                                                                \
+    case number:                                                                                                       \
+        return #name;
+        CODE_LIST(X)
+#undef X
+    }
+    return NULL;
 }
 
-/* RFC 8914 4; the later ones of IANA's registry that a resolver sends to its own clients. */
 const char *resolver_reason_name(int reason)
 {
-    static const char *const names[] = {
-        [0] = NULL, /* "other": the RCODE says more */
-        [1] = "unsupported DNSKEY algorithm", [2] = "unsupported DS digest type", [3] = "stale answer",
-        [4] = "forged answer", [5] = "DNSSEC indeterminate", [6] = "DNSSEC bogus", [7] = "signature expired",
-        [8] = "signature not yet valid", [9] = "DNSKEY missing", [10] = "RRSIGs missing", [11] = "no zone key bit set",
-        [12] = "NSEC missing", [13] = "cached error", [14] = "not ready", [15] = "blocked", [16] = "censored",
-        [17] = "filtered", [18] = "prohibited", [19] = "stale NXDOMAIN answer", [20] = "not authoritative",
-        [21] = "not supported", [22] = "no reachable authority", [23] = "network error", [24] = "invalid data"};
-    return reason >= 0 && (size_t)reason < sizeof names / sizeof names[0] ? names[reason] : NULL;
+    switch (reason) {
+#define X(number, text)                                                                                                \
+    case number:                                                                                                       \
+        return text;
+        REASON_LIST(X)
+#undef X
+    }
+    return NULL;
 }
 
 /* Of a label in lower case. */

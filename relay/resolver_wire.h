@@ -1,5 +1,5 @@
-/* DNS messages as bytes (RFC 1035, 6891): makes a query, takes an answer apart. Pure: no socket, no clock; the answer is
- * judged as something that anybody may have sent. */
+/* DNS messages as bytes (RFC 1035, 6891): makes a query, takes an answer apart. Pure: no socket, no clock; the answer
+ * is judged as something that anybody may have sent. */
 #ifndef RELAY_RESOLVER_WIRE_H
 #define RELAY_RESOLVER_WIRE_H
 
@@ -31,8 +31,8 @@ struct resolver_question {
 };
 uint16_t resolver_kind_number(enum record_kind kind); /* the TYPE */
 
-/* Recursion desired. udp_size: with EDNS and the DO and AD bits (so that the answer has its AD bit, RFC 6840 5.7 and 5.8);
- * 0: without. */
+/* Recursion desired. udp_size: with EDNS and the DO and AD bits (so that the answer has its AD bit, RFC 6840 5.7
+ * and 5.8); 0: without. */
 void resolver_query_print(struct buffer *out, const struct resolver_question *question, uint16_t id, uint16_t udp_size);
 
 #define RESOLVER_FINDING_LIST(X)                                                                                       \
@@ -51,19 +51,26 @@ enum resolver_finding {
 #undef X
 };
 
-enum { RESOLVER_NOERROR = 0, RESOLVER_FORMERR = 1, RESOLVER_SERVFAIL = 2, RESOLVER_NXDOMAIN = 3, RESOLVER_NOTIMP = 4,
-       RESOLVER_REFUSED = 5, RESOLVER_BADVERS = 16 };
+enum {
+    RESOLVER_NOERROR = 0,
+    RESOLVER_FORMERR = 1,
+    RESOLVER_SERVFAIL = 2,
+    RESOLVER_NXDOMAIN = 3,
+    RESOLVER_NOTIMP = 4,
+    RESOLVER_REFUSED = 5,
+    RESOLVER_BADVERS = 16
+};
 
 struct resolver_reply {
     enum resolver_finding finding;
-    unsigned code;      /* RCODE with its EDNS part */
-    int reason;         /* extended DNS error (RFC 8914), -1: none */
-    bool secure;        /* AD */
-    uint32_t ttl_s;     /* smallest of chain and records; of a negative answer by RFC 2308 5, 0 without SOA */
+    unsigned code;  /* RCODE with its EDNS part */
+    int reason;     /* extended DNS error (RFC 8914), -1: none */
+    bool secure;    /* AD */
+    uint32_t ttl_s; /* smallest of chain and records; of a negative answer by RFC 2308 5, 0 without SOA */
     struct resolver_name canonical; /* the end of the chain of CNAMEs; the question's name when there is none */
     struct resolve_record *records; /* in the arena */
     size_t count;
-    size_t dropped;     /* records beyond the limits, or naming what is no host name */
+    size_t dropped; /* records beyond the limits, or naming what is no host name */
 };
 /* Never fails: what cannot be read is RESOLVER_MALFORMED. The caller has compared the id. */
 void resolver_reply_parse(struct slice packet, const struct resolver_question *question, struct arena *arena,

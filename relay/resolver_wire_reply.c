@@ -15,7 +15,7 @@
 #define TYPE_OPT 41U
 #define OPTION_EXTENDED_ERROR 15U
 #define JUMPS_MAX 127U /* as many as a name can have labels */
-#define CHAIN_MAX 16U /* CNAMEs in one answer */
+#define CHAIN_MAX 16U  /* CNAMEs in one answer */
 
 #define FLAG_RESPONSE 0x8000U
 #define FLAG_OPCODE 0x7800U
@@ -68,8 +68,7 @@ static bool survey_soa(const struct wire_record *record, struct survey *survey);
 static bool survey_additional(struct wire *wire, unsigned count, struct survey *survey);
 static bool survey_options(struct wire data, struct survey *survey);
 static struct wire answer_of(const struct survey *survey);
-static bool next_owned(struct wire *wire, const struct resolver_name *owner, unsigned type,
-                       struct wire_record *record);
+static bool next_owned(struct wire *wire, const struct resolver_name *owner, unsigned type, struct wire_record *record);
 static enum resolver_finding judge(const struct survey *survey, const struct resolver_question *question,
                                    struct arena *arena, struct resolver_reply *reply);
 static bool follow_chain(const struct survey *survey, unsigned type, struct resolver_reply *reply);
@@ -373,8 +372,8 @@ static bool follow_alias(const struct survey *survey, struct resolver_reply *rep
     return true;
 }
 
-/* RFC 2308 2.2: no record of the type, or a server that points elsewhere; after a chain of CNAMEs, perhaps a server that
- * knows only the zone that the chain began in. */
+/* RFC 2308 2.2: no record of the type, or a server that points elsewhere; after a chain of CNAMEs, perhaps a server
+ * that knows only the zone that the chain began in. */
 static enum resolver_finding judge_empty(const struct survey *survey, const struct resolver_question *question,
                                          struct resolver_reply *reply)
 {
@@ -396,8 +395,7 @@ static enum resolver_finding judge_empty(const struct survey *survey, const stru
 static bool is_within(const struct resolver_name *name, const struct resolver_name *ancestor)
 {
     for (size_t at = 0; at < name->length; at += 1U + name->bytes[at]) {
-        if (name->length - at == ancestor->length &&
-            memcmp(name->bytes + at, ancestor->bytes, ancestor->length) == 0) {
+        if (name->length - at == ancestor->length && memcmp(name->bytes + at, ancestor->bytes, ancestor->length) == 0) {
             return true;
         }
     }
