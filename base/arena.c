@@ -36,6 +36,7 @@ struct arena {
 
 static struct chunk *chunk_new(struct arena *arena, size_t size);
 static void *chunk_take(struct chunk *chunk, size_t size);
+static size_t counted_size(size_t size);
 
 struct arena *arena_new(size_t limit)
 {
@@ -76,21 +77,18 @@ size_t arena_used(const struct arena *arena)
 
 void *arena_alloc(struct arena *arena, size_t size)
 {
-    if (size > arena->limit) {
-        return NULL; /* also keeps the rounding below from wrapping */
-    }
-    size_t rounded = size == 0 ? ARENA_UNIT : (size + ARENA_UNIT - 1) / ARENA_UNIT * ARENA_UNIT;
-    if (rounded < size || rounded > arena->limit - arena->used) {
+    size_t counted = counted_size(size);
+    if (counted < size || counted > arena->limit - arena->used) {
         return NULL;
     }
     struct chunk *chunk = arena->last;
-    if (chunk == NULL || chunk->size - chunk->used < rounded) {
-        chunk = chunk_new(arena, ARENA_CHUNK_MIN == 0 && size > 0 ? size : rounded);
+    if (chunk == NULL || chunk->size - chunk->used < counted) {
+        chunk = chunk_new(arena, ARENA_CHUNK_MIN == 0 ? size : counted);
     }
     if (chunk == NULL) {
         return NULL;
     }
-    arena->used += rounded;
+    arena->used += counted;
     return chunk_take(chunk, size);
 }
 
@@ -153,8 +151,15 @@ static void *chunk_take(struct chunk *chunk, size_t size)
 {
     void *taken = chunk->bytes + chunk->used;
     size_t left = chunk->size - chunk->used;
-    size_t rounded = size == 0 ? ARENA_UNIT : (size + ARENA_UNIT - 1) / ARENA_UNIT * ARENA_UNIT;
-    chunk->used += rounded < left ? rounded : left;
+    size_t counted = counted_size(size);
+    chunk->used += counted < left ? counted : left;
     memset(taken, 0, size);
     return taken;
+}
+
+/* Whole units, so that the next piece is aligned, and at least one, so that every piece costs; 0 when it wraps. */
+static size_t counted_size(size_t size)
+{
+    size_t units = size / ARENA_UNIT + (size % ARENA_UNIT != 0 || size == 0);
+    return units > SIZE_MAX / ARENA_UNIT ? 0 : units * ARENA_UNIT;
 }

@@ -1,5 +1,6 @@
 /* An arena hands out memory that lives until the arena is freed, up to a limit. Whoever makes it frees it.
- * Allocation beyond the limit (or when the machine has none) gives NULL; nothing is aborted. */
+ * Allocation beyond the limit (or when the machine has none) gives NULL; nothing is aborted. Each piece counts as whole
+ * units of the largest alignment (16 bytes on the usual machines). */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 
