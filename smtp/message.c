@@ -29,6 +29,7 @@ void smtp_header_scan_init(struct smtp_header_scan *scan)
 void smtp_header_scan_feed(struct smtp_header_scan *scan, struct slice content)
 {
     for (size_t i = 0; i < content.length && !scan->done; i++) {
+        scan->length++;
         scan_byte(scan, content.data[i]);
     }
 }

@@ -11,6 +11,7 @@ struct smtp_header_scan {
     int state;
     char name[32];
     size_t name_length, line_length;
+    uint64_t length; /* bytes of the header section so far, its empty line included */
     unsigned received_count;
     bool has_date, has_message_id, has_from, has_sender, has_dkim_signature, has_to, has_cc, has_bcc;
     bool done; /* the empty line was seen */
