@@ -13,6 +13,11 @@ struct slice {
 
 /* A slice of a string literal. */
 #define SLICE(literal) ((struct slice){"" literal, sizeof(literal) - 1})
+/* The same as the initialiser of a static slice, where C wants a constant: {.name = SLICE_INIT("to")}. */
+#define SLICE_INIT(literal)                                                                                            \
+    {                                                                                                                  \
+        "" literal, sizeof(literal) - 1                                                                                \
+    }
 #define SLICE_EMPTY ((struct slice){"", 0})
 /* For printf: printf("%.*s", SLICE_ARGS(s)). */
 #define SLICE_ARGS(s) (int)(s).length, (s).data

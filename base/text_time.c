@@ -148,11 +148,11 @@ static bool take_number(struct slice *text, uint64_t *number)
 static const struct unit *take_unit(struct slice *text)
 {
     static const struct unit units[] = {
-        {{"ms", 2}, 1}, /* before "m" */
-        {{"s", 1}, MS_PER_SECOND},
-        {{"m", 1}, MS_PER_MINUTE},
-        {{"h", 1}, MS_PER_HOUR},
-        {{"d", 1}, MS_PER_DAY},
+        {SLICE_INIT("ms"), 1}, /* before "m" */
+        {SLICE_INIT("s"), MS_PER_SECOND},
+        {SLICE_INIT("m"), MS_PER_MINUTE},
+        {SLICE_INIT("h"), MS_PER_HOUR},
+        {SLICE_INIT("d"), MS_PER_DAY},
     };
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         if (slice_starts(*text, units[i].name)) {
