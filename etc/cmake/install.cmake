@@ -1,0 +1,36 @@
+# cmake --install build/release --prefix /usr            the relay, its pages, units and sample
+# cmake --install build/release --prefix /usr --component sendmail
+#     the names that other programs call: /usr/sbin/sendmail and the rest. Apart, because a machine has them already
+#     when it has another mail system.
+
+include(GNUInstallDirs)
+
+if(TARGET sternpost)
+    install(TARGETS sternpost RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
+endif()
+
+install(FILES LICENSE THIRD-PARTY.md TYPE DOC)
+file(GLOB samples CONFIGURE_DEPENDS etc/sternpost.conf)
+install(FILES ${samples} DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/sternpost)
+
+file(GLOB pages CONFIGURE_DEPENDS etc/man/*.[1-8])
+foreach(page IN LISTS pages)
+    string(REGEX REPLACE ".*\\." "man" section ${page})
+    install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/${section})
+endforeach()
+
+file(GLOB units CONFIGURE_DEPENDS etc/systemd/*.service etc/systemd/*.socket)
+install(FILES ${units} DESTINATION lib/systemd/system)
+file(GLOB users CONFIGURE_DEPENDS etc/systemd/sysusers.d/*.conf)
+install(FILES ${users} DESTINATION lib/sysusers.d)
+file(GLOB folders CONFIGURE_DEPENDS etc/systemd/tmpfiles.d/*.conf)
+install(FILES ${folders} DESTINATION lib/tmpfiles.d)
+
+foreach(link sbin/sendmail bin/mailq bin/newaliases)
+    install(CODE "
+        get_filename_component(folder \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${link}\" DIRECTORY)
+        file(MAKE_DIRECTORY \${folder})
+        file(CREATE_LINK ../${CMAKE_INSTALL_SBINDIR}/sternpost \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${link}\" SYMBOLIC)
+        message(STATUS \"Installing: \$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${link}\")"
+        COMPONENT sendmail EXCLUDE_FROM_ALL)
+endforeach()
