@@ -295,6 +295,7 @@ static void cancel_pending(struct queue_entry *entry)
 static enum err done_put(struct lmdb_batch *batch, const struct queue_entry *entry)
 {
     struct slice message;
+    struct queue_message decoded;
     struct lmdb_key key = lmdb_key_id(entry->id);
     if (batch->view.queue->options.done_keep_ms <= 0 || entry->recipient_count == 0) {
         return ERR_NONE;
@@ -302,6 +303,9 @@ static enum err done_put(struct lmdb_batch *batch, const struct queue_entry *ent
     enum err err = lmdb_get(&batch->view, LMDB_MESSAGE, &key, &message);
     if (err != ERR_NONE) {
         return ignore_missing(err);
+    }
+    if (queue_message_decode(message, &decoded) != ERR_NONE) {
+        return ERR_NONE; /* damage is not handed on */
     }
     buffer_clear(&batch->record);
     buffer_add_block(&batch->record, message);

@@ -292,7 +292,9 @@ static enum err done_put(struct change_set *set, const struct queue_entry *entry
 {
     struct memory_key id = memory_key_id(entry->id);
     struct memory_record *message = memory_table_get(&set->state->tables[MEMORY_MESSAGE], memory_key_slice(&id));
-    if (set->options->done_keep_ms <= 0 || entry->recipient_count == 0 || message == NULL) {
+    struct queue_message decoded;
+    if (set->options->done_keep_ms <= 0 || entry->recipient_count == 0 || message == NULL ||
+        queue_message_decode(message->value, &decoded) != ERR_NONE) {
         return ERR_NONE;
     }
     struct buffer encoded;

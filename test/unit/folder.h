@@ -1,0 +1,17 @@
+/* A temporary folder for a test, and what tests do to the files in it. */
+#ifndef TEST_UNIT_FOLDER_H
+#define TEST_UNIT_FOLDER_H
+
+#include "base/slice.h"
+
+struct folder {
+    char path[128];
+    char name[256]; /* the last that folder_path() gave */
+};
+void folder_make(struct folder *folder); /* ends the program when it cannot */
+void folder_remove(struct folder *folder); /* with all that is in it */
+const char *folder_path(struct folder *folder, const char *name); /* until the next call */
+/* Turns over a bit of every place in a file where the marker stands. False: nowhere. */
+bool folder_damage(const char *file, struct slice marker);
+
+#endif
