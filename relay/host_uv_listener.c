@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,7 @@ enum err listener_open(struct listener *listener, const struct listener_options 
     struct listening *listening = host_allocate(sizeof *listening);
     listening->owner = listener;
     listener->host = listening;
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC); /* one that came from outside may lack it */
     int status = adopt(listening, fd, domain);
     if (status == 0) {
         note_place(listening, fd, options->fd < 0);
