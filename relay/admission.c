@@ -1,0 +1,171 @@
+#include "relay/intake_internal.h"
+
+#include "base/idna.h"
+#include "base/text.h"
+#include "relay/locals.h"
+#include "smtp/address.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define HOPS_MAX 50
+
+static bool refuse(const struct session *session, struct smtp_reply *reply, struct smtp_reply with, struct slice subject);
+static bool add_recipient(struct session *session, const struct smtp_rcpt *rcpt, struct slice address, struct smtp_reply *reply);
+
+void admission_log(const struct session *session, const char *stage, struct slice subject, const struct smtp_reply *reply)
+{
+    struct log_line line;
+    char status[16];
+    if (!log_open(&line, session->intake->relay->log, LOG_WARNING, "rejected"))
+        return;
+    log_string(&line, "client", session->client);
+    log_text(&line, "hello", smtp_server_hello(session->server));
+    log_string(&line, "stage", stage);
+    log_text(&line, "address", subject);
+    log_number(&line, "code", reply->code);
+    log_text(&line, "dsn", smtp_status_print(reply->status, status));
+    log_text(&line, "reply", reply->text);
+    log_close(&line);
+}
+
+static bool refuse(const struct session *session, struct smtp_reply *reply, struct smtp_reply with, struct slice subject)
+{
+    *reply = with;
+    session->intake->relay->metrics.rejected++;
+    admission_log(session, smtp_server_state(session->server), subject, reply);
+    return false;
+}
+
+/* ---- greeting ---- */
+
+static size_t sessions_of_client(const struct session *session)
+{
+    size_t count = 0;
+    struct list_node *node = list_first(&session->intake->sessions);
+    for (; node != NULL; node = list_next(&session->intake->sessions, node)) {
+        const struct session *other = LIST_OF(node, struct session, node);
+        count += ip_equal(&other->peer.ip, &session->peer.ip) ? 1 : 0;
+    }
+    return count;
+}
+
+bool admission_greet(const struct session *session, struct smtp_reply *reply)
+{
+    const struct config *config = session->intake->relay->config;
+    if (session->intake->sessions.count > config->connections_max)
+        return refuse(session, reply, smtp_reply_make(421, 3, 2, "too many connections; try again later"), SLICE_EMPTY);
+    if (session->peer.ip.family != IP_NONE && sessions_of_client(session) > config->connections_per_client)
+        return refuse(session, reply, smtp_reply_make(421, 7, 0, "too many connections from your address; try again later"),
+                      SLICE_EMPTY);
+    return true;
+}
+
+/* ---- MAIL ---- */
+
+bool admission_mail(struct session *session, const struct smtp_mail *mail, struct smtp_reply *reply)
+{
+    struct relay *relay = session->intake->relay;
+    if (journal_is_full(relay->journal))
+        return refuse(session, reply, smtp_reply_make(452, 3, 1, "the queue is full; try again later"), mail->reverse_path);
+    draft_free(&session->draft);
+    session->draft = session_draft(session, mail);
+    if (session->draft == NULL)
+        return refuse(session, reply, smtp_reply_make(452, 3, 0, "out of memory; try again later"), mail->reverse_path);
+    session->has_trace = false;
+    session->recipient_count = 0;
+    return true;
+}
+
+/* ---- RCPT ---- */
+
+static bool refuse_relaying(struct session *session, struct slice address, struct smtp_reply *reply)
+{
+    static const char form[] = "relaying denied: your address %s may not relay here; to allow it, add it to [access] networks";
+    struct slice text;
+    if (!arena_print(session->arena, &text, form, session->client))
+        text = SLICE("relaying denied");
+    return refuse(session, reply, (struct smtp_reply){.code = 550, .status = {5, 7, 1}, .text = text}, address);
+}
+
+static bool refuse_local(struct session *session, struct slice address, struct smtp_reply *reply)
+{
+    return refuse(session, reply,
+                  smtp_reply_make(550, 1, 1,
+                                  "no such user here: nothing is delivered locally; name an address in [local] root or the aliases file"),
+                  address);
+}
+
+static bool may_relay(const struct session *session)
+{
+    return session->is_trusted || smtp_server_is_authenticated(session->server);
+}
+
+static void note_recipient(struct session *session, struct slice address)
+{
+    session->recipient_count++;
+    struct slice kept = slice_to(address, sizeof session->recipient - 1);
+    memcpy(session->recipient, kept.data, kept.length);
+    session->recipient[kept.length] = '\0';
+}
+
+bool admission_rcpt(struct session *session, const struct smtp_rcpt *rcpt, struct smtp_reply *reply)
+{
+    struct config_list expanded;
+    if (!may_relay(session))
+        return refuse_relaying(session, rcpt->address, reply);
+    switch (locals_expand(session->intake->relay->locals, rcpt->address, session->arena, &expanded)) {
+    case LOCALS_REMOTE:
+        if (!add_recipient(session, rcpt, rcpt->address, reply))
+            return false;
+        break;
+    case LOCALS_EXPANDED:
+        for (size_t i = 0; i < expanded.count; i++) {
+            if (!add_recipient(session, rcpt, expanded.items[i], reply))
+                return false;
+        }
+        break;
+    case LOCALS_UNKNOWN:
+        return refuse_local(session, rcpt->address, reply);
+    case LOCALS_LOOP:
+        return refuse(session, reply, smtp_reply_make(451, 3, 5, "the aliases of this address have no end; mend the aliases file"),
+                      rcpt->address);
+    case LOCALS_MEMORY:
+        return refuse(session, reply, smtp_reply_make(452, 3, 0, "out of memory; try again later"), rcpt->address);
+    }
+    note_recipient(session, rcpt->address);
+    return true;
+}
+
+/* The form under which a domain is looked up and scheduled; false: it is none. */
+static bool canonical_domain(struct session *session, struct slice domain, struct slice *canonical)
+{
+    struct ip ip;
+    if (!smtp_domain_is_literal(domain))
+        return idna_canonical(domain, session->arena, canonical) == ERR_NONE;
+    struct slice inner = slice_to(slice_from(domain, 1), domain.length - 2);
+    if (slice_starts_nocase(inner, SLICE("ipv6:")))
+        inner = slice_from(inner, 5);
+    *canonical = domain;
+    return ip_parse(inner, &ip);
+}
+
+static bool add_recipient(struct session *session, const struct smtp_rcpt *rcpt, struct slice address, struct smtp_reply *reply)
+{
+    struct draft_recipient recipient = {.address = address, .orcpt = rcpt->orcpt, .notify = (uint8_t)rcpt->notify};
+    if (!smtp_address_is_valid(address, true) || !canonical_domain(session, smtp_address_domain(address), &recipient.domain))
+        return refuse(session, reply, smtp_reply_make(501, 1, 3, "this is not an address that mail can be sent to"), address);
+    if (draft_add_recipient(session->draft, &recipient) != ERR_NONE)
+        return refuse(session, reply, smtp_reply_make(452, 5, 3, "too many recipients; send the rest in another message"),
+                      address);
+    return true;
+}
+
+/* ---- the end of the content ---- */
+
+bool admission_end(const struct session *session, struct smtp_reply *reply)
+{
+    if (draft_scan(session->draft)->received_count > HOPS_MAX)
+        return refuse(session, reply, smtp_reply_make(554, 4, 6, "too many hops: this message is in a loop"), SLICE_EMPTY);
+    return true;
+}

@@ -1,0 +1,137 @@
+/* The configuration as values: every key of the table in config_table.c with its safe default, filled from files, environment and
+ * --set. The whole lives in one arena; a reload makes a new one. */
+#ifndef RELAY_CONFIG_H
+#define RELAY_CONFIG_H
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/err.h"
+#include "base/ip.h"
+#include "base/log.h"
+#include "queue/backoff.h"
+
+struct config_list { /* of texts */
+    const struct slice *items;
+    size_t count;
+};
+struct config_networks {
+    const struct ip_network *items;
+    size_t count;
+};
+struct config_endpoints {
+    const struct endpoint *items;
+    size_t count;
+};
+struct config_addresses {
+    const struct ip *items;
+    size_t count;
+};
+enum config_door { CONFIG_SMTP, CONFIG_SUBMISSION, CONFIG_SUBMISSIONS };
+struct config_listen {
+    enum config_door door;
+    struct endpoint endpoint; /* unused when fd_name is not empty */
+    struct slice fd_name;     /* "fd:NAME": socket activation */
+};
+/* What a connection must prove. STS: verify, and apply the Policy Domain's policy (of the smart host for a route). */
+#define CONFIG_TLS_LIST(X) X(OPPORTUNISTIC, "opportunistic") X(ENCRYPT, "encrypt") X(VERIFY, "verify") X(STS, "sts") X(IMPLICIT, "implicit")
+enum config_tls {
+#define X(name, text) CONFIG_TLS_##name,
+    CONFIG_TLS_LIST(X)
+#undef X
+};
+const char *config_tls_name(enum config_tls tls);
+
+struct config_route {
+    struct slice pattern;  /* "example.com", "*.example.com", "from:example.com", "*" */
+    struct slice host;     /* of via, canonical, or an address */
+    uint16_t port;
+    enum config_tls tls;
+    struct slice username, password;
+};
+struct config_rate {
+    struct slice domain;
+    uint32_t messages, per_ms;
+};
+struct config_dkim {
+    struct slice domain, selector, key_file;
+};
+enum config_family { CONFIG_ANY, CONFIG_IPV4, CONFIG_IPV6 };
+
+struct config {
+    struct arena *arena;
+    struct slice hostname, user;
+
+    const struct config_listen *listen;
+    size_t listen_count;
+    struct config_networks proxy_networks;
+    uint32_t connections_max, connections_per_client, recipients_max;
+
+    struct config_networks access_networks;
+    bool access_networks_given; /* configured, not default */
+    struct slice users_file;
+
+    struct slice tls_certificate, tls_key, tls_ca_file;
+    bool tls_minimum_1_3;
+
+    struct slice queue_path;
+    uint64_t queue_size_max, queue_free_min, message_size_max;
+
+    struct queue_schedule retry;
+    int64_t expire_ms, warn_ms;
+    struct slice postmaster;
+
+    struct config_list local_domains; /* canonical */
+    struct slice local_root, aliases_file;
+
+    struct config_endpoints dns_servers;
+
+    uint16_t delivery_port, https_port;
+    struct config_networks allow_networks;
+    uint32_t delivery_connections_max, per_destination;
+    enum config_family family;
+    struct config_addresses sources;
+    int64_t stop_timeout_ms;
+    const struct config_rate *rates;
+    size_t rate_count;
+
+    bool sts_enabled, expired_floor;
+    enum config_tls tls_default; /* OPPORTUNISTIC, ENCRYPT or VERIFY */
+
+    const struct config_route *routes;
+    size_t route_count;
+    const struct config_dkim *dkims;
+    size_t dkim_count;
+
+    struct config_endpoints http_listen;
+
+    enum log_format log_format;
+    bool log_format_given;
+    enum log_level log_level;
+    struct slice control_socket, submit_socket, drop_path;
+    bool control_given, submit_given, drop_given; /* configured, not default */
+};
+
+/* Where values come from. Later sources win: files in order, then environment, then sets ("SECTION.KEY=VALUE"). */
+struct config_source {
+    struct slice file;             /* main file; empty: /etc/sternpost/sternpost.conf and conf.d/ beside it, if they exist */
+    const char *const *environment; /* "NAME=VALUE", NULL-terminated; NULL: none */
+    const struct slice *sets;
+    size_t set_count;
+    bool lenient;                  /* sendmail, mailq: what the caller may not read is skipped */
+};
+/* Faults and warnings are sentences, one a line, each naming file:line (or variable, or --set) and the cure. ERR_SYNTAX: at least
+ * one fault; *config is NULL then. */
+MUST_CHECK enum err config_load(const struct config_source *source, struct config **config, struct buffer *faults,
+                                struct buffer *warnings);
+void config_free(struct config **config);
+
+/* The route that applies to a recipient domain of a sender (exact, longest "*.sub", "from:", "*"); NULL: by MX. */
+const struct config_route *config_route_find(const struct config *config, struct slice domain, struct slice sender_domain);
+const struct config_rate *config_rate_find(const struct config *config, struct slice domain);
+bool config_networks_have(const struct config_networks *networks, const struct ip *ip);
+
+/* The sample configuration file and the key table of the manual page, made from the parser's own table. */
+void config_print_sample(struct buffer *out);
+void config_print_manual(struct buffer *out); /* mdoc/man macros: one entry a key */
+
+#endif

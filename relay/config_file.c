@@ -1,0 +1,262 @@
+#include "relay/config_internal.h"
+
+#include "base/text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define NAMES_MAX 256
+#define PATH_LENGTH_MAX 4096
+
+/* The file that is being read, line by line. */
+struct ini {
+    struct config_loader *loader;
+    const char *path;
+    bool may_be_read_by_all;
+    size_t line;
+    struct slice section, name;
+    bool section_is_bad; /* told once; its keys are passed over */
+};
+
+static void read_text(struct ini *ini, struct slice text);
+static void take_section(struct ini *ini, struct slice line);
+static void take_key(struct ini *ini, struct slice line, size_t number);
+static void origin_of(const struct ini *ini, size_t line, char *out, size_t capacity);
+
+enum err config_slurp(const char *path, struct buffer *out, bool *may_be_read_by_all)
+{
+    struct stat status;
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return err_from_errno(errno);
+    if (fstat(fileno(file), &status) != 0 || S_ISDIR(status.st_mode)) {
+        fclose(file);
+        return ERR_IO;
+    }
+    *may_be_read_by_all = (status.st_mode & S_IROTH) != 0;
+    size_t length;
+    do {
+        char *space = buffer_space(out, 65536);
+        length = space == NULL ? 0 : fread(space, 1, 65536, file);
+        if (space != NULL)
+            buffer_added(out, length);
+    } while (length > 0);
+    enum err err = ferror(file) ? ERR_IO : buffer_failed(out) ? ERR_LIMIT : ERR_NONE;
+    fclose(file);
+    return err;
+}
+
+void config_read_file(struct config_loader *loader, const char *path, bool must_exist)
+{
+    struct ini ini = {.loader = loader, .path = path, .section = SLICE_EMPTY, .name = SLICE_EMPTY};
+    struct buffer text;
+    struct slice kept;
+    buffer_init(&text, CONFIG_FILE_MAX);
+    enum err err = config_slurp(path, &text, &ini.may_be_read_by_all);
+    bool passed_over = (err == ERR_NOT_FOUND && !must_exist) || (err == ERR_PERMISSION && loader->lenient);
+    if (err != ERR_NONE && !passed_over)
+        config_fault(loader, slice_of(path), "%s", err_text(err));
+    /* Values are views into the text: it lives as long as the configuration. */
+    if (err == ERR_NONE && arena_slice(loader->config->arena, buffer_slice(&text), &kept))
+        read_text(&ini, kept);
+    else if (err == ERR_NONE)
+        loader->no_memory = true;
+    buffer_free(&text);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static size_t list_names(DIR *directory, char **names)
+{
+    struct dirent *entry;
+    size_t count = 0;
+    while (count < NAMES_MAX && (entry = readdir(directory)) != NULL) {
+        struct slice name = slice_of(entry->d_name);
+        if (!slice_ends(name, SLICE(".conf")) || slice_starts(name, SLICE(".")))
+            continue;
+        char *copy = strdup(entry->d_name);
+        if (copy == NULL)
+            break;
+        names[count++] = copy;
+    }
+    return count;
+}
+
+void config_read_directory(struct config_loader *loader, const char *path)
+{
+    char *names[NAMES_MAX];
+    DIR *directory = opendir(path);
+    if (directory == NULL) {
+        if (errno != ENOENT && errno != ENOTDIR && !loader->lenient)
+            config_fault(loader, slice_of(path), "%s", err_text(err_from_errno(errno)));
+        return;
+    }
+    size_t count = list_names(directory, names);
+    closedir(directory);
+    qsort(names, count, sizeof names[0], compare_names);
+    for (size_t i = 0; i < count; i++) {
+        char file[PATH_LENGTH_MAX];
+        snprintf(file, sizeof file, "%s/%s", path, names[i]);
+        config_read_file(loader, file, false);
+        free(names[i]);
+    }
+}
+
+/* ---- INI text ---- */
+
+static bool is_continuation(struct slice rest)
+{
+    return rest.length > 0 && (rest.data[0] == ' ' || rest.data[0] == '\t');
+}
+
+static struct slice without_end(struct slice line)
+{
+    while (line.length > 0 && strchr(" \t\r", line.data[line.length - 1]) != NULL)
+        line.length--;
+    return line;
+}
+
+static bool is_comment(struct slice line)
+{
+    struct slice text = slice_trim(line);
+    return text.length == 0 || text.data[0] == '#' || text.data[0] == ';';
+}
+
+/* Joins a line with those that continue it; false at the end of the text. */
+static bool next_line(struct ini *ini, struct slice *text, struct buffer *joined)
+{
+    struct slice line;
+    buffer_clear(joined);
+    if (!slice_cut(text, '\n', &line))
+        return false;
+    ini->line++;
+    buffer_add(joined, without_end(line));
+    while (!is_comment(buffer_slice(joined)) && is_continuation(*text) && slice_cut(text, '\n', &line)) {
+        ini->line++;
+        if (is_comment(line))
+            continue;
+        buffer_add_byte(joined, ' ');
+        buffer_add(joined, slice_trim(without_end(line)));
+    }
+    return true;
+}
+
+static void read_text(struct ini *ini, struct slice text)
+{
+    struct buffer joined;
+    buffer_init(&joined, CONFIG_VALUE_MAX);
+    for (;;) {
+        size_t number = ini->line + 1;
+        if (!next_line(ini, &text, &joined))
+            break;
+        struct slice line = SLICE_EMPTY;
+        char origin[PATH_LENGTH_MAX];
+        origin_of(ini, number, origin, sizeof origin);
+        if (buffer_failed(&joined))
+            config_fault(ini->loader, slice_of(origin), "the value is too long");
+        else if (!arena_slice(ini->loader->config->arena, buffer_slice(&joined), &line))
+            ini->loader->no_memory = true;
+        if (is_comment(line))
+            continue;
+        if (line.data[0] == '[') {
+            size_t end = ini->line;
+            ini->line = number;
+            take_section(ini, line);
+            ini->line = end;
+        } else {
+            take_key(ini, line, number);
+        }
+    }
+    buffer_free(&joined);
+}
+
+static void origin_of(const struct ini *ini, size_t line, char *out, size_t capacity)
+{
+    snprintf(out, capacity, "%s:%zu", ini->path, line);
+}
+
+static bool is_known_section(struct slice section)
+{
+    for (size_t i = 0; i < config_key_count; i++) {
+        if (slice_equal(section, slice_of(config_keys[i].section)))
+            return true;
+    }
+    return false;
+}
+
+static const char *nearest_section(struct slice section)
+{
+    const char *names[64];
+    size_t count = 0;
+    for (size_t i = 0; i < config_key_count && count < 64; i++) {
+        if (i == 0 || strcmp(config_keys[i].section, config_keys[i - 1].section) != 0)
+            names[count++] = config_keys[i].section;
+    }
+    return text_nearest(section, names, count);
+}
+
+/* [section] or [section "name"] */
+static void take_section(struct ini *ini, struct slice line)
+{
+    char origin[PATH_LENGTH_MAX];
+    origin_of(ini, ini->line, origin, sizeof origin);
+    ini->section_is_bad = true;
+    if (line.data[line.length - 1] != ']') {
+        config_fault(ini->loader, slice_of(origin), "the section lacks its closing bracket");
+        return;
+    }
+    struct slice inner = slice_trim(slice_make(line.data + 1, line.length - 2));
+    size_t quote = slice_find(inner, '"');
+    ini->section = slice_trim(slice_to(inner, quote));
+    ini->name = slice_from(inner, quote);
+    bool named = config_section_is_named(ini->section);
+    if (ini->name.length >= 2 && ini->name.data[ini->name.length - 1] == '"')
+        ini->name = slice_make(ini->name.data + 1, ini->name.length - 2);
+    else if (ini->name.length > 0)
+        ini->name = SLICE_EMPTY;
+    if (ini->section.length == 0 || !is_known_section(ini->section)) {
+        const char *nearest = nearest_section(ini->section);
+        config_fault(ini->loader, slice_of(origin), "unknown section [%.*s]%s%s%s", SLICE_ARGS(ini->section),
+                     nearest == NULL ? "" : "; did you mean [", nearest == NULL ? "" : nearest, nearest == NULL ? "" : "]?");
+    } else if (named != (ini->name.length > 0)) {
+        config_fault(ini->loader, slice_of(origin), named ? "this section needs a name, such as [%.*s \"example.com\"]"
+                                                          : "section [%.*s] takes no name",
+                     SLICE_ARGS(ini->section));
+    } else {
+        ini->section_is_bad = false;
+    }
+}
+
+static void take_key(struct ini *ini, struct slice line, size_t number)
+{
+    char text[PATH_LENGTH_MAX];
+    struct slice origin;
+    origin_of(ini, number, text, sizeof text);
+    size_t equals = slice_find(line, '=');
+    if (ini->section_is_bad)
+        return;
+    if (equals == line.length || slice_trim(slice_to(line, equals)).length == 0) {
+        config_fault(ini->loader, slice_of(text), "not \"key = value\"");
+        return;
+    }
+    if (!arena_slice(ini->loader->config->arena, slice_of(text), &origin)) {
+        ini->loader->no_memory = true;
+        return;
+    }
+    struct config_setting setting = {
+        .section = ini->section,
+        .name = ini->name,
+        .key = slice_trim(slice_to(line, equals)),
+        .value = slice_trim(slice_from(line, equals + 1)),
+        .origin = origin,
+        .may_be_read_by_all = ini->may_be_read_by_all,
+    };
+    config_apply(ini->loader, &setting);
+}

@@ -1,0 +1,71 @@
+/* The inside of the configuration: config.c loads and checks the whole, config_file.c reads INI text, config_environment.c the
+ * variables, config_table.c has every key, config_value.c reads single values, config_print.c makes sample and manual. */
+#ifndef RELAY_CONFIG_INTERNAL_H
+#define RELAY_CONFIG_INTERNAL_H
+
+#include "relay/config.h"
+
+#define CONFIG_ITEMS_MAX 1024 /* of one list, and of routes, rates, keys */
+#define CONFIG_VALUE_MAX 65536
+#define CONFIG_FILE_MAX (4u << 20)
+
+/* One value and where it stands, for messages. */
+struct config_setting {
+    struct slice section; /* empty: top level */
+    struct slice name;    /* of [section "name"]; empty: none */
+    struct slice key, value;
+    struct slice origin;  /* "/etc/sternpost/sternpost.conf:12", "environment STERNPOST_HOSTNAME", "--set" */
+    bool may_be_read_by_all; /* it stands in a file that everybody can read */
+};
+struct config_loader {
+    struct config *config;
+    struct buffer *faults, *warnings;
+    size_t fault_count;
+    bool lenient, no_memory;
+    struct config_route *routes;
+    struct config_rate *rates;
+    struct config_dkim *dkims;
+    struct config_listen *listen;
+    size_t listen_count;
+};
+
+/* Reads one value into its place in the struct; false: *expected says what belongs there ("a size such as 50M"). */
+typedef bool config_parse(struct config_loader *loader, struct slice value, void *place, const char **expected);
+
+struct config_key {
+    const char *section; /* "" top level; "route", "destination" and "dkim" take a name */
+    const char *key;
+    size_t offset;       /* in struct config, or in the section's own struct */
+    config_parse *parse;
+    const char *normal;  /* default, as a file would say it; "" none */
+    bool is_secret;
+    const char *meaning; /* for the sample and the manual */
+};
+extern const struct config_key config_keys[];
+extern const size_t config_key_count;
+bool config_section_is_named(struct slice section);
+const struct config_key *config_key_find(struct slice section, struct slice key);
+
+/* Applies one setting, or tells its fault. */
+void config_apply(struct config_loader *loader, const struct config_setting *setting);
+void config_fault(struct config_loader *loader, struct slice origin, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void config_warn(struct config_loader *loader, struct slice origin, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* config_file.c. Missing files are told only when `must_exist`. */
+void config_read_file(struct config_loader *loader, const char *path, bool must_exist);
+void config_read_directory(struct config_loader *loader, const char *path);
+MUST_CHECK enum err config_slurp(const char *path, struct buffer *out, bool *may_be_read_by_all);
+/* config_environment.c */
+void config_read_environment(struct config_loader *loader, const char *const *environment);
+void config_read_set(struct config_loader *loader, struct slice set);
+
+/* config_value.c */
+config_parse config_parse_text, config_parse_flag, config_parse_count, config_parse_port, config_parse_size,
+    config_parse_duration, config_parse_schedule, config_parse_networks, config_parse_domains, config_parse_endpoints,
+    config_parse_servers, config_parse_sources, config_parse_family, config_parse_route_tls, config_parse_default_tls,
+    config_parse_log_format, config_parse_log_level, config_parse_minimum, config_parse_via, config_parse_rate,
+    config_parse_listen_smtp, config_parse_listen_submission, config_parse_listen_submissions, config_parse_address;
+
+#endif

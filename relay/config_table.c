@@ -1,0 +1,131 @@
+#include "relay/config_internal.h"
+
+#include <stddef.h>
+
+#define TOP(member) offsetof(struct config, member)
+#define ROUTE(member) offsetof(struct config_route, member)
+#define RATE(member) offsetof(struct config_rate, member)
+#define DKIM(member) offsetof(struct config_dkim, member)
+
+const struct config_key config_keys[] = {
+    {"", "hostname", TOP(hostname), config_parse_text, "", false,
+     "The name in EHLO, Received and Message-ID. Default: the machine's name; where that has no dot, its canonical name in "
+     "/etc/hosts. DNS is never asked."},
+    {"", "user", TOP(user), config_parse_text, "sternpost", false,
+     "The user to become after binding, when started as root. Where it does not exist the relay stays root and warns."},
+
+    {"listen", "smtp", 0, config_parse_listen_smtp, "127.0.0.1:25", false,
+     "Where to take mail: ADDRESS:PORT, unix:PATH or fd:NAME (socket activation), white space between. STARTTLS is offered "
+     "when a certificate is configured."},
+    {"listen", "submission", 0, config_parse_listen_submission, "", false,
+     "Message submission, usually port 587: STARTTLS and AUTH are required from clients off loopback."},
+    {"listen", "submissions", 0, config_parse_listen_submissions, "", false,
+     "Message submission, usually port 465: TLS from the first byte, and AUTH."},
+    {"listen", "proxy-networks", TOP(proxy_networks), config_parse_networks, "", false,
+     "Networks of proxies whose PROXY protocol header (version 1 or 2) is believed."},
+    {"listen", "connections-max", TOP(connections_max), config_parse_count, "1000", false, "Inbound connections at once."},
+    {"listen", "connections-per-client", TOP(connections_per_client), config_parse_count, "50", false,
+     "Of them, from one address."},
+    {"listen", "recipients-max", TOP(recipients_max), config_parse_count, "1000", false, "Recipients of one message."},
+
+    {"access", "networks", TOP(access_networks), config_parse_networks, "127.0.0.0/8 ::1/128", false,
+     "Networks whose hosts may relay without AUTH. A network of everybody (/0) is refused."},
+    {"access", "users-file", TOP(users_file), config_parse_text, "", false,
+     "File of NAME:HASH lines, made by `sternpost passwd NAME`."},
+
+    {"tls", "certificate", TOP(tls_certificate), config_parse_text, "", false, "PEM file with our certificate and its chain."},
+    {"tls", "key", TOP(tls_key), config_parse_text, "", false, "PEM file with its private key."},
+    {"tls", "ca-file", TOP(tls_ca_file), config_parse_text, "", false,
+     "PEM bundle of trust anchors for MX hosts, policy hosts and upstreams. Default: the system's."},
+    {"tls", "minimum", TOP(tls_minimum_1_3), config_parse_minimum, "1.2", false, "Lowest TLS version: 1.2 or 1.3."},
+
+    {"queue", "path", TOP(queue_path), config_parse_text, "/var/spool/sternpost", false,
+     "Directory of the queue, on a local disk; made with mode 0700."},
+    {"queue", "size-max", TOP(queue_size_max), config_parse_size, "16G", false,
+     "Upper bound of the queue's file. New mail is refused (452) when 85 % are used."},
+    {"queue", "free-min", TOP(queue_free_min), config_parse_size, "256M", false,
+     "New mail is refused (452) when less is free on the disk."},
+    {"queue", "message-size-max", TOP(message_size_max), config_parse_size, "50M", false, "Largest message."},
+
+    {"retry", "schedule", TOP(retry), config_parse_schedule, "1m 5m 15m 30m 1h 2h", false,
+     "Waits between attempts; the last one repeats. Each is lengthened by up to 20 %."},
+    {"retry", "expire", TOP(expire_ms), config_parse_duration, "5d", false, "After that long a message bounces."},
+    {"retry", "warn", TOP(warn_ms), config_parse_duration, "4h", false,
+     "After that long the sender gets one notice that the message waits; 0 gives none."},
+
+    {"bounce", "postmaster", TOP(postmaster), config_parse_address, "", false,
+     "Gets a digest of bounces that cannot be returned, at most once an hour."},
+
+    {"local", "domains", TOP(local_domains), config_parse_domains, "", false,
+     "Our own domains. Nothing is delivered locally: their addresses go through the aliases, else to root. Default: hostname "
+     "and localhost."},
+    {"local", "root", TOP(local_root), config_parse_address, "", false, "Where mail for local users without an alias goes."},
+    {"local", "aliases-file", TOP(aliases_file), config_parse_text, "/etc/aliases", false, "NAME: ADDRESS, ADDRESS"},
+
+    {"dns", "servers", TOP(dns_servers), config_parse_servers, "", false,
+     "Resolvers: ADDRESS or ADDRESS:PORT. Default: those of /etc/resolv.conf. A validating resolver on this machine is best."},
+
+    {"delivery", "port", TOP(delivery_port), config_parse_port, "25", false, "Port of MX hosts; for tests."},
+    {"delivery", "allow-networks", TOP(allow_networks), config_parse_networks, "", false,
+     "Networks that are not on the open Internet and may be connected to all the same."},
+    {"delivery", "connections-max", TOP(delivery_connections_max), config_parse_count, "200", false,
+     "Outbound connections at once."},
+    {"delivery", "per-destination", TOP(per_destination), config_parse_count, "20", false, "Of them, to one destination."},
+    {"delivery", "family", TOP(family), config_parse_family, "any", false, "any, ipv4 or ipv6."},
+    {"delivery", "source", TOP(sources), config_parse_sources, "", false, "Source addresses, one of each family."},
+    {"delivery", "stop-timeout", TOP(stop_timeout_ms), config_parse_duration, "20s", false,
+     "How long a stop waits for what is under way."},
+
+    {"sts", "enabled", TOP(sts_enabled), config_parse_flag, "yes", false,
+     "Apply MTA-STS policies. With `no` an attacker on the way can read mail for every domain that relies on them."},
+    {"sts", "https-port", TOP(https_port), config_parse_port, "443", false, "Port of policy hosts; for tests."},
+    {"sts", "expired-floor", TOP(expired_floor), config_parse_flag, "no", false,
+     "With `yes` an enforced policy that was in force when a message was queued binds that message after the policy has "
+     "expired, while no successor can be fetched. RFC 8461 3.3 forbids it by default."},
+
+    {"tls-policy", "default", TOP(tls_default), config_parse_default_tls, "opportunistic", false,
+     "What domains without a policy must offer: opportunistic (TLS where offered), encrypt, or verify."},
+
+    {"http", "listen", TOP(http_listen), config_parse_endpoints, "", false,
+     "Addresses for /healthz, /readyz and /metrics."},
+
+    {"log", "format", TOP(log_format), config_parse_log_format, "logfmt", false,
+     "text, logfmt or json, to standard error. Default: text on a terminal, else logfmt."},
+    {"log", "level", TOP(log_level), config_parse_log_level, "info", false, "error, warning, info or debug."},
+
+    {"control", "socket", TOP(control_socket), config_parse_text, "/run/sternpost/control.sock", false,
+     "Where the commands of the administrator reach the relay; owner and group only."},
+    {"submit", "socket", TOP(submit_socket), config_parse_text, "/run/sternpost/submit.sock", false,
+     "Where sendmail hands over mail; open to all users of the machine."},
+    {"submit", "drop", TOP(drop_path), config_parse_text, "/var/spool/sternpost-drop", false,
+     "Where sendmail leaves mail while the relay is down."},
+
+    {"route", "via", ROUTE(host), config_parse_via, "", false,
+     "HOST:PORT of the smart host (default port 587, with tls = implicit 465). Its addresses are looked up, not its MX."},
+    {"route", "tls", ROUTE(tls), config_parse_route_tls, "verify", false,
+     "verify; sts (verify, and the MTA-STS policy of HOST); implicit (verified TLS from the first byte); encrypt; opportunistic. The "
+     "recipient domain's own policy does not apply on a route (RFC 8461 3.4)."},
+    {"route", "username", ROUTE(username), config_parse_text, "", false, "Name for AUTH."},
+    {"route", "password", ROUTE(password), config_parse_text, "", true, "Its password; needs verified TLS."},
+
+    {"destination", "rate", RATE(messages), config_parse_rate, "", false, "Most messages in a time, such as 100/h."},
+
+    {"dkim", "selector", DKIM(selector), config_parse_text, "", false, "Selector of the key in DNS."},
+    {"dkim", "key", DKIM(key_file), config_parse_text, "", false, "PEM file of the RSA key, made by `sternpost dkim keygen`."},
+};
+const size_t config_key_count = sizeof config_keys / sizeof config_keys[0];
+
+bool config_section_is_named(struct slice section)
+{
+    return slice_equal(section, SLICE("route")) || slice_equal(section, SLICE("destination")) ||
+           slice_equal(section, SLICE("dkim"));
+}
+
+const struct config_key *config_key_find(struct slice section, struct slice key)
+{
+    for (size_t i = 0; i < config_key_count; i++) {
+        if (slice_equal(section, slice_of(config_keys[i].section)) && slice_equal(key, slice_of(config_keys[i].key)))
+            return &config_keys[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,24 @@
+/* A delivery: one connection's worth of work for one destination. It takes an entry, finds policy, hosts and addresses, connects,
+ * proves the host, hands over the message, records the outcome, and goes on with the next entry of the same destination over the
+ * same connection. States: FINDING_POLICY -> FINDING_HOSTS -> CHOOSING_HOST -> FINDING_ADDRESSES -> CONNECTING -> TALKING -> (IDLE) ->
+ * FINISHED.
+ * Callbacks turn what they hear into facts; what a fact means is decided in one place (relay/verdict.h, delivery_conclude). */
+#ifndef RELAY_DELIVERY_H
+#define RELAY_DELIVERY_H
+
+#include "relay/destination.h"
+
+struct delivery;
+
+/* Starts for the destination with the first entry it can take; false: there was none, or no memory. */
+bool delivery_start(struct relay *relay, struct destination *destination);
+/* New work for an idle delivery. */
+void delivery_wake(struct delivery *delivery);
+bool delivery_is_idle(const struct delivery *delivery);
+/* The relay stops: end now, except where the answer to a final dot is outstanding. */
+void delivery_stop(struct delivery *delivery);
+void delivery_abort(struct delivery *delivery);
+struct delivery *delivery_of(struct list_node *node);      /* from destination.deliveries */
+struct delivery *delivery_of_idle(struct list_node *node); /* from schedule.idles */
+
+#endif

@@ -1,0 +1,395 @@
+#include "relay/delivery_internal.h"
+
+#include "base/text.h"
+#include "smtp/address.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* Interface, decision 3: a policy lookup that fails with nothing cached holds mail back for so long, then counts as none. */
+#define POLICY_UNKNOWN_PATIENCE_MS (15 * 60 * 1000)
+
+static void on_finding(struct finder_request *request, const struct finding *finding);
+static void on_mx(struct resolve *resolve, const struct resolve_answer *answer);
+static void on_a(struct resolve *resolve, const struct resolve_answer *answer);
+static void on_aaaa(struct resolve *resolve, const struct resolve_answer *answer);
+static bool demand_from_config(struct delivery *delivery);
+static bool apply_policy(struct delivery *delivery, const struct finding *finding);
+static bool is_expired_floor(const struct delivery *delivery, const struct sts_lookup_result *result);
+static bool must_wait_for_policy(const struct delivery *delivery, const struct finding *finding);
+static void fail_lookup(struct delivery *delivery, enum trouble trouble, const struct resolve_answer *answer);
+
+static struct slice destination_name(const struct delivery *delivery)
+{
+    return delivery->destination->name;
+}
+
+static void out_of_memory(struct delivery *delivery)
+{
+    struct trouble_facts facts = {.trouble = TROUBLE_INTERNAL};
+    delivery_trouble(delivery, &facts);
+    delivery_conclude(delivery);
+}
+
+static const struct config_route *route_of(const struct delivery *delivery)
+{
+    return config_route_find(delivery->relay->config, destination_name(delivery),
+                             smtp_address_domain(delivery->message.sender));
+}
+
+bool delivery_same_route(const struct delivery *delivery)
+{
+    const struct config_route *route = route_of(delivery);
+    return slice_equal(route == NULL ? SLICE_EMPTY : route->pattern, delivery->demand.route_pattern);
+}
+
+/* Copies what the configuration demands, since a reload may replace it while the connection lives. */
+static bool demand_from_config(struct delivery *delivery)
+{
+    const struct config *config = delivery->relay->config;
+    const struct config_route *route = route_of(delivery);
+    struct demand *demand = &delivery->demand;
+    *demand = (struct demand){.tls = config->tls_default, .port = config->delivery_port};
+    if (route == NULL)
+        return true;
+    demand->port = route->port;
+    demand->tls = route->tls == CONFIG_TLS_STS ? CONFIG_TLS_VERIFY : route->tls;
+    struct arena *arena = delivery->route_arena;
+    return arena_slice(arena, route->pattern, &demand->route_pattern) && arena_slice(arena, route->host, &demand->smart_host) &&
+           arena_slice(arena, route->username, &demand->username) && arena_slice(arena, route->password, &demand->password);
+}
+
+/* The Policy Domain is the next-hop domain: the recipient's, or the smart host's where its route asks for policies (RFC 8461 3.4).
+ * An address literal has none. */
+static struct slice policy_domain(const struct delivery *delivery)
+{
+    if (!delivery->relay->config->sts_enabled)
+        return SLICE_EMPTY;
+    const struct config_route *route = route_of(delivery);
+    if (route != NULL)
+        return route->tls == CONFIG_TLS_STS ? route->host : SLICE_EMPTY;
+    return smtp_domain_is_literal(destination_name(delivery)) ? SLICE_EMPTY : destination_name(delivery);
+}
+
+void delivery_find_policy(struct delivery *delivery)
+{
+    arena_reset(delivery->route_arena);
+    delivery->route = (struct route){0};
+    if (!demand_from_config(delivery)) {
+        out_of_memory(delivery);
+        return;
+    }
+    struct slice domain = policy_domain(delivery);
+    if (domain.length == 0) {
+        delivery_find_hosts(delivery);
+        return;
+    }
+    delivery->state = DELIVERY_FINDING_POLICY;
+    delivery->finding.done = on_finding;
+    finder_start(delivery->relay->finder, &delivery->finding, domain, STS_LOOKUP_DELIVERY);
+}
+
+bool delivery_renew_policy(struct delivery *delivery)
+{
+    delivery->has_renewed = true;
+    struct slice domain = policy_domain(delivery);
+    if (domain.length == 0 || delivery->is_stopping)
+        return false;
+    delivery->state = DELIVERY_FINDING_POLICY;
+    delivery->is_renewing = true;
+    delivery->finding.done = on_finding;
+    finder_start(delivery->relay->finder, &delivery->finding, domain, STS_LOOKUP_RENEW);
+    return true;
+}
+
+static void on_finding(struct finder_request *request, const struct finding *finding)
+{
+    struct delivery *delivery = LIST_OF(request, struct delivery, finding);
+    bool renewed = delivery->is_renewing;
+    delivery->is_renewing = false;
+    if (renewed && !finding->result.changed && !finding->exempt) {
+        why_add(&delivery->why, "policy", destination_name(delivery), "looked for a newer policy: %s",
+                finding->result.fetch_failed ? "it could not be fetched" : "it is unchanged");
+        delivery_conclude(delivery);
+        return;
+    }
+    if (renewed) {
+        /* Begin again under the new policy. */
+        arena_reset(delivery->route_arena);
+        delivery->route = (struct route){0};
+        if (!demand_from_config(delivery)) {
+            out_of_memory(delivery);
+            return;
+        }
+        delivery->worst = (struct trouble_facts){0};
+        delivery->all_policy = true;
+        why_add(&delivery->why, "policy", destination_name(delivery), "looked for a newer policy: there is one");
+    }
+    why_policy(&delivery->why, finding, clock_wall_ms());
+    if (must_wait_for_policy(delivery, finding)) {
+        struct trouble_facts facts = {.trouble = TROUBLE_POLICY_UNKNOWN, .host = destination_name(delivery)};
+        if (!arena_slice(delivery->arena, finding->result.why, &facts.detail))
+            facts.detail = SLICE_EMPTY;
+        delivery_trouble(delivery, &facts);
+        delivery_conclude(delivery);
+        return;
+    }
+    if (!apply_policy(delivery, finding)) {
+        out_of_memory(delivery);
+        return;
+    }
+    delivery_find_hosts(delivery);
+}
+
+static bool must_wait_for_policy(const struct delivery *delivery, const struct finding *finding)
+{
+    if (finding->result.source != STS_SOURCE_UNKNOWN || finding->exempt)
+        return false;
+    int64_t since_ms = delivery->entry.first_attempt_ms;
+    return since_ms == 0 || clock_wall_ms() - since_ms < POLICY_UNKNOWN_PATIENCE_MS;
+}
+
+static void log_policy_use(const struct delivery *delivery, const char *event, struct slice reason)
+{
+    struct log_line line;
+    char id[QUEUE_ID_TEXT];
+    if (!log_open(&line, delivery->relay->log, LOG_WARNING, event))
+        return;
+    log_text(&line, "id", queue_id_print(delivery->message.id, id));
+    log_text(&line, "domain", destination_name(delivery));
+    log_text(&line, "reason", reason);
+    log_close(&line);
+}
+
+/* Takes over the policy that binds this attempt, deep into the route's arena. False: out of memory. */
+static bool apply_policy(struct delivery *delivery, const struct finding *finding)
+{
+    const struct sts_lookup_result *result = &finding->result;
+    struct demand *demand = &delivery->demand;
+    if (finding->exempt) {
+        delivery->relay->metrics.policy_exempted++;
+        log_policy_use(delivery, "exempted", finding->exempt_reason);
+        return true;
+    }
+    bool floor = is_expired_floor(delivery, result);
+    if (!result->has_policy && !floor)
+        return true;
+    struct sts_fault fault;
+    if (!sts_policy_parse(result->entry.body, delivery->route_arena, &demand->policy, &fault) ||
+        !arena_slice(delivery->route_arena, slice_of(result->entry.id), &demand->policy_id))
+        return false;
+    demand->has_policy = true;
+    demand->by_policy = demand->policy.mode == STS_MODE_ENFORCE;
+    if (demand->by_policy && demand->tls != CONFIG_TLS_IMPLICIT)
+        demand->tls = CONFIG_TLS_VERIFY;
+    if (floor) {
+        delivery->relay->metrics.policy_floor++;
+        log_policy_use(delivery, "policy_floor", SLICE("expired, but in force when the message was queued"));
+    }
+    return true;
+}
+
+static bool is_expired_floor(const struct delivery *delivery, const struct sts_lookup_result *result)
+{
+    return delivery->relay->config->expired_floor && !result->has_policy && result->entry.has_policy &&
+           result->entry.policy.mode == STS_MODE_ENFORCE &&
+           delivery->message.arrival_ms < sts_entry_expires_ms(&result->entry);
+}
+
+/* ---- hosts ---- */
+
+static const struct sts_policy *enforced_policy(const struct delivery *delivery)
+{
+    return delivery->demand.by_policy ? &delivery->demand.policy : NULL;
+}
+
+void delivery_find_hosts(struct delivery *delivery)
+{
+    delivery->state = DELIVERY_FINDING_HOSTS;
+    delivery->host_index = 0;
+    delivery->address_index = 0;
+    delivery->addresses.count = 0;
+    struct slice name = destination_name(delivery);
+    struct slice smart_host = delivery->demand.smart_host;
+    if (smart_host.length > 0 || smtp_domain_is_literal(name)) {
+        struct slice host = smart_host.length > 0 ? smart_host : slice_to(slice_from(name, 1), name.length - 2);
+        if (smart_host.length == 0 && slice_starts_nocase(host, SLICE("ipv6:")))
+            host = slice_from(host, 5);
+        route_by_name(host, enforced_policy(delivery), delivery->route_arena, &delivery->route);
+        why_add(&delivery->why, "route", name, "by %.*s", SLICE_ARGS(host));
+        delivery_choose_host(delivery);
+        return;
+    }
+    resolve_start(&delivery->mx, RECORD_MX, name, on_mx);
+}
+
+static void describe_route(struct delivery *delivery)
+{
+    const struct route *route = &delivery->route;
+    char text[300];
+    size_t length = 0;
+    for (size_t i = 0; i < route->host_count && length < 200; i++) {
+        struct slice part = text_print(text + length, sizeof text - length, "%s%.*s (%u)%s", i > 0 ? ", " : "",
+                                       SLICE_ARGS(route->hosts[i].name), route->hosts[i].preference,
+                                       route->hosts[i].is_admitted ? "" : " not admitted by the policy");
+        length += part.length;
+    }
+    why_add(&delivery->why, "mx", destination_name(delivery), "%s%.*s", route->is_implicit ? "no MX record, so " : "", (int)length,
+            text);
+}
+
+static void on_mx(struct resolve *resolve, const struct resolve_answer *answer)
+{
+    struct delivery *delivery = LIST_OF(resolve, struct delivery, mx);
+    if (answer->status != RESOLVE_FOUND && answer->status != RESOLVE_NODATA) {
+        fail_lookup(delivery, answer->status == RESOLVE_NXDOMAIN ? TROUBLE_NO_DOMAIN : TROUBLE_MX_LOOKUP, answer);
+        delivery_conclude(delivery);
+        return;
+    }
+    struct route_request request = {
+        .domain = destination_name(delivery),
+        .mx = answer,
+        .policy = enforced_policy(delivery),
+        .config = delivery->relay->config,
+        .arena = delivery->route_arena,
+    };
+    route_by_mx(&request, &delivery->route);
+    if (delivery->route.kind == ROUTE_HOSTS) {
+        describe_route(delivery);
+        delivery_choose_host(delivery);
+        return;
+    }
+    enum trouble trouble = delivery->route.kind == ROUTE_NULL_MX ? TROUBLE_NULL_MX
+                           : delivery->route.kind == ROUTE_LOOP  ? TROUBLE_LOOP
+                                                                 : TROUBLE_INTERNAL;
+    struct trouble_facts facts = {.trouble = trouble, .host = destination_name(delivery)};
+    delivery_trouble(delivery, &facts);
+    delivery_conclude(delivery);
+}
+
+static void fail_lookup(struct delivery *delivery, enum trouble trouble, const struct resolve_answer *answer)
+{
+    struct trouble_facts facts = {.trouble = trouble, .host = destination_name(delivery)};
+    if (trouble != TROUBLE_NO_DOMAIN &&
+        !arena_print(delivery->arena, &facts.detail, "%s%s%.*s", resolve_status_text(answer->status),
+                     answer->detail.length > 0 ? ", " : "", SLICE_ARGS(answer->detail)))
+        facts.detail = SLICE_EMPTY;
+    delivery_trouble(delivery, &facts);
+}
+
+/* From host_index on, the first that may be contacted; a host that the policy does not admit is passed over as if it were
+ * unreachable, without a lookup or a connection (RFC 8461 8.4). */
+void delivery_choose_host(struct delivery *delivery)
+{
+    const struct route *route = &delivery->route;
+    delivery->state = DELIVERY_CHOOSING_HOST;
+    for (; delivery->host_index < route->host_count; delivery->host_index++) {
+        const struct route_host *host = &route->hosts[delivery->host_index];
+        if (host->is_admitted) {
+            delivery_find_addresses(delivery);
+            return;
+        }
+        struct trouble_facts facts = {.trouble = TROUBLE_NOT_ADMITTED, .host = host->name, .by_policy = true};
+        delivery_trouble(delivery, &facts);
+    }
+    delivery_conclude(delivery);
+}
+
+/* ---- addresses ---- */
+
+static void addresses_known(struct delivery *delivery)
+{
+    struct route_addresses *addresses = &delivery->addresses;
+    struct slice host = delivery_host(delivery);
+    route_interleave(addresses);
+    if (addresses->own > 0) {
+        /* We are this host: it and all less preferred ones must not be tried. */
+        delivery->route.host_count = delivery->host_index;
+        addresses->count = 0;
+        if (delivery->host_index > 0) {
+            delivery_conclude(delivery);
+            return;
+        }
+    }
+    if (addresses->count > 0) {
+        delivery_connect(delivery);
+        return;
+    }
+    bool nowhere = delivery->route.is_implicit && !delivery->addresses_failed && addresses->refused == 0 && addresses->own == 0;
+    struct trouble_facts facts = {
+        .trouble = addresses->own > 0           ? TROUBLE_LOOP
+                   : nowhere                    ? TROUBLE_NO_DOMAIN
+                   : addresses->refused > 0     ? TROUBLE_NOT_GLOBAL
+                   : delivery->addresses_failed ? TROUBLE_ADDRESS_LOOKUP
+                                                : TROUBLE_NO_ADDRESS,
+        .host = addresses->own > 0 ? destination_name(delivery) : host,
+        .detail = delivery->addresses_detail,
+    };
+    if (nowhere)
+        facts.detail = SLICE("it has neither MX nor address records");
+    delivery_trouble(delivery, &facts);
+    delivery->host_index++;
+    delivery_choose_host(delivery);
+}
+
+static void add_answer(struct delivery *delivery, const struct resolve_answer *answer)
+{
+    bool named = delivery->demand.smart_host.length > 0;
+    route_add_addresses(&delivery->addresses, answer, delivery->relay->config, named);
+    if (resolve_is_temporary(answer->status)) {
+        delivery->addresses_failed = true;
+        if (!arena_print(delivery->arena, &delivery->addresses_detail, "%s%s%.*s", resolve_status_text(answer->status),
+                         answer->detail.length > 0 ? ", " : "", SLICE_ARGS(answer->detail)))
+            delivery->addresses_detail = SLICE_EMPTY;
+    }
+    if (!delivery->a_pending && !delivery->aaaa_pending)
+        addresses_known(delivery);
+}
+
+static void on_a(struct resolve *resolve, const struct resolve_answer *answer)
+{
+    struct delivery *delivery = LIST_OF(resolve, struct delivery, a);
+    delivery->a_pending = false;
+    add_answer(delivery, answer);
+}
+
+static void on_aaaa(struct resolve *resolve, const struct resolve_answer *answer)
+{
+    struct delivery *delivery = LIST_OF(resolve, struct delivery, aaaa);
+    delivery->aaaa_pending = false;
+    add_answer(delivery, answer);
+}
+
+void delivery_find_addresses(struct delivery *delivery)
+{
+    delivery->state = DELIVERY_FINDING_ADDRESSES;
+    delivery->addresses = (struct route_addresses){.items = delivery->address_items, .capacity = DELIVERY_ADDRESSES_MAX};
+    delivery->address_index = 0;
+    delivery->addresses_failed = false;
+    delivery->addresses_detail = SLICE_EMPTY;
+    delivery->without_tls = false;
+    struct slice host = delivery_host(delivery);
+    struct ip ip;
+    if (ip_parse(host, &ip)) {
+        struct resolve_record record = {.ip = ip};
+        struct resolve_answer answer = {.status = RESOLVE_FOUND, .records = &record, .count = 1};
+        add_answer(delivery, &answer);
+        return;
+    }
+    enum config_family family = delivery->relay->config->family;
+    delivery->a_pending = family != CONFIG_IPV6;
+    delivery->aaaa_pending = family != CONFIG_IPV4;
+    if (delivery->a_pending)
+        resolve_start(&delivery->a, RECORD_A, host, on_a);
+    if (delivery->aaaa_pending)
+        resolve_start(&delivery->aaaa, RECORD_AAAA, host, on_aaaa);
+}
+
+void delivery_cancel_finding(struct delivery *delivery)
+{
+    if (delivery->state == DELIVERY_FINDING_POLICY)
+        finder_cancel(delivery->relay->finder, &delivery->finding);
+    resolve_cancel(&delivery->mx);
+    resolve_cancel(&delivery->a);
+    resolve_cancel(&delivery->aaaa);
+}

@@ -1,0 +1,116 @@
+/* The inside of a delivery, shared by its three files: delivery.c (its life: work taken, decided, recorded), delivery_find.c
+ * (policy, hosts, addresses) and delivery_talk.c (connection, TLS, SMTP). */
+#ifndef RELAY_DELIVERY_INTERNAL_H
+#define RELAY_DELIVERY_INTERNAL_H
+
+#include "relay/channel.h"
+#include "relay/config.h"
+#include "relay/delivery.h"
+#include "relay/finder.h"
+#include "relay/record.h"
+#include "relay/relay.h"
+#include "relay/route.h"
+#include "relay/why.h"
+#include "smtp/client.h"
+
+#define DELIVERY_STATE_LIST(X)                                                                                         \
+    X(FINDING_POLICY) X(FINDING_HOSTS) X(CHOOSING_HOST) X(FINDING_ADDRESSES) X(CONNECTING) X(TALKING) X(IDLE) X(FINISHED)
+enum delivery_state {
+#define X(name) DELIVERY_##name,
+    DELIVERY_STATE_LIST(X)
+#undef X
+};
+
+/* What a connection for the present work must prove. Two works may share a connection only when all of this is equal. */
+struct demand {
+    struct slice route_pattern;   /* of [route]; empty: by MX */
+    struct slice smart_host;      /* empty: by MX */
+    uint16_t port;
+    enum config_tls tls;          /* OPPORTUNISTIC, ENCRYPT, VERIFY or IMPLICIT (verified, from the first byte) */
+    bool by_policy;               /* an enforced policy raised it to VERIFY */
+    bool has_policy;              /* policy holds, in any mode */
+    struct sts_policy policy;
+    struct slice policy_id;
+    struct slice username, password;
+};
+
+#define DELIVERY_ADDRESSES_MAX 16
+
+struct delivery {
+    struct relay *relay;
+    struct destination *destination;
+    struct list_node node, idle_node;
+    enum delivery_state state;
+    bool is_stopping;
+
+    /* The present work: one entry. */
+    bool has_work;
+    struct arena *arena;
+    struct queue_pick pick;
+    struct queue_message message;
+    struct queue_entry entry;
+    struct why why;
+    struct trouble_facts worst;    /* the most telling trouble of the hosts so far: decides for those whom no host answered */
+    struct trouble_facts told;     /* the most telling answer to a recipient */
+    bool all_policy;               /* every trouble so far is one that another policy might cure */
+    bool is_renewing, has_renewed; /* looking for a new policy because every host failed the present one */
+    bool has_retried_fresh;        /* a reused connection had gone stale: one more try does not count */
+    size_t sent[QUEUE_RECIPIENTS_MAX]; /* recipients of the transaction: their index in the entry */
+    size_t sent_count;
+    bool decided[QUEUE_RECIPIENTS_MAX]; /* of the entry's recipients: has an outcome of this attempt */
+    uint32_t chunk_next;
+    bool is_sending_content;
+    bool would_defer_said;
+
+    /* Where to: valid as long as the connection. */
+    struct arena *route_arena;
+    struct demand demand;
+    struct route route;
+    size_t host_index;
+    struct ip address_items[DELIVERY_ADDRESSES_MAX];
+    struct route_addresses addresses;
+    size_t address_index;
+    bool addresses_failed;         /* one of the lookups failed for the time being */
+    struct slice addresses_detail;
+    struct finder_request finding;
+    struct resolve mx, a, aaaa;
+    bool a_pending, aaaa_pending;
+    struct timer timer;
+
+    /* The connection. */
+    struct channel channel;
+    struct smtp_client *client;
+    enum smtp_client_stage timed_stage;
+    int64_t connected_ms, transaction_ms; /* monotonic */
+    size_t transaction_count;
+    bool is_authenticated;
+    bool without_tls;              /* this address again, after an opportunistic handshake failed */
+};
+
+/* delivery.c */
+void delivery_trouble(struct delivery *delivery, const struct trouble_facts *facts); /* notes it */
+void delivery_conclude(struct delivery *delivery);      /* no host is left: the worst trouble decides */
+void delivery_conclude_transaction(struct delivery *delivery); /* every recipient that was sent is decided */
+void delivery_decide(struct delivery *delivery, size_t recipient, const struct trouble_facts *facts); /* no trouble: delivered */
+struct slice delivery_host(const struct delivery *delivery);
+struct slice delivery_address(const struct delivery *delivery, char out[48]);
+bool delivery_next_work(struct delivery *delivery); /* takes the next entry; false: there is none */
+void delivery_finish(struct delivery *delivery);     /* frees it */
+
+/* delivery_find.c */
+void delivery_find_policy(struct delivery *delivery);
+bool delivery_renew_policy(struct delivery *delivery); /* false: there is no Policy Domain any more */
+void delivery_find_hosts(struct delivery *delivery);
+void delivery_choose_host(struct delivery *delivery);
+void delivery_find_addresses(struct delivery *delivery);
+bool delivery_same_route(const struct delivery *delivery);
+void delivery_cancel_finding(struct delivery *delivery);
+
+/* delivery_talk.c */
+void delivery_connect(struct delivery *delivery);
+bool delivery_send(struct delivery *delivery);     /* the present work over the open connection; false: it has moved on */
+void delivery_hang_up(struct delivery *delivery);  /* QUIT where it can be said; closes */
+bool delivery_is_connected(const struct delivery *delivery);
+bool delivery_may_reuse(const struct delivery *delivery);
+
+#endif

@@ -1,0 +1,268 @@
+#include "relay/destination.h"
+
+#include "relay/config.h"
+#include "relay/delivery.h"
+#include "relay/journal.h"
+#include "relay/relay.h"
+#include "relay/schedule.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One more connection for so many waiting messages: a handshake costs as much as a score of messages. */
+#define MESSAGES_PER_CONNECTION 25
+
+struct flight {
+    struct map_node node;
+    char key[10]; /* id and number */
+};
+
+static void fill_window(struct destination *destination);
+static bool is_flying(void *owner, uint64_t id, uint16_t number);
+static void flight_key(char key[10], uint64_t id, uint16_t number);
+static bool pace_allows(const struct destination *destination);
+static void set_pace(struct destination *destination);
+static void load_state(struct destination *destination);
+static void store_failure(struct destination *destination, const struct destination_failure *failure);
+
+struct destination *destination_new(struct schedule *schedule, struct slice name)
+{
+    struct destination *destination = calloc(1, sizeof *destination);
+    char *copy = malloc(name.length + 1);
+    if (destination == NULL || copy == NULL) {
+        free(destination);
+        free(copy);
+        return NULL;
+    }
+    memcpy(copy, name.data, name.length);
+    copy[name.length] = '\0';
+    uint64_t seed[2] = {dice_u64(), dice_u64()};
+    map_init(&destination->flights, seed);
+    list_init(&destination->deliveries);
+    destination->schedule = schedule;
+    destination->name = slice_make(copy, name.length);
+    destination->may_have_more = true;
+    load_state(destination);
+    return destination;
+}
+
+void destination_free(struct destination **destination)
+{
+    if (*destination == NULL)
+        return;
+    assert(list_is_empty(&(*destination)->deliveries) && (*destination)->flights.count == 0);
+    map_free(&(*destination)->flights);
+    free((void *)(uintptr_t)(*destination)->name.data);
+    free(*destination);
+    *destination = NULL;
+}
+
+/* The back-off is on disk, so that a restart does not stampede a host that is down. */
+static void load_state(struct destination *destination)
+{
+    struct relay *relay = destination->schedule->relay;
+    struct arena *arena = arena_new(65536);
+    struct queue_destination stored;
+    if (arena != NULL && queue_destination_get(relay->queue, destination->name, arena, &stored) == ERR_NONE) {
+        destination->not_before_ms =
+            queue_backoff_clamp_ms(&relay->config->retry, stored.not_before_ms, clock_wall_ms());
+        destination->failures = stored.failures;
+        destination->failing_since_ms = stored.failing_since_ms;
+    }
+    arena_free(&arena);
+}
+
+bool destination_take(struct destination *destination, struct queue_pick *pick)
+{
+    if (destination->not_before_ms > clock_wall_ms() || !pace_allows(destination))
+        return false;
+    if (destination->window_count == 0)
+        fill_window(destination);
+    if (destination->window_count == 0)
+        return false;
+    *pick = destination->window[destination->window_start++];
+    destination->window_count--;
+    destination->last_sender = pick->sender_hash;
+    if (!destination_fly(destination, pick->id, pick->number)) {
+        destination->may_have_more = true;
+        return false;
+    }
+    set_pace(destination);
+    return true;
+}
+
+bool destination_fly(struct destination *destination, uint64_t id, uint16_t number)
+{
+    struct flight *flight = calloc(1, sizeof *flight);
+    if (flight == NULL)
+        return false;
+    flight_key(flight->key, id, number);
+    struct slice key = slice_make(flight->key, sizeof flight->key);
+    if (map_get(&destination->flights, key) == NULL && map_add(&destination->flights, &flight->node, key) == ERR_NONE)
+        return true;
+    free(flight);
+    return false;
+}
+
+static void set_pace(struct destination *destination)
+{
+    const struct config_rate *rate = config_rate_find(destination->schedule->relay->config, destination->name);
+    if (rate != NULL)
+        destination->pace_next_ms = clock_monotonic_ms() + rate->per_ms / rate->messages;
+}
+
+void destination_release(struct destination *destination, uint64_t id, uint16_t number)
+{
+    char key[10];
+    flight_key(key, id, number);
+    struct map_node *node = map_get(&destination->flights, slice_make(key, sizeof key));
+    assert(node != NULL);
+    struct flight *flight = LIST_OF(node, struct flight, node);
+    map_remove(&destination->flights, node);
+    free(flight);
+    if (destination->flights.count == 0)
+        schedule_wake(destination->schedule, destination->name);
+}
+
+static void flight_key(char key[10], uint64_t id, uint16_t number)
+{
+    memcpy(key, &id, sizeof id);
+    memcpy(key + sizeof id, &number, sizeof number);
+}
+
+static bool is_flying(void *owner, uint64_t id, uint16_t number)
+{
+    return destination_is_flying(owner, id, number);
+}
+
+bool destination_is_flying(const struct destination *destination, uint64_t id, uint16_t number)
+{
+    char key[10];
+    flight_key(key, id, number);
+    return map_get(&destination->flights, slice_make(key, sizeof key)) != NULL;
+}
+
+static void fill_window(struct destination *destination)
+{
+    if (!destination->may_have_more)
+        return;
+    struct queue_window_request request = {
+        .destination = destination->name,
+        .now_ms = clock_wall_ms(),
+        .per_sender = DESTINATION_PER_SENDER_MAX,
+        .limit = DESTINATION_WINDOW_MAX,
+        .skip = is_flying,
+        .owner = destination,
+        .first_sender = destination->last_sender,
+    };
+    destination->window_start = 0;
+    if (queue_window(destination->schedule->relay->queue, &request, destination->window, &destination->window_count) !=
+        ERR_NONE)
+        destination->window_count = 0;
+    destination->may_have_more = destination->window_count > 0;
+}
+
+bool destination_has_work(struct destination *destination)
+{
+    if (destination->not_before_ms > clock_wall_ms())
+        return false;
+    if (destination->window_count == 0)
+        fill_window(destination);
+    return destination->window_count > 0;
+}
+
+/* A destination that is not proven gets one delivery that finds out; after that one more for every so many that wait. */
+size_t destination_wants(struct destination *destination)
+{
+    if (!destination_has_work(destination) || !pace_allows(destination))
+        return destination->deliveries.count;
+    if (!destination->is_proven)
+        return 1;
+    size_t wanted = 1 + (destination->window_count + destination->flights.count) / MESSAGES_PER_CONNECTION;
+    size_t limit = destination->schedule->relay->config->per_destination;
+    return wanted < limit ? wanted : limit;
+}
+
+bool destination_is_unused(const struct destination *destination)
+{
+    return list_is_empty(&destination->deliveries) && destination->flights.count == 0 &&
+           destination->stores_pending == 0 && pace_allows(destination);
+}
+
+static bool pace_allows(const struct destination *destination)
+{
+    return destination->pace_next_ms <= clock_monotonic_ms();
+}
+
+void destination_proven(struct destination *destination)
+{
+    destination->is_proven = true;
+    if (destination->failures == 0)
+        return;
+    destination->failures = 0;
+    destination->failing_since_ms = 0;
+    destination->not_before_ms = 0;
+    store_failure(destination, NULL);
+}
+
+void destination_failed(struct destination *destination, const struct destination_failure *failure)
+{
+    destination->is_proven = false;
+    if (destination->not_before_ms > clock_wall_ms())
+        return; /* another delivery has said so already */
+    destination->failures++;
+    if (destination->failing_since_ms == 0)
+        destination->failing_since_ms = clock_wall_ms();
+    destination->not_before_ms = failure->next_ms;
+    destination->window_count = 0;
+    destination->may_have_more = true;
+    store_failure(destination, failure);
+}
+
+/* ---- storing the back-off ---- */
+
+struct state_write {
+    struct journal_write write;
+    struct queue_change change;
+    struct queue_destination state;
+    struct destination *destination;
+    struct arena *arena;
+};
+
+static void state_written(struct journal_write *write, enum err err)
+{
+    /* A back-off that could not be stored only costs a try too many after a restart; the journal has said what failed. */
+    (void)err;
+    struct state_write *state = LIST_OF(write, struct state_write, write);
+    state->destination->stores_pending--;
+    schedule_wake(state->destination->schedule, state->destination->name);
+    arena_free(&state->arena);
+    free(state);
+}
+
+static void store_failure(struct destination *destination, const struct destination_failure *failure)
+{
+    struct state_write *state = calloc(1, sizeof *state);
+    struct arena *arena = arena_new(65536);
+    if (state == NULL || arena == NULL || !arena_slice(arena, destination->name, &state->state.name))
+        goto failed;
+    state->arena = arena;
+    if (failure != NULL) {
+        state->state.not_before_ms = destination->not_before_ms;
+        state->state.failures = destination->failures;
+        state->state.failing_since_ms = destination->failing_since_ms;
+        if (!arena_slice(arena, failure->reason, &state->state.reason) ||
+            !arena_slice(arena, failure->text, &state->state.text) || !arena_slice(arena, failure->why, &state->state.why))
+            goto failed;
+    }
+    state->destination = destination;
+    destination->stores_pending++;
+    state->change = (struct queue_change){.kind = QUEUE_CHANGE_DESTINATION, .destination = &state->state};
+    state->write = (struct journal_write){.changes = &state->change, .change_count = 1, .done = state_written};
+    journal_submit(destination->schedule->relay->journal, &state->write);
+    return;
+failed:
+    arena_free(&arena);
+    free(state);
+}

@@ -1,0 +1,62 @@
+/* What the scheduler knows of a destination that has work: the window of its due entries, what is in flight, its back-off, and how
+ * many connections it may have. The window is small and refilled from the queue, so that memory does not grow with the queue;
+ * senders take turns in it. */
+#ifndef RELAY_DESTINATION_H
+#define RELAY_DESTINATION_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "queue/queue.h"
+#include "relay/host.h"
+
+struct relay;
+struct schedule;
+struct delivery;
+
+#define DESTINATION_WINDOW_MAX 200
+#define DESTINATION_PER_SENDER_MAX 50
+
+struct destination {
+    struct schedule *schedule;
+    struct map_node node;        /* in the schedule, by name */
+    struct list_node turn;       /* in the schedule's list of those that could use another delivery */
+    struct slice name;           /* owned */
+    struct queue_pick window[DESTINATION_WINDOW_MAX];
+    size_t window_start, window_count;
+    uint64_t last_sender;        /* whose turn it was */
+    bool may_have_more;          /* the queue may hold due entries that are not in the window */
+    struct map flights;          /* entries that are being delivered or recorded */
+    struct list deliveries;      /* struct delivery */
+    size_t idle_count;           /* of them, waiting for work with an open connection */
+    size_t stores_pending;       /* writes of the back-off that are not committed yet */
+    bool is_proven;              /* a delivery got through to READY since the last failure: more may follow */
+    int64_t not_before_ms;       /* wall clock; 0: now */
+    uint32_t failures;
+    int64_t failing_since_ms;
+    int64_t pace_next_ms;        /* rate: the next message may not start before that (monotonic) */
+};
+
+struct destination *destination_new(struct schedule *schedule, struct slice name); /* NULL: out of memory */
+void destination_free(struct destination **destination);
+/* Next entry to deliver, marked as in flight; false: none is due, or pace forbids it. */
+bool destination_take(struct destination *destination, struct queue_pick *pick);
+/* Marks an entry as in flight for another reason than a delivery; false: it is already, or no memory. */
+bool destination_fly(struct destination *destination, uint64_t id, uint16_t number);
+/* The entry's record is committed (or the attempt was given up): it may be seen again when it is due. The destination may be
+ * gone after the next turn of the scheduler. */
+void destination_release(struct destination *destination, uint64_t id, uint16_t number);
+bool destination_is_flying(const struct destination *destination, uint64_t id, uint16_t number);
+bool destination_has_work(struct destination *destination);
+/* How many deliveries it should have now. */
+size_t destination_wants(struct destination *destination);
+bool destination_is_unused(const struct destination *destination);
+/* A delivery reached READY: the destination works. */
+void destination_proven(struct destination *destination);
+/* The destination as a whole failed: nothing is tried before the next time, which is stored. verdict words are copied. */
+struct destination_failure {
+    struct slice reason, text, why;
+    int64_t next_ms; /* wall clock */
+};
+void destination_failed(struct destination *destination, const struct destination_failure *failure);
+
+#endif

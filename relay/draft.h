@@ -1,0 +1,56 @@
+/* A draft is a message on its way into the queue: recipients and content are added, chunks go to the journal as they fill
+ * (bounded memory whatever the size), and the last write makes it the queue's. Whoever takes mail in (SMTP, sendmail, the
+ * drop directory, reports) makes drafts. */
+#ifndef RELAY_DRAFT_H
+#define RELAY_DRAFT_H
+
+#include "relay/journal.h"
+#include "smtp/message.h"
+
+struct draft;
+
+struct draft_options {
+    uint64_t id;         /* 0: a new one */
+    struct slice sender; /* reverse-path */
+    struct slice origin;
+    bool utf8;
+    uint8_t ret;
+    struct slice envid;
+    bool is_report;      /* kept in memory (at most 1 MiB) for draft_changes(), not for draft_finish() */
+    void *owner;
+    void (*ready)(struct draft *draft); /* draft_is_busy() became false */
+    /* Of draft_finish(): the outcome of the commit. The draft is still there and must be freed by the owner. */
+    void (*finished)(struct draft *draft, enum err err);
+};
+struct draft *draft_new(struct relay *relay, const struct draft_options *options); /* NULL: out of memory */
+void *draft_owner(const struct draft *draft);
+uint64_t draft_id(const struct draft *draft);
+/* At any time but between draft_finish() and finished(). Chunks that were written already are discarded unless the draft
+ * was finished well. A write under way completes in the background. */
+void draft_free(struct draft **draft);
+
+/* domain: canonical, decides the destination. Copied. A second time the same address counts once. */
+struct draft_recipient {
+    struct slice address, domain, orcpt;
+    uint8_t notify;
+};
+MUST_CHECK enum err draft_add_recipient(struct draft *draft, const struct draft_recipient *recipient);
+size_t draft_recipient_count(const struct draft *draft);
+
+/* CRLF lines, any cut. Stored until a chunk is full. Errors show in finished(). */
+void draft_add_content(struct draft *draft, struct slice content);
+bool draft_is_busy(const struct draft *draft); /* too much is waiting for the disk: add no more until ready() */
+bool draft_has_chunks_under_way(const struct draft *draft); /* ready() will follow one of them */
+struct slice draft_sender(const struct draft *draft);
+uint64_t draft_size(const struct draft *draft);
+/* Facts that content gave: Received count for loop detection, what header fields there are. */
+const struct smtp_header_scan *draft_scan(const struct draft *draft);
+void draft_finish(struct draft *draft, int64_t due_ms); /* due: when to try first, wall clock */
+
+/* For reports, which are stored in the same transaction as the outcome that causes them: the changes that would make the
+ * (small, complete) draft the queue's; they live as long as the draft. */
+MUST_CHECK enum err draft_changes(struct draft *draft, int64_t due_ms, const struct queue_change **changes, size_t *count);
+/* The destinations of the draft, for waking the scheduler after a commit. */
+void draft_wake(struct draft *draft);
+
+#endif

@@ -1,0 +1,35 @@
+/* The finder of policies: drives sts_lookup over cache, DNS and HTTPS, once per domain at a time, stores what it learned
+ * through the journal, logs what happened, and refreshes in the background. Policy hosts are reached over verified TLS at
+ * global addresses only. */
+#ifndef RELAY_FINDER_H
+#define RELAY_FINDER_H
+
+#include "base/list.h"
+#include "sts/lookup.h"
+
+struct relay;
+struct finder;
+
+struct finding {
+    struct sts_lookup_result result;
+    bool exempt;            /* an administrator's exemption is in force: as if there were no policy, logged at each use */
+    struct slice exempt_reason;
+};
+/* done() is called once, never inside finder_start(); the finding lives during the call. */
+struct finder_request {
+    void (*done)(struct finder_request *request, const struct finding *finding);
+    struct list_node node; /* the finder's */
+    void *host;
+};
+struct finder *finder_new(struct relay *relay);
+void finder_free(struct finder **finder);
+void finder_start(struct finder *finder, struct finder_request *request, struct slice domain, enum sts_lookup_purpose purpose);
+void finder_cancel(struct finder *finder, struct finder_request *request);
+void finder_stop(struct finder *finder); /* no further background work */
+bool finder_is_idle(const struct finder *finder);
+size_t finder_count_mode(const struct finder *finder, enum sts_mode mode);
+/* For the administrator; done through the journal; done() may be NULL. */
+void finder_forget(struct finder *finder, struct slice domain);
+void finder_exempt(struct finder *finder, struct slice domain, int64_t until_ms, struct slice reason);
+
+#endif

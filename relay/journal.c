@@ -1,0 +1,235 @@
+#include "relay/journal.h"
+
+#include "relay/config.h"
+#include "relay/relay.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* One transaction: bounds that keep a commit short and the dirty pages few. */
+#define BATCH_WRITES_MAX 1024
+#define BATCH_CHANGES_MAX 4096
+#define BATCH_BYTES_MAX (16u << 20)
+#define FULL_RETRY_MS 1000
+#define FULL_PERCENT 85
+#define SPACE_CHECK_MS 1000
+
+struct journal {
+    struct relay *relay;
+    struct lane lane;
+    struct job job;
+    struct list waiting;  /* struct journal_write */
+    struct list batch;    /* those of the transaction under way */
+    const struct queue_change *changes[BATCH_CHANGES_MAX];
+    size_t change_count;
+    size_t pending_bytes;
+    enum err err;         /* of the transaction: set by the lane */
+    int64_t commit_us;    /* its duration */
+    bool is_broken;       /* the disk failed: nothing is written any more */
+    bool was_full;        /* the last commit found no space */
+    int64_t space_checked_ms;
+    bool space_is_short;
+    struct timer retry;
+};
+
+static void go_on(struct journal *journal);
+static void start_batch(struct journal *journal);
+static void commit(struct job *job);
+static void committed(struct job *job);
+static void finish_batch(struct journal *journal, enum err err);
+static void batch_was_full(struct journal *journal);
+static size_t write_bytes(const struct journal_write *write);
+static void on_retry(struct timer *timer);
+
+struct journal *journal_new(struct relay *relay)
+{
+    struct journal *journal = calloc(1, sizeof *journal);
+    if (journal == NULL)
+        return NULL;
+    journal->relay = relay;
+    list_init(&journal->waiting);
+    list_init(&journal->batch);
+    if (lane_open(&journal->lane, "journal") != ERR_NONE) {
+        free(journal);
+        return NULL;
+    }
+    return journal;
+}
+
+void journal_free(struct journal **journal)
+{
+    if (*journal == NULL)
+        return;
+    assert(journal_is_idle(*journal));
+    timer_cancel(&(*journal)->retry);
+    lane_close(&(*journal)->lane);
+    free(*journal);
+    *journal = NULL;
+}
+
+void journal_submit(struct journal *journal, struct journal_write *write)
+{
+    assert(write->change_count > 0 && write->change_count <= BATCH_CHANGES_MAX);
+    journal->pending_bytes += write_bytes(write);
+    list_add_last(&journal->waiting, &write->node);
+    go_on(journal);
+}
+
+bool journal_is_idle(const struct journal *journal)
+{
+    return list_is_empty(&journal->waiting) && list_is_empty(&journal->batch);
+}
+
+size_t journal_pending_bytes(const struct journal *journal)
+{
+    return journal->pending_bytes;
+}
+
+/* ---- one transaction ---- */
+
+static size_t write_bytes(const struct journal_write *write)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < write->change_count; i++)
+        bytes += write->changes[i].bytes.length;
+    return bytes;
+}
+
+static bool fits(const struct journal *journal, const struct journal_write *write, size_t bytes)
+{
+    if (list_is_empty(&journal->batch))
+        return true;
+    return journal->batch.count < BATCH_WRITES_MAX && journal->change_count + write->change_count <= BATCH_CHANGES_MAX &&
+           bytes + write_bytes(write) <= BATCH_BYTES_MAX;
+}
+
+static void start_batch(struct journal *journal)
+{
+    size_t bytes = 0;
+    journal->change_count = 0;
+    while (!list_is_empty(&journal->waiting)) {
+        struct journal_write *write = LIST_OF(list_first(&journal->waiting), struct journal_write, node);
+        if (!fits(journal, write, bytes))
+            break;
+        list_remove(&journal->waiting, &write->node);
+        list_add_last(&journal->batch, &write->node);
+        bytes += write_bytes(write);
+        for (size_t i = 0; i < write->change_count; i++)
+            journal->changes[journal->change_count++] = &write->changes[i];
+    }
+    if (!list_is_empty(&journal->batch))
+        lane_start(&journal->lane, &journal->job, commit, committed);
+}
+
+/* On the lane: begin to commit within this one call, as the database demands of a writing thread. */
+static void commit(struct job *job)
+{
+    struct journal *journal = LIST_OF(job, struct journal, job);
+    int64_t start_ms = clock_monotonic_ms();
+    journal->err = queue_apply(journal->relay->queue, journal->changes, journal->change_count);
+    journal->commit_us = (clock_monotonic_ms() - start_ms) * 1000;
+}
+
+static void committed(struct job *job)
+{
+    struct journal *journal = LIST_OF(job, struct journal, job);
+    struct metrics *metrics = &journal->relay->metrics;
+    enum err err = journal->err;
+    if (err == ERR_FULL) {
+        metrics->commit_failed++;
+        batch_was_full(journal);
+        return;
+    }
+    if (err == ERR_NONE) {
+        metrics->commits++;
+        metrics->commit_writes += journal->batch.count;
+        metrics->commit_us += (uint64_t)journal->commit_us;
+        journal->was_full = false;
+    } else {
+        metrics->commit_failed++;
+    }
+    if (err == ERR_IO)
+        journal->is_broken = true;
+    finish_batch(journal, err);
+    if (err == ERR_IO)
+        relay_broken(journal->relay, err);
+    go_on(journal);
+}
+
+static void go_on(struct journal *journal)
+{
+    if (journal_is_idle(journal))
+        relay_part_ended(journal->relay);
+    else if (journal->is_broken && !timer_is_running(&journal->retry))
+        timer_start(&journal->retry, 0, on_retry); /* what waits is answered in the loop's next turn, as any write */
+    else if (!job_is_running(&journal->job) && !timer_is_running(&journal->retry))
+        start_batch(journal);
+}
+
+static void answer(struct journal *journal, struct journal_write *write, enum err err)
+{
+    journal->pending_bytes -= write_bytes(write);
+    write->done(write, err);
+}
+
+/* done() may submit again: that goes to the waiting list, and this batch's own list is emptied first. */
+static void finish_batch(struct journal *journal, enum err err)
+{
+    struct list_node *node;
+    while ((node = list_take_first(&journal->batch)) != NULL)
+        answer(journal, LIST_OF(node, struct journal_write, node), err);
+}
+
+/* No space: new mail is refused, bookkeeping (which frees space) goes back to the front of the queue and is tried again until
+ * it fits; the queue keeps a reserve for it. */
+static void batch_was_full(struct journal *journal)
+{
+    struct list refused;
+    struct list_node *node;
+    list_init(&refused);
+    journal->was_full = true;
+    bool had_new_mail = false;
+    while ((node = list_last(&journal->batch)) != NULL) {
+        struct journal_write *write = LIST_OF(node, struct journal_write, node);
+        list_remove(&journal->batch, node);
+        had_new_mail = had_new_mail || write->is_new_mail;
+        if (write->is_new_mail)
+            list_add_first(&refused, node);
+        else
+            list_add_first(&journal->waiting, node);
+    }
+    if (!had_new_mail && !timer_is_running(&journal->retry))
+        timer_start(&journal->retry, FULL_RETRY_MS, on_retry);
+    while ((node = list_take_first(&refused)) != NULL)
+        answer(journal, LIST_OF(node, struct journal_write, node), ERR_FULL);
+    go_on(journal);
+}
+
+static void on_retry(struct timer *timer)
+{
+    struct journal *journal = LIST_OF(timer, struct journal, retry);
+    if (!journal->is_broken) {
+        start_batch(journal);
+        return;
+    }
+    struct list_node *node;
+    while ((node = list_take_first(&journal->waiting)) != NULL)
+        answer(journal, LIST_OF(node, struct journal_write, node), ERR_IO);
+    relay_part_ended(journal->relay);
+}
+
+/* ---- space ---- */
+
+bool journal_is_full(struct journal *journal)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (journal->space_checked_ms == 0 || now_ms - journal->space_checked_ms >= SPACE_CHECK_MS) {
+        struct queue_space space;
+        journal->space_checked_ms = now_ms;
+        journal->was_full = false;
+        journal->space_is_short = queue_space(journal->relay->queue, &space) != ERR_NONE ||
+                                  space.map_used > space.map_size / 100 * FULL_PERCENT ||
+                                  space.disk_free < journal->relay->config->queue_free_min;
+    }
+    return journal->space_is_short || journal->was_full;
+}

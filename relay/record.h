@@ -1,0 +1,31 @@
+/* Records: the outcome of one attempt for one entry becomes one transaction {entry updated or gone, reports enqueued,
+ * destination's back-off}, the log lines and the counters. */
+#ifndef RELAY_RECORD_H
+#define RELAY_RECORD_H
+
+#include "relay/destination.h"
+#include "relay/verdict.h"
+
+/* What the log says beyond the outcome itself. Texts may be empty. */
+struct record_context {
+    struct slice host, address;     /* where it was delivered */
+    struct slice tls_version;
+    bool verified, secured;
+    struct slice policy_mode, policy_id; /* empty: none */
+    struct slice reply;             /* final reply */
+};
+struct record_request {
+    const struct queue_message *message;
+    struct queue_entry *entry;      /* statuses and last outcomes set; due_ms set for what is pending; attempts counted */
+    struct destination *destination; /* the entry is in flight there */
+    const bool *decided;            /* by recipient: this attempt decided on it; NULL: all that are pending */
+    const struct record_context *context;
+    const struct trouble_facts *trouble; /* of a deferral; NULL: none */
+    struct slice advice;
+    bool is_delay_notice;           /* report the pending recipients as delayed */
+};
+/* Copies all it needs; logs now, reports and stores through the journal; releases the entry's flight when it is committed. Pending
+ * recipients of a message whose time is over become EXPIRED here. */
+void record_outcome(struct relay *relay, const struct record_request *request);
+
+#endif

@@ -1,0 +1,63 @@
+/* The relay: all its parts, their start, reload and stop. A part receives the struct relay and uses the others through it. */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include "base/list.h"
+#include "base/log.h"
+#include "queue/queue.h"
+#include "relay/config.h"
+#include "relay/host.h"
+#include "relay/metrics.h"
+#include "tls/context.h"
+
+struct journal;
+struct intake;
+struct finder;
+struct schedule;
+struct control;
+struct locals;
+
+struct relay {
+    struct config *config;
+    struct log *log;
+    struct queue *queue;
+    struct tls_context *tls;   /* replaced by a reload; sessions share their own */
+    struct locals *locals;     /* local domains and aliases */
+    struct journal *journal;
+    struct finder *finder;     /* policies */
+    struct schedule *schedule;
+    struct intake *intake;
+    struct control *control;
+    struct metrics metrics;
+    int64_t started_ms;        /* monotonic */
+    uint32_t id_sequence;
+    bool is_stopping;
+    int exit_status;           /* what the process will end with, once stopped */
+    void (*stopped)(struct relay *relay); /* everything has ended: called once after relay_stop() */
+    struct timer stop_timer;
+    bool has_stopped;
+};
+
+struct relay_options {
+    struct config *config; /* taken over */
+    struct log *log;
+    struct queue *queue;   /* taken over, open */
+    struct tls_context *tls; /* taken over */
+    struct locals *locals;   /* taken over */
+    void (*stopped)(struct relay *relay);
+};
+/* Starts journal, finder and schedule; intake and control are opened by their own calls. NULL: out of memory. */
+struct relay *relay_new(const struct relay_options *options);
+/* Stops taking mail; deliveries that have sent a final dot get stop-timeout to hear the answer; then stopped() is called. */
+void relay_stop(struct relay *relay, int exit_status);
+/* The queue can no longer be trusted: stop at once with exit status 74. */
+void relay_broken(struct relay *relay, enum err err);
+/* Takes over a new configuration, TLS context and aliases (SIGHUP) without dropping a connection; log, queue and stopped stay. */
+void relay_reload(struct relay *relay, const struct relay_options *options);
+void relay_free(struct relay **relay); /* after stopped() */
+/* A part has ended what it had under way; when all have, stopped() follows. */
+void relay_part_ended(struct relay *relay);
+
+uint64_t relay_next_id(struct relay *relay); /* a fresh queue id */
+
+#endif

@@ -1,0 +1,23 @@
+/* Reports: bounces and delay notices as drafts (RFC 3464, 3461, 5321 6.1), to be stored in the same transaction as the outcome that
+ * causes them. Never one for the null reverse-path; a failure of a report goes to the postmaster's digest. */
+#ifndef RELAY_REPORT_H
+#define RELAY_REPORT_H
+
+#include "relay/draft.h"
+#include "smtp/dsn.h"
+
+struct report_recipient {
+    const struct queue_recipient *recipient;
+    enum smtp_dsn_action action;
+    struct slice advice;
+};
+struct report_request {
+    const struct queue_message *message;
+    const struct report_recipient *recipients;
+    size_t recipient_count;
+    int64_t last_attempt_ms, retry_until_ms;
+};
+/* A complete draft for message->sender, or NULL: the sender is null, or is local and unknown, or memory ran out (logged). */
+struct draft *report_new(struct relay *relay, const struct report_request *request);
+
+#endif

@@ -1,0 +1,294 @@
+#include "relay/schedule.h"
+
+#include "relay/aging.h"
+#include "relay/config.h"
+#include "relay/delivery.h"
+#include "relay/relay.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define READY_PAGE 64
+#define AGING_INTERVAL_MS 60000
+/* The longest sleep: a wall clock that steps is noticed after that at the latest. */
+#define SLEEP_MAX_MS 60000
+
+static void on_timer(struct timer *timer);
+static void on_run(struct timer *timer);
+static void on_aging(struct timer *timer);
+static struct destination *find(const struct schedule *schedule, struct slice name);
+static void enter_turn(struct schedule *schedule, struct destination *destination);
+static void forget_unused(struct schedule *schedule, struct destination *destination);
+static void gather_ready(struct schedule *schedule);
+static void start_deliveries(struct schedule *schedule);
+static void note_pace(struct schedule *schedule, struct destination *destination);
+static void sleep_until_next(struct schedule *schedule);
+
+struct schedule *schedule_new(struct relay *relay)
+{
+    struct schedule *schedule = calloc(1, sizeof *schedule);
+    if (schedule == NULL)
+        return NULL;
+    uint64_t seed[2] = {dice_u64(), dice_u64()};
+    map_init(&schedule->destinations, seed);
+    list_init(&schedule->turns);
+    list_init(&schedule->idles);
+    schedule->relay = relay;
+    timer_start(&schedule->run_timer, 0, on_run);
+    timer_start(&schedule->aging_timer, AGING_INTERVAL_MS, on_aging);
+    return schedule;
+}
+
+void schedule_free(struct schedule **schedule)
+{
+    if (*schedule == NULL)
+        return;
+    timer_cancel(&(*schedule)->timer);
+    timer_cancel(&(*schedule)->run_timer);
+    timer_cancel(&(*schedule)->aging_timer);
+    struct map_node *node = map_first(&(*schedule)->destinations);
+    while (node != NULL) {
+        struct destination *destination = LIST_OF(node, struct destination, node);
+        node = map_after(&(*schedule)->destinations, node);
+        map_remove(&(*schedule)->destinations, &destination->node);
+        destination_free(&destination);
+    }
+    map_free(&(*schedule)->destinations);
+    free(*schedule);
+    *schedule = NULL;
+}
+
+static struct destination *find(const struct schedule *schedule, struct slice name)
+{
+    struct map_node *node = map_get(&schedule->destinations, name);
+    return node == NULL ? NULL : LIST_OF(node, struct destination, node);
+}
+
+struct destination *schedule_destination(struct schedule *schedule, struct slice name)
+{
+    struct destination *destination = find(schedule, name);
+    if (destination != NULL)
+        return destination;
+    destination = destination_new(schedule, name);
+    if (destination == NULL)
+        return NULL;
+    if (map_add(&schedule->destinations, &destination->node, destination->name) != ERR_NONE)
+        destination_free(&destination);
+    return destination;
+}
+
+/* ---- what may happen at any time ---- */
+
+void schedule_run_soon(struct schedule *schedule)
+{
+    if (!schedule->is_stopping && !timer_is_running(&schedule->run_timer))
+        timer_start(&schedule->run_timer, 0, on_run);
+}
+
+void schedule_wake(struct schedule *schedule, struct slice name)
+{
+    struct destination *destination = find(schedule, name);
+    if (destination != NULL) {
+        destination->may_have_more = true;
+        enter_turn(schedule, destination);
+    }
+    schedule_run_soon(schedule);
+}
+
+void schedule_wake_all(struct schedule *schedule)
+{
+    struct map_node *node = map_first(&schedule->destinations);
+    for (; node != NULL; node = map_after(&schedule->destinations, node)) {
+        struct destination *destination = LIST_OF(node, struct destination, node);
+        destination->not_before_ms = 0;
+        destination->may_have_more = true;
+        enter_turn(schedule, destination);
+    }
+    schedule_run_soon(schedule);
+}
+
+void schedule_ended(struct schedule *schedule, struct destination *destination)
+{
+    schedule->delivery_count--;
+    enter_turn(schedule, destination);
+    schedule_run_soon(schedule);
+    if (schedule->is_stopping)
+        relay_part_ended(schedule->relay);
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct schedule *schedule = LIST_OF(timer, struct schedule, timer);
+    schedule_run_soon(schedule);
+}
+
+static void on_aging(struct timer *timer)
+{
+    struct schedule *schedule = LIST_OF(timer, struct schedule, aging_timer);
+    bool more = aging_run(schedule);
+    timer_start(&schedule->aging_timer, more ? 0 : AGING_INTERVAL_MS, on_aging);
+}
+
+/* ---- a turn ---- */
+
+static void on_run(struct timer *timer)
+{
+    struct schedule *schedule = LIST_OF(timer, struct schedule, run_timer);
+    if (schedule->is_stopping)
+        return;
+    gather_ready(schedule);
+    start_deliveries(schedule);
+    sleep_until_next(schedule);
+}
+
+static void enter_turn(struct schedule *schedule, struct destination *destination)
+{
+    if (!list_has(&destination->turn))
+        list_add_last(&schedule->turns, &destination->turn);
+}
+
+static bool has_room(const struct schedule *schedule)
+{
+    return schedule->delivery_count < schedule->relay->config->delivery_connections_max;
+}
+
+/* Makes those destinations known that are ready and have no delivery yet, no more than there is room for. */
+static void gather_ready(struct schedule *schedule)
+{
+    struct arena *arena = arena_new(READY_PAGE * 512);
+    struct queue_ready page[READY_PAGE];
+    struct queue_ready_request request = {.now_ms = clock_wall_ms(), .limit = READY_PAGE, .arena = arena};
+    size_t room = schedule->relay->config->delivery_connections_max;
+    size_t count = READY_PAGE;
+    struct queue_ready last;
+    char name[256];
+    while (arena != NULL && schedule->turns.count + schedule->delivery_count < room && count == READY_PAGE) {
+        if (queue_ready(schedule->relay->queue, &request, page, &count) != ERR_NONE || count == 0)
+            break;
+        for (size_t i = 0; i < count; i++) {
+            struct destination *destination = schedule_destination(schedule, page[i].name);
+            if (destination != NULL && list_is_empty(&destination->deliveries))
+                enter_turn(schedule, destination);
+        }
+        last = page[count - 1];
+        assert(last.name.length <= sizeof name);
+        memcpy(name, last.name.data, last.name.length);
+        last.name.data = name;
+        request.after = &last;
+        arena_reset(arena);
+    }
+    arena_free(&arena);
+}
+
+static void wake_idle(struct destination *destination)
+{
+    struct list_node *node = list_first(&destination->deliveries);
+    while (node != NULL && destination->idle_count > 0 && destination_has_work(destination)) {
+        struct delivery *delivery = delivery_of(node);
+        node = list_next(&destination->deliveries, node);
+        if (delivery_is_idle(delivery))
+            delivery_wake(delivery);
+    }
+}
+
+/* An idle connection is a courtesy to its own destination; it ends when another one waits for the place. */
+static bool make_room(struct schedule *schedule)
+{
+    if (has_room(schedule))
+        return true;
+    struct list_node *node = list_first(&schedule->idles);
+    if (node != NULL)
+        delivery_stop(delivery_of_idle(node));
+    return false;
+}
+
+/* Each destination in its turn gets one delivery more if it should have one; then the next one. */
+static void start_deliveries(struct schedule *schedule)
+{
+    size_t rest = schedule->turns.count;
+    schedule->pace_next_ms = 0;
+    while (rest > 0 && make_room(schedule)) {
+        rest--;
+        struct destination *destination = LIST_OF(list_take_first(&schedule->turns), struct destination, turn);
+        wake_idle(destination);
+        if (destination_wants(destination) > destination->deliveries.count &&
+            delivery_start(schedule->relay, destination)) {
+            schedule->delivery_count++;
+            if (destination_wants(destination) > destination->deliveries.count) {
+                enter_turn(schedule, destination);
+                rest++;
+            }
+        } else {
+            note_pace(schedule, destination);
+            forget_unused(schedule, destination);
+        }
+    }
+}
+
+static void note_pace(struct schedule *schedule, struct destination *destination)
+{
+    int64_t pace_ms = destination->pace_next_ms;
+    if (pace_ms <= clock_monotonic_ms())
+        return;
+    if (schedule->pace_next_ms == 0 || pace_ms < schedule->pace_next_ms)
+        schedule->pace_next_ms = pace_ms;
+    enter_turn(schedule, destination);
+}
+
+static void forget_unused(struct schedule *schedule, struct destination *destination)
+{
+    if (!destination_is_unused(destination))
+        return;
+    if (list_has(&destination->turn))
+        list_remove(&schedule->turns, &destination->turn);
+    map_remove(&schedule->destinations, &destination->node);
+    destination_free(&destination);
+}
+
+static void sleep_until_next(struct schedule *schedule)
+{
+    int64_t now_ms = clock_wall_ms();
+    int64_t next_ms;
+    int64_t delay_ms = SLEEP_MAX_MS;
+    if (queue_ready_next(schedule->relay->queue, now_ms + 1, &next_ms) == ERR_NONE && next_ms - now_ms < delay_ms)
+        delay_ms = next_ms - now_ms;
+    if (schedule->pace_next_ms != 0 && schedule->pace_next_ms - clock_monotonic_ms() < delay_ms)
+        delay_ms = schedule->pace_next_ms - clock_monotonic_ms();
+    timer_start(&schedule->timer, delay_ms < 1 ? 1 : delay_ms, on_timer);
+}
+
+/* ---- the end ---- */
+
+static void each_delivery(struct schedule *schedule, void (*act)(struct delivery *delivery))
+{
+    struct map_node *node = map_first(&schedule->destinations);
+    for (; node != NULL; node = map_after(&schedule->destinations, node)) {
+        struct destination *destination = LIST_OF(node, struct destination, node);
+        struct list_node *delivery = list_first(&destination->deliveries);
+        while (delivery != NULL) {
+            struct list_node *next = list_next(&destination->deliveries, delivery);
+            act(delivery_of(delivery));
+            delivery = next;
+        }
+    }
+}
+
+void schedule_stop(struct schedule *schedule)
+{
+    schedule->is_stopping = true;
+    timer_cancel(&schedule->timer);
+    timer_cancel(&schedule->run_timer);
+    timer_cancel(&schedule->aging_timer);
+    each_delivery(schedule, delivery_stop);
+}
+
+void schedule_abort(struct schedule *schedule)
+{
+    each_delivery(schedule, delivery_abort);
+}
+
+bool schedule_is_idle(const struct schedule *schedule)
+{
+    return schedule->delivery_count == 0;
+}

@@ -1,0 +1,40 @@
+/* The scheduler: decides which destination is worked on next. Destinations take turns; each has its window, its concurrency and its
+ * back-off. Story: the queue says which destinations are ready (schedule_wake on every commit of new mail, else a timer at the
+ * next due time); for each a struct destination and a delivery is made; a delivery takes entry after entry and ends when there
+ * are no more; then the turn passes on. */
+#ifndef RELAY_SCHEDULE_H
+#define RELAY_SCHEDULE_H
+
+#include "relay/destination.h"
+
+struct schedule {
+    struct relay *relay;
+    struct map destinations;   /* those with work or state in memory */
+    struct list turns;         /* destinations that could use another delivery */
+    struct list idles;         /* deliveries that keep an open connection for a moment: ended when room is needed */
+    size_t delivery_count;
+    int64_t pace_next_ms;      /* monotonic: the first of the destinations that their rate holds back; 0: none */
+    struct timer timer;        /* at the next due time */
+    struct timer run_timer;    /* runs a turn as soon as the loop is back */
+    struct timer aging_timer;
+    bool is_stopping;
+    uint64_t aged_id;          /* delay notices were considered up to this message */
+};
+struct schedule *schedule_new(struct relay *relay);
+void schedule_free(struct schedule **schedule);
+/* The destination by its name, made known if it was not: it may be forgotten in the next turn unless it has flights or work. NULL: out
+ * of memory. */
+struct destination *schedule_destination(struct schedule *schedule, struct slice name);
+/* New mail for this destination was committed, or an entry became due by other means. */
+void schedule_wake(struct schedule *schedule, struct slice destination);
+void schedule_wake_all(struct schedule *schedule); /* after flush, release, reload */
+void schedule_run_soon(struct schedule *schedule);
+/* No new deliveries; running ones are told to end. deadline: those that wait for the answer to a final dot get until
+ * schedule_abort(). */
+void schedule_stop(struct schedule *schedule);
+void schedule_abort(struct schedule *schedule);
+bool schedule_is_idle(const struct schedule *schedule);
+/* A delivery has ended. */
+void schedule_ended(struct schedule *schedule, struct destination *destination);
+
+#endif

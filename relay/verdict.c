@@ -1,0 +1,273 @@
+#include "relay/verdict.h"
+
+#include "base/text.h"
+
+struct trouble_row {
+    const char *reason;
+    uint8_t subject, detail;
+};
+static const struct trouble_row rows[] = {
+#define X(name, reason, subject, detail) [TROUBLE_##name] = {reason, subject, detail},
+    TROUBLE_LIST(X)
+#undef X
+};
+
+static bool is_permanent(const struct trouble_facts *facts);
+static enum verdict_scope scope_of(const struct trouble_facts *facts);
+static void print_reply(const struct trouble_facts *facts, const char *what, struct buffer *out);
+
+struct verdict verdict_of(const struct trouble_facts *facts)
+{
+    const struct trouble_row *row = &rows[facts->trouble];
+    bool permanent = is_permanent(facts);
+    struct verdict verdict = {
+        .kind = permanent ? VERDICT_FAIL : VERDICT_DEFER,
+        .scope = scope_of(facts),
+        .reason = row->reason,
+        .code = (uint16_t)facts->reply.code,
+        .dsn = {permanent ? 5 : 4, row->subject, row->detail},
+    };
+    if (facts->trouble == TROUBLE_REPLY) {
+        const struct smtp_status *status = &facts->reply.status;
+        bool usable = status->class == verdict.dsn[0] && status->subject < 256 && status->detail < 256;
+        verdict.dsn[1] = usable ? (uint8_t)status->subject : 0;
+        verdict.dsn[2] = usable ? (uint8_t)status->detail : 0;
+    }
+    return verdict;
+}
+
+/* What a peer says before the TLS that is demanded is up may be anybody's word: it never makes a bounce. Session-level refusals
+ * (greeting, EHLO) are never permanent: another host, or this one later, may take the mail. */
+static bool is_permanent(const struct trouble_facts *facts)
+{
+    switch (facts->trouble) {
+    case TROUBLE_NO_DOMAIN:
+    case TROUBLE_NULL_MX:
+    case TROUBLE_LOOP:
+    case TROUBLE_NO_UTF8:
+        return true;
+    case TROUBLE_REPLY:
+        /* 552 to RCPT means "too many recipients" and counts as 452 (RFC 5321 4.5.3.1.10). */
+        return facts->reply.code >= 500 && !(facts->reply.code == 552 && facts->stage == SMTP_STAGE_RCPT);
+    default:
+        return false;
+    }
+}
+
+static enum verdict_scope scope_of(const struct trouble_facts *facts)
+{
+    switch (facts->trouble) {
+    case TROUBLE_REPLY:
+        return facts->stage == SMTP_STAGE_RCPT ? VERDICT_RECIPIENT : VERDICT_MESSAGE;
+    case TROUBLE_NO_UTF8:
+    case TROUBLE_STORAGE:
+        return VERDICT_MESSAGE;
+    case TROUBLE_LOST:
+    case TROUBLE_TIMEOUT:
+    case TROUBLE_MALFORMED:
+        /* In the middle of a transaction it may be this message that the host chokes on. */
+        return facts->stage >= SMTP_STAGE_MAIL ? VERDICT_MESSAGE : VERDICT_DESTINATION;
+    default:
+        return VERDICT_DESTINATION;
+    }
+}
+
+bool verdict_is_policy_matter(const struct trouble_facts *facts)
+{
+    if (!facts->by_policy)
+        return false;
+    return facts->trouble == TROUBLE_NOT_ADMITTED || facts->trouble == TROUBLE_NO_STARTTLS ||
+           facts->trouble == TROUBLE_HANDSHAKE;
+}
+
+static unsigned telling(const struct trouble_facts *facts)
+{
+    switch (facts->trouble) {
+    case TROUBLE_NONE:
+        return 0;
+    case TROUBLE_ADDRESS_LOOKUP:
+    case TROUBLE_NO_ADDRESS:
+        return 1;
+    case TROUBLE_NOT_GLOBAL:
+        return 2;
+    case TROUBLE_CONNECT:
+        return 3;
+    case TROUBLE_TIMEOUT:
+    case TROUBLE_LOST:
+        return 4;
+    case TROUBLE_NOT_ADMITTED:
+        return 5;
+    case TROUBLE_GREETING:
+    case TROUBLE_MALFORMED:
+        return 6;
+    case TROUBLE_NO_STARTTLS:
+    case TROUBLE_HANDSHAKE:
+        return 7;
+    default:
+        return 8;
+    }
+}
+
+bool verdict_is_more_telling(const struct trouble_facts *a, const struct trouble_facts *b)
+{
+    return telling(a) > telling(b);
+}
+
+static void print_host(const struct trouble_facts *facts, struct buffer *out)
+{
+    if (facts->host.length == 0) {
+        buffer_add(out, facts->address.length == 0 ? SLICE("the host") : facts->address);
+        return;
+    }
+    text_clean(out, facts->host, 255);
+    if (facts->address.length > 0)
+        buffer_print(out, "[%.*s]", SLICE_ARGS(facts->address));
+}
+
+static void print_detail(const struct trouble_facts *facts, struct buffer *out)
+{
+    if (facts->detail.length == 0)
+        return;
+    buffer_add(out, SLICE(": "));
+    text_clean(out, facts->detail, 400);
+}
+
+static const char *demand_of(const struct trouble_facts *facts)
+{
+    return facts->by_policy ? ", which the domain's MTA-STS policy requires" : ", which this relay's configuration requires";
+}
+
+static void print_starttls(const struct trouble_facts *facts, struct buffer *out)
+{
+    if (facts->reply.code != 0)
+        print_reply(facts, "refused STARTTLS with", out);
+    else if (facts->detail.length > 0)
+        text_clean(out, facts->detail, 400);
+    else
+        buffer_add(out, SLICE("offers no STARTTLS"));
+    if (facts->required_tls)
+        buffer_add(out, slice_of(demand_of(facts)));
+}
+
+static void print_reply(const struct trouble_facts *facts, const char *what, struct buffer *out)
+{
+    buffer_print(out, "%s %u ", what, facts->reply.code);
+    char status[16];
+    struct slice printed = smtp_status_print(facts->reply.status, status);
+    if (printed.length > 0)
+        buffer_print(out, "%.*s ", SLICE_ARGS(printed));
+    text_clean(out, facts->reply.text, 400);
+}
+
+/* "%" is the host with its address, "@" the host's (or domain's) name alone. */
+static const char *const templates[] = {
+    [TROUBLE_NONE] = "",
+    [TROUBLE_POLICY_UNKNOWN] = "cannot tell whether @ has an MTA-STS policy",
+    [TROUBLE_MX_LOOKUP] = "the MX lookup for @ failed",
+    [TROUBLE_NO_DOMAIN] = "the domain @ does not exist",
+    [TROUBLE_NULL_MX] = "the domain @ takes no mail (null MX)",
+    [TROUBLE_LOOP] = "mail for @ loops back to this relay: it is the best MX host itself",
+    [TROUBLE_NOT_ADMITTED] = "% is not among the MX hosts that the domain's MTA-STS policy admits",
+    [TROUBLE_ADDRESS_LOOKUP] = "the address lookup for @ failed",
+    [TROUBLE_NO_ADDRESS] = "@ has no address",
+    [TROUBLE_NOT_GLOBAL] = "@ has only addresses that are not on the open Internet",
+    [TROUBLE_CONNECT] = "% cannot be connected to",
+    [TROUBLE_TIMEOUT] = "% took too long",
+    [TROUBLE_LOST] = "% closed the connection",
+    [TROUBLE_GREETING] = "%",
+    [TROUBLE_MALFORMED] = "% sent a malformed reply",
+    [TROUBLE_NO_STARTTLS] = "% ",
+    [TROUBLE_HANDSHAKE] = "% could not prove itself over TLS",
+    [TROUBLE_CREDENTIALS] = "% refused the configured credentials",
+    [TROUBLE_REPLY] = "% answered ",
+    [TROUBLE_NO_UTF8] = "% lacks SMTPUTF8, which these addresses need",
+    [TROUBLE_STORAGE] = "the message could not be read from the queue",
+    [TROUBLE_INTERNAL] = "this relay ran out of memory",
+};
+
+static void print_template(const struct trouble_facts *facts, struct buffer *out)
+{
+    for (const char *c = templates[facts->trouble]; *c != '\0'; c++) {
+        if (*c == '%')
+            print_host(facts, out);
+        else if (*c == '@')
+            text_clean(out, facts->host, 255);
+        else
+            buffer_add_byte(out, *c);
+    }
+}
+
+void verdict_print(const struct trouble_facts *facts, struct buffer *out)
+{
+    print_template(facts, out);
+    switch (facts->trouble) {
+    case TROUBLE_GREETING:
+        print_reply(facts, " refused the session with", out);
+        return;
+    case TROUBLE_NO_STARTTLS:
+        print_starttls(facts, out);
+        return;
+    case TROUBLE_REPLY:
+        print_reply(facts, smtp_client_stage_name(facts->stage), out);
+        return;
+    case TROUBLE_TIMEOUT:
+    case TROUBLE_LOST:
+    case TROUBLE_MALFORMED:
+        buffer_print(out, " (%s)", smtp_client_stage_name(facts->stage));
+        break;
+    default:
+        break;
+    }
+    print_detail(facts, out);
+}
+
+static const char *tls_advice(const struct trouble_facts *facts)
+{
+    if (facts->by_policy)
+        return "Nothing was sent. The recipient's postmaster must mend the host or the policy; if you know that this is no attack, "
+               "`sternpost policy exempt DOMAIN --until DATE --reason TEXT` lets mail pass for a while.";
+    return "Nothing was sent. The host must be mended, or [tls-policy] or the route's tls key of this relay lowered.";
+}
+
+static const char *advice_of(const struct trouble_facts *facts)
+{
+    switch (facts->trouble) {
+    case TROUBLE_POLICY_UNKNOWN:
+    case TROUBLE_MX_LOOKUP:
+    case TROUBLE_ADDRESS_LOOKUP:
+        return "Check the resolver of this machine ([dns] servers) and the domain's name servers.";
+    case TROUBLE_NO_DOMAIN:
+        return "Check the spelling of the recipient's domain.";
+    case TROUBLE_NULL_MX:
+        return "This domain never takes mail; find another address.";
+    case TROUBLE_LOOP:
+        return "List the domain in [local] domains, or give it a [route].";
+    case TROUBLE_NOT_ADMITTED:
+    case TROUBLE_NO_STARTTLS:
+    case TROUBLE_HANDSHAKE:
+        return tls_advice(facts);
+    case TROUBLE_NO_ADDRESS:
+        return "The recipient's postmaster must mend the MX or address records.";
+    case TROUBLE_NOT_GLOBAL:
+        return "If this host is meant to be reached, list its network in [delivery] allow-networks.";
+    case TROUBLE_CONNECT:
+    case TROUBLE_TIMEOUT:
+        return "Check that this machine may open connections to port 25; many providers block it.";
+    case TROUBLE_CREDENTIALS:
+        return "Mend username and password of the [route]; nothing is bounced meanwhile.";
+    case TROUBLE_STORAGE:
+        return "Run `sternpost queue check`.";
+    case TROUBLE_REPLY:
+        return facts->reply.code >= 500 ? "The recipient's server refuses this; see its reply."
+                                        : "The recipient's server asks to try again later; this relay does.";
+    case TROUBLE_NO_UTF8:
+        return "Use addresses in ASCII for this recipient.";
+    default:
+        return "This relay tries again by itself.";
+    }
+}
+
+void verdict_advice(const struct trouble_facts *facts, struct buffer *out)
+{
+    buffer_add(out, slice_of(advice_of(facts)));
+}
