@@ -82,6 +82,7 @@ static enum err check_message(struct lmdb_check *check, struct slice key, struct
         return ERR_NONE;
     }
     if (queue_message_decode(value, &message) != ERR_NONE || message.id != id) {
+        check->has_unknown_size = true;
         lmdb_fault(check, "message %s: its record is damaged", lmdb_id_text(id, text));
         return ERR_NONE;
     }
@@ -280,6 +281,9 @@ static enum err check_totals(struct lmdb_check *check)
     enum err err = lmdb_totals_get(&check->view, &stored);
     if (err == ERR_CORRUPT) {
         return ERR_NONE; /* told with the other states */
+    }
+    if (check->has_unknown_size) {
+        check->counted.bytes = stored.bytes;
     }
     if (err == ERR_NONE && (stored.messages != check->counted.messages || stored.bytes != check->counted.bytes ||
                             stored.entries != check->counted.entries)) {

@@ -11,6 +11,7 @@ struct lmdb_check {
     void *owner;
     uint64_t faults;
     struct queue_totals counted;
+    bool has_unknown_size; /* of a damaged message */
     struct lmdb_key group; /* what the keys visited last begin with: a destination and sender of due, a destination of turn */
 };
 /* Reports what is wrong with one record. ERR_NONE unless the rest could not be read. */
