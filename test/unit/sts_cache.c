@@ -113,6 +113,30 @@ static void test_wrong_contents_are_seen(void **state)
     arena_free(&arena);
 }
 
+static void test_ids_fit(void **state)
+{
+    (void)state;
+    const size_t before = 1 + 1 + 7 * 8 + 4; /* up to the id */
+    struct sts_entry entry = {.failure = SLICE_EMPTY}, decoded;
+    struct arena *arena = arena_new(100000);
+    struct buffer stored, changed;
+    buffer_init(&stored, 1000);
+    buffer_init(&changed, 1000);
+    sts_entry_encode(&entry, &stored);
+    for (size_t length = STS_ID_MAX; length <= STS_ID_MAX + 1; length++) {
+        buffer_clear(&changed);
+        buffer_add(&changed, slice_to(buffer_slice(&stored), before));
+        buffer_add_block(&changed, slice_to(SLICE("abcdefghijklmnopqrstuvwxyz0123456"), length));
+        buffer_add(&changed, slice_from(buffer_slice(&stored), before + 4));
+        set_crc(&changed);
+        assert_int_equal(sts_entry_decode(buffer_slice(&changed), arena, &decoded),
+                         length <= STS_ID_MAX ? ERR_NONE : ERR_CORRUPT);
+    }
+    buffer_free(&stored);
+    buffer_free(&changed);
+    arena_free(&arena);
+}
+
 /* Short of memory is not damage: a policy in force must not be dropped for it. */
 static void test_memory_limits(void **state)
 {
@@ -330,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_damage_is_seen),
         cmocka_unit_test(test_wrong_contents_are_seen),
+        cmocka_unit_test(test_ids_fit),
         cmocka_unit_test(test_memory_limits),
         cmocka_unit_test(test_life),
         cmocka_unit_test(test_back_off),

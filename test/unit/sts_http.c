@@ -193,6 +193,11 @@ static void test_field_limit(void **state)
     add_repeated(&response, 'x', 1000);
     buffer_add(&response, SLICE("\r\nContent-Length: 1\r\n\r\na"));
     expect("other long fields", buffer_slice(&response), "DONE 200 a");
+    buffer_clear(&response);
+    buffer_add(&response, SLICE(OK_HEAD "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nContent-Type: "));
+    add_repeated(&response, 'x', 1000);
+    buffer_add(&response, SLICE("\r\n\r\n"));
+    expect("long trailer", buffer_slice(&response), "DONE 200 a");
     buffer_free(&response);
 }
 

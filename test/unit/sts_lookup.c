@@ -87,6 +87,8 @@ static const struct lookup_case lookup_cases[] = {
      .source = STS_SOURCE_FRESH, .facts = POLICY | STORE | CHANGED | WEAKENED, .mode = STS_MODE_NONE},
     {.name = "id changed, from none to enforce", .cached = &live_none, .texts = {TEXT(ID("2"))}, .https = ENFORCE,
      .source = STS_SOURCE_FRESH, .facts = POLICY | STORE | CHANGED, MODE_ENFORCE},
+    {.name = "id changed, from none to testing", .cached = &live_none, .texts = {TEXT(ID("2"))}, .https = TESTING,
+     .source = STS_SOURCE_FRESH, .facts = POLICY | STORE | CHANGED, .mode = STS_MODE_TESTING},
     {.name = "id changed, max_age 0 ends the one in force", .cached = &live, .texts = {TEXT(ID("2"))},
      .https = ENFORCE_NOW, .source = STS_SOURCE_FRESH, .facts = POLICY | STORE | CHANGED, MODE_ENFORCE},
     {.name = "id changed, fetch fails", .cached = &live, .texts = {TEXT(ID("2"))}, .https = FAILS,

@@ -58,6 +58,7 @@ static void test_refresh_without_record_keeps_the_id(void **state)
     (void)state;
     struct arena *arena = arena_new(1 << 20);
     struct sts_entry entry = entry_of(&live, arena);
+    entry.used_ms = NOW_MS - HOUR_MS;
     const struct slice texts[2] = {SLICE_EMPTY, SLICE_EMPTY};
     struct sts_lookup lookup;
     sts_lookup_start(&lookup, &(struct sts_lookup_request){.domain = SLICE("example.com"), .now_ms = NOW_MS,
@@ -145,6 +146,9 @@ static void test_body_is_copied(void **state)
     arena_free(&arena);
 }
 
+#define MANY_MX "mx: mx1.example.net\nmx: mx2.example.net\nmx: mx3.example.net\nmx: mx4.example.net\nmx: mx5.example.net\n"
+#define ENFORCE_MANY ENFORCE MANY_MX MANY_MX MANY_MX MANY_MX
+
 /* Short of memory, a policy in force still applies, and without one mail waits rather than goes without. */
 static void test_memory_limits(void **state)
 {
@@ -152,13 +156,13 @@ static void test_memory_limits(void **state)
     struct arena *arena = arena_new(1 << 20);
     struct sts_entry entry = entry_of(&live, arena);
     bool was_fresh = false;
-    for (size_t limit = 0; limit < 1000; limit++) {
+    for (size_t limit = 0; limit < 3000; limit++) {
         struct arena *small = arena_new(limit);
-        struct sts_lookup_result with = look_up(&entry, ID("2"), ENFORCE_OTHER, NOW_MS, small);
+        struct sts_lookup_result with = look_up(&entry, ID("2"), ENFORCE_MANY, NOW_MS, small);
         assert_true(with.has_policy && with.entry.policy.mode == STS_MODE_ENFORCE);
         assert_true(with.source == STS_SOURCE_KEPT || with.source == STS_SOURCE_FRESH);
         arena_reset(small);
-        struct sts_lookup_result without = look_up(NULL, ID("2"), ENFORCE_OTHER, NOW_MS, small);
+        struct sts_lookup_result without = look_up(NULL, ID("2"), ENFORCE_MANY, NOW_MS, small);
         assert_true(without.source == STS_SOURCE_UNKNOWN || without.source == STS_SOURCE_FRESH);
         assert_int_equal(without.has_policy, without.source == STS_SOURCE_FRESH);
         was_fresh |= without.has_policy;
