@@ -46,11 +46,12 @@ static const int suites_any[2][32] = {
 };
 
 /* RSA first: to verify with it costs a tenth of ECDSA here, and a server that has both kinds of certificate chooses by
- * this order. */
+ * this order. PKCS #1 before PSS: TLS 1.3 passes over it, and in TLS 1.2 the library refuses PSS (see
+ * tls_context_pss_hosts()). */
 static const uint16_t client_signatures[] = {
-    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
-    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA384,    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA384,
-    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA512,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,       MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA384,
+    MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA512,       MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,
+    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA384,    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,
     MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256, MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384,
     MBEDTLS_TLS1_3_SIG_ECDSA_SECP521R1_SHA512, MBEDTLS_TLS1_3_SIG_NONE,
 };
@@ -67,16 +68,18 @@ static const char *const http_protocols[] = {"http/1.1", NULL};
 static const char *const smtp_protocols[] = {"smtp", "esmtp", NULL};
 
 static enum err set_common(mbedtls_ssl_config *config, const struct tls_material *material, int endpoint);
+static mbedtls_ssl_protocol_version number_of(enum tls_version version);
 static bool has_fast_aes(void);
 
-enum err tls_config_client(mbedtls_ssl_config *config, const struct tls_material *material, enum tls_demand demand,
-                           enum tls_protocol protocol)
+enum err tls_config_client(mbedtls_ssl_config *config, const struct tls_material *material,
+                           const struct tls_client_kind *kind)
 {
-    bool verify = demand == TLS_VERIFY;
+    bool verify = kind->demand == TLS_VERIFY;
     enum err err = set_common(config, material, MBEDTLS_SSL_IS_CLIENT);
     if (err != ERR_NONE) {
         return err;
     }
+    mbedtls_ssl_conf_max_tls_version(config, number_of(kind->maximum));
     mbedtls_ssl_conf_authmode(config, verify ? MBEDTLS_SSL_VERIFY_REQUIRED : MBEDTLS_SSL_VERIFY_OPTIONAL);
     mbedtls_ssl_conf_ca_chain(config, material->anchors, NULL);
     mbedtls_ssl_conf_ciphersuites(config, verify ? suites_strong[has_fast_aes()] : suites_any[has_fast_aes()]);
@@ -85,7 +88,7 @@ enum err tls_config_client(mbedtls_ssl_config *config, const struct tls_material
     if (verify) {
         mbedtls_ssl_conf_dhm_min_bitlen(config, DH_BITS_MIN);
     }
-    if (protocol == TLS_PROTOCOL_HTTP && mbedtls_ssl_conf_alpn_protocols(config, (const char **)http_protocols) != 0) {
+    if (kind->protocol == TLS_PROTOCOL_HTTP && mbedtls_ssl_conf_alpn_protocols(config, (const char **)http_protocols) != 0) {
         return ERR_MEMORY;
     }
     return ERR_NONE;
@@ -114,13 +117,17 @@ static enum err set_common(mbedtls_ssl_config *config, const struct tls_material
         return ERR_MEMORY;
     }
     mbedtls_ssl_conf_rng(config, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
-    mbedtls_ssl_conf_min_tls_version(config, material->minimum == TLS_1_3 ? MBEDTLS_SSL_VERSION_TLS1_3
-                                                                          : MBEDTLS_SSL_VERSION_TLS1_2);
-    mbedtls_ssl_conf_max_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_3);
+    mbedtls_ssl_conf_min_tls_version(config, number_of(material->minimum));
+    mbedtls_ssl_conf_max_tls_version(config, number_of(TLS_1_3));
     mbedtls_ssl_conf_groups(config, groups);
     /* No resumption: a session that was resumed proves no certificate. */
     mbedtls_ssl_conf_tls13_key_exchange_modes(config, MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_EPHEMERAL);
     return ERR_NONE;
+}
+
+static mbedtls_ssl_protocol_version number_of(enum tls_version version)
+{
+    return version == TLS_1_3 ? MBEDTLS_SSL_VERSION_TLS1_3 : MBEDTLS_SSL_VERSION_TLS1_2;
 }
 
 /* Without them mbedTLS encrypts AES from tables, slower than ChaCha20 and open to cache timing. */

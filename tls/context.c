@@ -1,6 +1,7 @@
 #include "tls/context.h"
 
 #include "tls/config.h"
+#include "tls/hosts.h"
 #include "tls/pem.h"
 
 #include <assert.h>
@@ -16,16 +17,19 @@
 
 #define DEMAND_COUNT 2
 #define PROTOCOL_COUNT 2
+#define MAXIMUM_COUNT 2
+#define CLIENT_COUNT (DEMAND_COUNT * PROTOCOL_COUNT * MAXIMUM_COUNT)
 
 struct tls_context {
     atomic_size_t reference_count;
     mbedtls_x509_crt anchors, certificate;
     mbedtls_pk_context key;
-    mbedtls_ssl_config clients[DEMAND_COUNT][PROTOCOL_COUNT];
+    mbedtls_ssl_config clients[CLIENT_COUNT]; /* see index_of() */
     mbedtls_ssl_config server;
     size_t anchor_count;
     bool serves;
     uint64_t generation;
+    struct tls_hosts pss_hosts;
 };
 
 /* Where distributions keep the bundle: Debian and Alpine, Fedora, older Fedora, SUSE, and Alpine without the package. */
@@ -37,6 +41,8 @@ static const char *const system_bundles[] = {
     "/etc/ssl/cert.pem",
 };
 
+static size_t index_of(const struct tls_client_kind *kind);
+static struct tls_client_kind kind_at(size_t index);
 static struct tls_context *make_empty(void);
 static void destroy(struct tls_context *context);
 static enum err load_anchors(struct tls_context *context, struct slice path, struct buffer *fault,
@@ -49,6 +55,7 @@ static enum err load_own(struct tls_context *context, const struct tls_context_o
 static enum err load_certificate(struct tls_context *context, struct slice path, struct buffer *fault);
 static enum err load_key(struct tls_context *context, struct slice path, struct buffer *fault);
 static enum err configure(struct tls_context *context, enum tls_version minimum);
+static bool start_memory(struct tls_context *context);
 
 enum err tls_start(void)
 {
@@ -123,15 +130,34 @@ uint64_t tls_context_generation(const struct tls_context *context)
     return context->generation;
 }
 
-const mbedtls_ssl_config *tls_context_client_config(const struct tls_context *context, enum tls_demand demand,
-                                                    enum tls_protocol protocol)
+const mbedtls_ssl_config *tls_context_client_config(const struct tls_context *context,
+                                                    const struct tls_client_kind *kind)
 {
-    return &context->clients[demand][protocol];
+    return &context->clients[index_of(kind)];
 }
 
 const mbedtls_ssl_config *tls_context_server_config(const struct tls_context *context)
 {
     return &context->server;
+}
+
+struct tls_hosts *tls_context_pss_hosts(struct tls_context *context)
+{
+    return &context->pss_hosts;
+}
+
+static size_t index_of(const struct tls_client_kind *kind)
+{
+    return ((size_t)kind->demand * PROTOCOL_COUNT + (size_t)kind->protocol) * MAXIMUM_COUNT + (size_t)kind->maximum;
+}
+
+static struct tls_client_kind kind_at(size_t index)
+{
+    return (struct tls_client_kind){
+        .demand = (enum tls_demand)(index / MAXIMUM_COUNT / PROTOCOL_COUNT),
+        .protocol = (enum tls_protocol)(index / MAXIMUM_COUNT % PROTOCOL_COUNT),
+        .maximum = (enum tls_version)(index % MAXIMUM_COUNT),
+    };
 }
 
 static struct tls_context *make_empty(void)
@@ -144,10 +170,8 @@ static struct tls_context *make_empty(void)
     mbedtls_x509_crt_init(&context->anchors);
     mbedtls_x509_crt_init(&context->certificate);
     mbedtls_pk_init(&context->key);
-    for (size_t i = 0; i < DEMAND_COUNT; i++) {
-        for (size_t j = 0; j < PROTOCOL_COUNT; j++) {
-            mbedtls_ssl_config_init(&context->clients[i][j]);
-        }
+    for (size_t i = 0; i < CLIENT_COUNT; i++) {
+        mbedtls_ssl_config_init(&context->clients[i]);
     }
     mbedtls_ssl_config_init(&context->server);
     return context;
@@ -155,10 +179,8 @@ static struct tls_context *make_empty(void)
 
 static void destroy(struct tls_context *context)
 {
-    for (size_t i = 0; i < DEMAND_COUNT; i++) {
-        for (size_t j = 0; j < PROTOCOL_COUNT; j++) {
-            mbedtls_ssl_config_free(&context->clients[i][j]);
-        }
+    for (size_t i = 0; i < CLIENT_COUNT; i++) {
+        mbedtls_ssl_config_free(&context->clients[i]);
     }
     mbedtls_ssl_config_free(&context->server);
     mbedtls_pk_free(&context->key);
@@ -310,14 +332,28 @@ static enum err configure(struct tls_context *context, enum tls_version minimum)
         .certificate = &context->certificate,
         .key = &context->key,
     };
-    for (int demand = 0; demand < DEMAND_COUNT; demand++) {
-        for (int protocol = 0; protocol < PROTOCOL_COUNT; protocol++) {
-            enum err err = tls_config_client(&context->clients[demand][protocol], &material, (enum tls_demand)demand,
-                                             (enum tls_protocol)protocol);
-            if (err != ERR_NONE) {
-                return err;
-            }
+    for (size_t i = 0; i < CLIENT_COUNT; i++) {
+        struct tls_client_kind kind = kind_at(i);
+        if (kind.maximum < minimum) {
+            continue; /* a server that insists on less is never talked to */
+        }
+        enum err err = tls_config_client(&context->clients[i], &material, &kind);
+        if (err != ERR_NONE) {
+            return err;
         }
     }
+    if (!start_memory(context)) {
+        return ERR_IO;
+    }
     return context->serves ? tls_config_server(&context->server, &material) : ERR_NONE;
+}
+
+static bool start_memory(struct tls_context *context)
+{
+    uint64_t key[2];
+    if (psa_generate_random((uint8_t *)key, sizeof key) != PSA_SUCCESS) {
+        return false;
+    }
+    tls_hosts_init(&context->pss_hosts, key);
+    return true;
 }

@@ -1,5 +1,5 @@
-/* A TLS context: trust anchors, our own certificate, limits. Immutable after it was made and reference-counted, so a reload
- * makes a new one while sessions go on with theirs. The trust store is parsed once per context (6-13 ms), never per
+/* A TLS context: trust anchors, our own certificate, limits. Reference-counted and immutable after it was made (but for a
+ * memory of servers' quirks), so a reload makes a new one while sessions go on with theirs, on any number of threads. The trust store is parsed once per context (6-13 ms), never per
  * connection. Call tls_start() once per process before the first context, after any fork and privilege change. */
 #ifndef TLS_CONTEXT_H
 #define TLS_CONTEXT_H

@@ -5,6 +5,7 @@
 #include "tls/certificate.h"
 #include "tls/code.h"
 #include "tls/config.h"
+#include "tls/hosts.h"
 #include "tls/verify.h"
 
 #include <assert.h>
@@ -27,6 +28,7 @@ struct tls_session {
     struct tls_context *context;
     mbedtls_ssl_context ssl; /* freed already when the status is FAILED or TRUNCATED */
     enum tls_demand demand;
+    enum tls_version maximum;
     enum tls_status status;
     enum closing closing;
     bool is_client;
@@ -38,10 +40,11 @@ struct tls_session {
     char name[NAME_CAPACITY]; /* of the host, lower case; empty: nothing can be proved */
 };
 
-static struct tls_session *make_session(struct tls_context *context, const mbedtls_ssl_config *config);
+static struct tls_session *make_session(struct tls_context *context);
+static bool set_up(struct tls_session *session, const mbedtls_ssl_config *config);
 static void take_name(struct tls_session *session, struct slice name);
 static void refuse_hopeless(struct tls_session *session);
-static bool set_up_client(struct tls_session *session);
+static bool set_up_client(struct tls_session *session, enum tls_protocol protocol);
 static void shake_hands(struct tls_session *session);
 static void open_session(struct tls_session *session);
 static void judge_peer(struct tls_session *session);
@@ -52,6 +55,7 @@ static int read_record(struct tls_session *session);
 static void finish_reading(struct tls_session *session, int code);
 static void fail_by_code(struct tls_session *session, int code);
 static bool is_about_certificate(const struct tls_session *session, int code);
+static bool is_refused_pss(const struct tls_session *session, int code);
 static void fail_by_certificate(struct tls_session *session, int code);
 static void fail_by_alert(struct tls_session *session);
 static void fail(struct tls_session *session, enum tls_failure failure, struct slice detail);
@@ -65,15 +69,14 @@ struct tls_session *tls_session_client(struct tls_context *context, enum tls_dem
 {
     assert(demand == TLS_ENCRYPT || name.length > 0);
     assert(alpn == NULL || strcmp(alpn, "http/1.1") == 0);
-    enum tls_protocol protocol = alpn == NULL ? TLS_PROTOCOL_SMTP : TLS_PROTOCOL_HTTP;
-    struct tls_session *session = make_session(context, tls_context_client_config(context, demand, protocol));
+    struct tls_session *session = make_session(context);
     if (session == NULL) {
         return NULL;
     }
     session->is_client = true;
     session->demand = demand;
     take_name(session, name);
-    if (!set_up_client(session)) {
+    if (!set_up_client(session, alpn == NULL ? TLS_PROTOCOL_SMTP : TLS_PROTOCOL_HTTP)) {
         tls_session_free(&session);
         return NULL;
     }
@@ -84,7 +87,11 @@ struct tls_session *tls_session_client(struct tls_context *context, enum tls_dem
 struct tls_session *tls_session_server(struct tls_context *context)
 {
     assert(tls_context_serves(context));
-    return make_session(context, tls_context_server_config(context));
+    struct tls_session *session = make_session(context);
+    if (session != NULL && !set_up(session, tls_context_server_config(context))) {
+        tls_session_free(&session);
+    }
+    return session;
 }
 
 void tls_session_free(struct tls_session **session)
@@ -201,7 +208,7 @@ bool tls_session_is_costly(const struct tls_session *session)
     return session->status == TLS_HANDSHAKING;
 }
 
-static struct tls_session *make_session(struct tls_context *context, const mbedtls_ssl_config *config)
+static struct tls_session *make_session(struct tls_context *context)
 {
     struct tls_session *session = calloc(1, sizeof *session);
     if (session == NULL) {
@@ -213,12 +220,13 @@ static struct tls_session *make_session(struct tls_context *context, const mbedt
     buffer_init(&session->plain, RING_LIMIT);
     buffer_init(&session->written, RING_LIMIT);
     mbedtls_ssl_init(&session->ssl);
-    if (mbedtls_ssl_setup(&session->ssl, config) != 0) {
-        tls_session_free(&session);
-        return NULL;
-    }
-    mbedtls_ssl_set_bio(&session->ssl, session, put_ciphertext, take_ciphertext, NULL);
     return session;
+}
+
+static bool set_up(struct tls_session *session, const mbedtls_ssl_config *config)
+{
+    mbedtls_ssl_set_bio(&session->ssl, session, put_ciphertext, take_ciphertext, NULL);
+    return mbedtls_ssl_setup(&session->ssl, config) == 0;
 }
 
 /* A name that no certificate can prove (an address, what is no host name) is neither looked for nor sent as SNI
@@ -250,10 +258,16 @@ static void refuse_hopeless(struct tls_session *session)
 
 /* The library is given the name too: without one it refuses to verify, and it sends it as SNI. It must be told NULL where
  * there is none: then it compares none, and our own check says that nothing is proved. */
-static bool set_up_client(struct tls_session *session)
+static bool set_up_client(struct tls_session *session, enum tls_protocol protocol)
 {
+    struct tls_client_kind kind = {.demand = session->demand, .protocol = protocol, .maximum = TLS_1_3};
+    if (session->name[0] != '\0' && tls_hosts_has(tls_context_pss_hosts(session->context), session->evidence.host)) {
+        kind.maximum = TLS_1_2;
+    }
+    session->maximum = kind.maximum;
     mbedtls_ssl_set_verify(&session->ssl, tls_evidence_gather, &session->evidence);
-    return mbedtls_ssl_set_hostname(&session->ssl, session->name[0] == '\0' ? NULL : session->name) == 0;
+    return set_up(session, tls_context_client_config(session->context, &kind)) &&
+           mbedtls_ssl_set_hostname(&session->ssl, session->name[0] == '\0' ? NULL : session->name) == 0;
 }
 
 static void shake_hands(struct tls_session *session)
@@ -406,6 +420,11 @@ static void fail_by_code(struct tls_session *session, int code)
         fail(session, TLS_FAILURE_VERSION, slice_of(tls_failure_text(TLS_FAILURE_VERSION)));
     } else if (session->status == TLS_HANDSHAKING && is_about_certificate(session, code)) {
         fail_by_certificate(session, code);
+    } else if (is_refused_pss(session, code)) {
+        tls_hosts_add(tls_context_pss_hosts(session->context), session->evidence.host);
+        session->verdict.retry_at_once = true;
+        fail(session, TLS_FAILURE_PROTOCOL, SLICE("the peer signs with RSA-PSS in TLS 1.2, which mbedTLS 3.6.6 refuses; "
+                                                  "the next connection asks for another signature"));
     } else {
         fail(session, TLS_FAILURE_PROTOCOL, slice_of(reason));
     }
@@ -418,6 +437,14 @@ static bool is_about_certificate(const struct tls_session *session, int code)
     return code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED || tls_code_is_unreadable(code) ||
            session->evidence.name == TLS_NAME_UNREADABLE ||
            (code == MBEDTLS_ERR_SSL_BAD_CERTIFICATE && session->evidence.name != TLS_NAME_UNSEEN);
+}
+
+/* See tls_context_pss_hosts(). The code has other causes too: then the next session fails again, without a retry. */
+static bool is_refused_pss(const struct tls_session *session, int code)
+{
+    return code == MBEDTLS_ERR_SSL_ILLEGAL_PARAMETER && session->is_client && session->status == TLS_HANDSHAKING &&
+           session->maximum == TLS_1_3 && session->name[0] != '\0' &&
+           mbedtls_ssl_get_version_number(&session->ssl) == MBEDTLS_SSL_VERSION_TLS1_2;
 }
 
 static void fail_by_certificate(struct tls_session *session, int code)

@@ -5,6 +5,7 @@
  *   - work() does what can be done now: handshake flights, decryption, encryption. During the handshake it costs
  *     milliseconds: run it as a job then. While a job runs nothing else may touch the session.
  *   - wire() is ciphertext to send, wired() reports it sent; plain() is plaintext that arrived, consume() takes it.
+ *     After wired() and consume() work() again: what waited inside for room goes on then, without another byte from outside.
  *   - status() says where it is; verdict() what the peer proved.
  *
  * Not one byte of plaintext is given out or taken before the demand is met: under TLS_VERIFY the handshake itself fails. */
@@ -69,6 +70,7 @@ struct tls_verdict {
     char detail[256];         /* cleaned text for the operator: library's reason, the names the certificate has */
     char subject[128];        /* first dNSName of the leaf */
     int64_t not_after_ms;     /* of the leaf; 0 when unknown */
+    bool retry_at_once;       /* failed by a limit of this library that the next session to the name goes round */
 };
 
 /* name: the host name that must be proved, an A-label without trailing dot; it is also sent as SNI. Never an address.
