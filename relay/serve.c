@@ -1,0 +1,424 @@
+#include "relay/serve.h"
+
+#include "base/text.h"
+#include "relay/control.h"
+#include "relay/host_uv.h"
+#include "relay/intake.h"
+#include "relay/locals.h"
+#include "relay/relay.h"
+#include "relay/schedule.h"
+#include "relay/serve_system.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum exit_status {
+    EXIT_DONE = 0,
+    EXIT_UNAVAILABLE = 69,
+    EXIT_SOFTWARE = 70,
+    EXIT_CANNOT_CREATE = 73,
+    EXIT_DISK = 74,
+    EXIT_HELD = 75,
+    EXIT_NOT_PERMITTED = 77,
+    EXIT_CONFIG = 78,
+};
+
+/* All that lives as long as the process serves. */
+struct serving {
+    const struct config_source *source;
+    struct log log;
+    struct system_identity identity;
+    struct system_sockets sockets;
+    struct relay *relay;
+    int status;
+};
+/* What a start or a reload makes new. */
+struct parts {
+    struct config *config;
+    struct tls_context *tls;
+    struct locals *locals;
+};
+
+static int load_parts(struct serving *serving, struct parts *parts);
+static void free_parts(struct parts *parts);
+static int open_queue(struct serving *serving, const struct config *config, struct queue **queue);
+static int start(struct serving *serving, struct parts *parts);
+static int open_doors(struct serving *serving);
+static void on_signal(void *owner, int number);
+static void on_stopped(struct relay *relay);
+static void reload(struct serving *serving);
+static void write_log(struct log *log, struct slice line);
+
+int serve_run(const struct config_source *source)
+{
+    struct serving serving = {.source = source, .log = {.level = LOG_INFO, .format = LOG_HUMAN, .write = write_log}};
+    struct parts parts = {0};
+    system_take_sockets(&serving.sockets);
+    if (host_open() != ERR_NONE) {
+        fprintf(stderr, "sternpost: the event loop cannot be started\n");
+        return EXIT_SOFTWARE;
+    }
+    serving.status = load_parts(&serving, &parts);
+    if (serving.status == EXIT_DONE)
+        serving.status = start(&serving, &parts);
+    if (serving.status == EXIT_DONE)
+        host_run();
+    else
+        free_parts(&parts);
+    tls_stop();
+    (void)host_close();
+    return serving.status;
+}
+
+/* ---- messages ---- */
+
+static void write_log(struct log *log, struct slice line)
+{
+    (void)log;
+    while (line.length > 0) {
+        ssize_t written = write(STDERR_FILENO, line.data, line.length);
+        if (written <= 0)
+            return; /* a log that nobody takes must not stop mail */
+        line = slice_from(line, (size_t)written);
+    }
+}
+
+static void complain(const char *format, struct slice text)
+{
+    fprintf(stderr, format, SLICE_ARGS(text));
+}
+
+static void print_lines(const char *prefix, const struct buffer *lines)
+{
+    struct slice rest = buffer_slice(lines);
+    struct slice line;
+    while (slice_cut(&rest, '\n', &line)) {
+        if (line.length > 0)
+            fprintf(stderr, "sternpost: %s%.*s\n", prefix, SLICE_ARGS(line));
+    }
+}
+
+static void warn(struct serving *serving, const char *event, const char *text, const char *advice)
+{
+    struct log_line line;
+    if (!log_open(&line, &serving->log, LOG_WARNING, event))
+        return;
+    log_string(&line, "problem", text);
+    log_string(&line, "advice", advice);
+    log_close(&line);
+}
+
+static void warn_lines(struct serving *serving, const char *event, const struct buffer *lines)
+{
+    struct slice rest = buffer_slice(lines);
+    struct slice text;
+    while (slice_cut(&rest, '\n', &text)) {
+        struct log_line line;
+        if (text.length == 0 || !log_open(&line, &serving->log, LOG_WARNING, event))
+            continue;
+        log_text(&line, "problem", text);
+        log_close(&line);
+    }
+}
+
+/* ---- parts ---- */
+
+static int load_config(struct serving *serving, struct config **config)
+{
+    struct buffer faults;
+    struct buffer warnings;
+    buffer_init(&faults, 1u << 20);
+    buffer_init(&warnings, 1u << 20);
+    enum err err = config_load(serving->source, config, &faults, &warnings);
+    if (err == ERR_NONE)
+        err = intake_check(*config, &faults);
+    print_lines("", &faults);
+    if (err == ERR_NONE) {
+        serving->log.level = (*config)->log_level;
+        serving->log.format = (*config)->log_format_given ? (*config)->log_format
+                              : isatty(STDERR_FILENO)     ? LOG_HUMAN
+                                                          : LOG_LOGFMT;
+        warn_lines(serving, "configuration", &warnings);
+    } else {
+        config_free(config);
+    }
+    buffer_free(&faults);
+    buffer_free(&warnings);
+    return err == ERR_NONE ? EXIT_DONE : err == ERR_MEMORY ? EXIT_SOFTWARE : EXIT_CONFIG;
+}
+
+static int load_tls(struct serving *serving, struct parts *parts)
+{
+    struct buffer fault;
+    struct buffer warnings;
+    buffer_init(&fault, 65536);
+    buffer_init(&warnings, 65536);
+    struct tls_context_options options = {
+        .ca_file = parts->config->tls_ca_file,
+        .certificate = parts->config->tls_certificate,
+        .key = parts->config->tls_key,
+        .minimum = parts->config->tls_minimum_1_3 ? TLS_1_3 : TLS_1_2,
+    };
+    enum err err = tls_context_new(&options, &parts->tls, &fault, &warnings);
+    if (err != ERR_NONE)
+        complain("sternpost: [tls] %.*s\n", buffer_slice(&fault));
+    warn_lines(serving, "tls", &warnings);
+    buffer_free(&fault);
+    buffer_free(&warnings);
+    return err == ERR_NONE ? EXIT_DONE : err == ERR_MEMORY ? EXIT_SOFTWARE : EXIT_CONFIG;
+}
+
+static int load_locals(struct serving *serving, struct parts *parts)
+{
+    struct buffer warnings;
+    buffer_init(&warnings, 1u << 20);
+    enum err err = locals_load(parts->config, &parts->locals, &warnings);
+    warn_lines(serving, "aliases", &warnings);
+    buffer_free(&warnings);
+    return err == ERR_NONE ? EXIT_DONE : EXIT_SOFTWARE;
+}
+
+static int load_parts(struct serving *serving, struct parts *parts)
+{
+    int status = load_config(serving, &parts->config);
+    if (status == EXIT_DONE && serving->relay == NULL && tls_start() != ERR_NONE) {
+        fprintf(stderr, "sternpost: TLS cannot be started: no source of randomness\n");
+        status = EXIT_SOFTWARE;
+    }
+    if (status == EXIT_DONE)
+        status = load_tls(serving, parts);
+    if (status == EXIT_DONE)
+        status = load_locals(serving, parts);
+    if (status != EXIT_DONE)
+        free_parts(parts);
+    return status;
+}
+
+static void free_parts(struct parts *parts)
+{
+    locals_free(&parts->locals);
+    tls_context_free(&parts->tls);
+    config_free(&parts->config);
+}
+
+/* ---- the start ---- */
+
+static int queue_status(enum err err)
+{
+    switch (err) {
+    case ERR_NONE:
+        return EXIT_DONE;
+    case ERR_IN_USE:
+        return EXIT_HELD;
+    case ERR_IO:
+    case ERR_CORRUPT:
+        return EXIT_DISK;
+    case ERR_MEMORY:
+        return EXIT_SOFTWARE;
+    default:
+        return EXIT_CANNOT_CREATE;
+    }
+}
+
+static int open_queue(struct serving *serving, const struct config *config, struct queue **queue)
+{
+    struct buffer fault;
+    struct queue_options options = {
+        .path = config->queue_path,
+        .map_size = config->queue_size_max,
+        .free_min = config->queue_free_min,
+        .done_keep_ms = 3ll * 24 * 3600 * 1000,
+    };
+    buffer_init(&fault, 65536);
+    system_make_directory(config->queue_path, 0700, &serving->identity);
+    enum err err = system_identity_borrow(&serving->identity);
+    if (err == ERR_NONE)
+        err = queue_open(&options, queue, &fault);
+    if (system_identity_return(&serving->identity) != ERR_NONE)
+        err = ERR_PERMISSION;
+    if (err != ERR_NONE)
+        complain("sternpost: [queue] path: %.*s\n", buffer_slice(&fault));
+    buffer_free(&fault);
+    return queue_status(err);
+}
+
+static enum err open_resolver(struct serving *serving, const struct config *config)
+{
+    struct resolver_options options = {.servers = config->dns_servers.items, .server_count = config->dns_servers.count};
+    enum err err = resolver_open(&options);
+    if (err != ERR_NONE)
+        return err;
+    if (resolver_server_count() == 0)
+        warn(serving, "resolver", "no resolver is configured", "name one in [dns] servers; mail is accepted and waits");
+    else if (!resolver_is_local())
+        warn(serving, "resolver", "the resolver is on another host: answers can be forged on the way",
+             "run a validating resolver such as unbound on this host");
+    return ERR_NONE;
+}
+
+static void log_started(struct serving *serving)
+{
+    const struct config *config = serving->relay->config;
+    const char *ephemeral = system_is_ephemeral(config->queue_path);
+    struct log_line line;
+    if (ephemeral != NULL)
+        warn(serving, "queue_ephemeral", ephemeral, "the queue is on a file system that vanishes; mount a volume at [queue] path");
+    if (serving->identity.is_root && !serving->identity.changes)
+        warn(serving, "user", "running as root, since the configured user does not exist", "create the user sternpost, or name one in `user`");
+    if (!log_open(&line, &serving->log, LOG_INFO, "started"))
+        return;
+    log_string(&line, "version", STERNPOST_VERSION);
+    log_text(&line, "hostname", config->hostname);
+    log_text(&line, "queue", config->queue_path);
+    struct buffer doors;
+    buffer_init(&doors, 4096);
+    for (size_t i = 0; i < config->listen_count; i++) {
+        char text[128];
+        const struct config_listen *listen = &config->listen[i];
+        buffer_add(&doors, i > 0 ? SLICE(" ") : SLICE_EMPTY);
+        buffer_add(&doors, listen->fd_name.length > 0 ? listen->fd_name : endpoint_print(&listen->endpoint, text));
+    }
+    log_text(&line, "listen", buffer_slice(&doors));
+    buffer_free(&doors);
+    log_close(&line);
+}
+
+static int start(struct serving *serving, struct parts *parts)
+{
+    struct queue *queue = NULL;
+    system_identity_find(parts->config->user, &serving->identity);
+    int status = open_queue(serving, parts->config, &queue);
+    if (status != EXIT_DONE)
+        return status;
+    struct relay_options options = {
+        .config = parts->config,
+        .log = &serving->log,
+        .queue = queue,
+        .tls = parts->tls,
+        .locals = parts->locals,
+        .stopped = on_stopped,
+    };
+    if (open_resolver(serving, parts->config) == ERR_NONE)
+        serving->relay = relay_new(&options);
+    if (serving->relay == NULL) {
+        queue_close(&queue);
+        fprintf(stderr, "sternpost: out of memory at the start\n");
+        return EXIT_SOFTWARE;
+    }
+    *parts = (struct parts){0}; /* they are the relay's now */
+    status = open_doors(serving);
+    int const signals[] = {SIGTERM, SIGINT, SIGHUP};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0] && status == EXIT_DONE; i++) {
+        if (host_signal(signals[i], on_signal, serving) != ERR_NONE)
+            status = EXIT_SOFTWARE;
+    }
+    if (status != EXIT_DONE) {
+        /* What was opened ends in order, before anybody was served. */
+        relay_stop(serving->relay, status);
+        host_run();
+        return serving->status;
+    }
+    log_started(serving);
+    return EXIT_DONE;
+}
+
+static int door_status(enum err err)
+{
+    switch (err) {
+    case ERR_NONE:
+        return EXIT_DONE;
+    case ERR_IN_USE:
+        return EXIT_UNAVAILABLE;
+    case ERR_PERMISSION:
+        return EXIT_NOT_PERMITTED;
+    case ERR_NOT_FOUND:
+        return EXIT_CONFIG;
+    case ERR_MEMORY:
+        return EXIT_SOFTWARE;
+    default:
+        return EXIT_CANNOT_CREATE;
+    }
+}
+
+static int open_control(struct serving *serving)
+{
+    struct buffer fault;
+    int status = EXIT_DONE;
+    buffer_init(&fault, 65536);
+    if (control_open(serving->relay->control, &fault) != ERR_NONE) {
+        bool configured = serving->relay->config->control_given;
+        complain(configured ? "sternpost: [control] socket: %.*s\n" : "", buffer_slice(&fault));
+        buffer_add_byte(&fault, '\0');
+        if (!configured)
+            warn(serving, "control", buffer_slice(&fault).data, "set [control] socket to a path that can be written");
+        status = configured ? EXIT_CANNOT_CREATE : EXIT_DONE;
+    }
+    buffer_free(&fault);
+    return status;
+}
+
+/* Doors below port 1024 need the privileges that are given up right behind them. */
+static int open_doors(struct serving *serving)
+{
+    struct buffer fault;
+    buffer_init(&fault, 65536);
+    system_make_parent(serving->relay->config->control_socket, 0755, &serving->identity);
+    int status = door_status(intake_open(serving->relay->intake, &serving->sockets.list, &fault));
+    if (status != EXIT_DONE)
+        complain("sternpost: %.*s\n", buffer_slice(&fault));
+    buffer_free(&fault);
+    if (status == EXIT_DONE && system_identity_drop(&serving->identity) != ERR_NONE) {
+        fprintf(stderr, "sternpost: the privileges of root cannot be given up\n");
+        status = EXIT_NOT_PERMITTED;
+    }
+    return status == EXIT_DONE ? open_control(serving) : status;
+}
+
+/* ---- signals ---- */
+
+static void on_signal(void *owner, int number)
+{
+    struct serving *serving = owner;
+    if (number == SIGHUP)
+        reload(serving);
+    else
+        relay_stop(serving->relay, EXIT_DONE);
+}
+
+/* A configuration with faults changes nothing. */
+static void reload(struct serving *serving)
+{
+    struct parts parts = {0};
+    struct buffer fault;
+    struct log_line line;
+    if (serving->relay->is_stopping || load_parts(serving, &parts) != EXIT_DONE) {
+        warn(serving, "reload_failed", "the new configuration has faults (see standard error)", "mend it; the old one stays in force");
+        return;
+    }
+    struct relay_options options = {.config = parts.config, .tls = parts.tls, .locals = parts.locals};
+    relay_reload(serving->relay, &options);
+    buffer_init(&fault, 65536);
+    if (intake_reload(serving->relay->intake, &fault) != ERR_NONE)
+        warn_lines(serving, "listen", &fault);
+    buffer_free(&fault);
+    if (open_resolver(serving, serving->relay->config) != ERR_NONE)
+        warn(serving, "resolver", "out of memory", "the old resolvers stay");
+    if (log_open(&line, &serving->log, LOG_INFO, "reloaded"))
+        log_close(&line);
+}
+
+static void on_stopped(struct relay *relay)
+{
+    struct serving *serving = LIST_OF(relay->log, struct serving, log);
+    struct log_line line;
+    serving->status = relay->exit_status;
+    if (log_open(&line, &serving->log, LOG_INFO, "stopped")) {
+        log_number(&line, "status", relay->exit_status);
+        log_close(&line);
+    }
+    relay_free(&serving->relay);
+    resolver_close();
+    host_stop();
+}

@@ -1,0 +1,40 @@
+/* What the system gives `serve` and what it gives up: sockets of the service manager, directories, privileges. */
+#ifndef RELAY_SERVE_SYSTEM_H
+#define RELAY_SERVE_SYSTEM_H
+
+#include "relay/intake.h"
+
+#include <sys/types.h>
+
+#define SYSTEM_FDS_MAX 32
+
+struct system_identity {
+    bool is_root;  /* started as root */
+    bool changes;  /* and there is a user to become */
+    uid_t uid;
+    gid_t gid;
+};
+/* Looks the configured user up in /etc/passwd (read directly: a static program has no name service). */
+void system_identity_find(struct slice user, struct system_identity *identity);
+/* Effective for a while: files made meanwhile are the user's. Nothing without a user to become. */
+MUST_CHECK enum err system_identity_borrow(const struct system_identity *identity);
+MUST_CHECK enum err system_identity_return(const struct system_identity *identity);
+/* For good; verified that there is no way back. Also gives up gaining privileges by any program (NO_NEW_PRIVS). */
+MUST_CHECK enum err system_identity_drop(const struct system_identity *identity);
+
+/* Makes the directory of a path (or the path itself) for the identity where it does not exist; its parent must. */
+void system_make_directory(struct slice path, mode_t mode, const struct system_identity *identity);
+void system_make_parent(struct slice path, mode_t mode, const struct system_identity *identity);
+
+/* LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES (sd_listen_fds(3)). The names are views into the environment. */
+struct system_sockets {
+    struct slice names[SYSTEM_FDS_MAX];
+    int fds[SYSTEM_FDS_MAX];
+    struct intake_fds list;
+};
+void system_take_sockets(struct system_sockets *sockets);
+
+/* Does the file system of this path vanish with the machine or the container (tmpfs, overlay)? Its kind in words, or NULL. */
+const char *system_is_ephemeral(struct slice path);
+
+#endif
