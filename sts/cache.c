@@ -1,5 +1,5 @@
-/* The stored form, all numbers big endian: version (u8), facts (u8), the times (u64 each), failure_count (u32), max_age is
- * in the body; then the texts as blocks (u32 length and bytes), then the CRC-32C of all that. */
+/* The stored form, all numbers big endian: version (u8), facts (u8), the times (u64 each), failure_count (u32), max_age
+ * is in the body; then the texts as blocks (u32 length and bytes), then the CRC-32C of all that. */
 #include "sts/cache.h"
 
 #include <assert.h>
@@ -76,7 +76,8 @@ void sts_entry_encode(const struct sts_entry *entry, struct buffer *out)
     size_t start = buffer_length(out);
     assert(!entry->has_policy || entry->body.length > 0);
     buffer_add_u8(out, FORMAT_VERSION);
-    buffer_add_u8(out, (uint8_t)((entry->has_policy ? FACT_HAS_POLICY : 0) | (entry->record_gone ? FACT_RECORD_GONE : 0)));
+    buffer_add_u8(out,
+                  (uint8_t)((entry->has_policy ? FACT_HAS_POLICY : 0) | (entry->record_gone ? FACT_RECORD_GONE : 0)));
     buffer_add_u64(out, (uint64_t)entry->fetched_ms);
     buffer_add_u64(out, (uint64_t)entry->first_fetched_ms);
     buffer_add_u64(out, (uint64_t)entry->used_ms);

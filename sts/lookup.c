@@ -221,9 +221,8 @@ static bool is_live(const struct sts_lookup *lookup)
 
 static bool print_fault(struct arena *arena, const struct sts_fault *fault, struct slice *why)
 {
-    return fault->line == 0
-               ? arena_print(arena, why, "the policy is invalid: %s", fault->why)
-               : arena_print(arena, why, "the policy is invalid, line %zu: %s", fault->line, fault->why);
+    return fault->line == 0 ? arena_print(arena, why, "the policy is invalid: %s", fault->why)
+                            : arena_print(arena, why, "the policy is invalid, line %zu: %s", fault->line, fault->why);
 }
 
 /* A policy that was validly fetched takes the place of whatever was there. Without a record its id is that of the last

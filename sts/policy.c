@@ -11,6 +11,8 @@
  * them would disarm it: blank lines, a byte order mark, a dot at the end of an mx, an address as mx. */
 #include "sts/policy.h"
 
+#include <assert.h>
+
 #include "base/ip.h"
 #include "base/text.h"
 #include "sts/field.h"
@@ -26,6 +28,7 @@ struct parse {
     struct sts_policy *policy;
     struct sts_fault *fault;
     struct slice *mx; /* policy->mx while it is filled */
+    size_t mx_room;
     size_t line;
     unsigned seen;
 };
@@ -129,6 +132,7 @@ static bool allocate_mx(struct parse *parse, struct slice body)
         return fail(parse, "there are more than 1024 mx fields");
     if (count == 0)
         return true;
+    parse->mx_room = count;
     parse->mx = arena_array(parse->arena, count, sizeof *parse->mx);
     parse->policy->mx = parse->mx;
     return parse->mx != NULL || fail_memory(parse);
@@ -222,6 +226,7 @@ static bool add_mx(struct parse *parse, struct slice pattern)
     char *lower = arena_alloc(parse->arena, pattern.length);
     if (lower == NULL)
         return fail_memory(parse);
+    assert(parse->policy->mx_count < parse->mx_room);
     for (size_t i = 0; i < pattern.length; i++)
         lower[i] = byte_lower(pattern.data[i]);
     parse->mx[parse->policy->mx_count++] = slice_make(lower, pattern.length);

@@ -37,7 +37,8 @@ const char *sts_warning_text(enum sts_warning warning)
     return "";
 }
 
-/* The prose of the RFC wants "v=STSv1;", its grammar allows white space before the semicolon. "v=STSv10;" is neither. */
+/* The prose of the RFC wants "v=STSv1;", its grammar allows white space before the semicolon. "v=STSv10;" is neither.
+ */
 bool sts_record_is_candidate(struct slice text)
 {
     return slice_starts(text, VERSION) &&

@@ -11,7 +11,10 @@
 
 #include <cmocka.h>
 
-#define TEXT(literal) {"" literal, sizeof(literal) - 1}
+#define TEXT(literal)                                                                                                  \
+    {                                                                                                                  \
+        "" literal, sizeof(literal) - 1                                                                                \
+    }
 #define SECOND_MS INT64_C(1000)
 #define MINUTE_MS (60 * SECOND_MS)
 #define HOUR_MS (60 * MINUTE_MS)
@@ -31,7 +34,10 @@ static void test_round_trip(void **state)
     const struct sts_entry entries[] = {
         full_entry(),
         {.body = SLICE_EMPTY, .failure = SLICE_EMPTY, .exempt_reason = SLICE_EMPTY},
-        {.failed_id = "abc", .failed_ms = NOW_MS, .failing_since_ms = NOW_MS - 1, .failure_count = UINT32_MAX,
+        {.failed_id = "abc",
+         .failed_ms = NOW_MS,
+         .failing_since_ms = NOW_MS - 1,
+         .failure_count = UINT32_MAX,
          .failure = SLICE("HTTP status 404")},
         {.exempt_until_ms = NOW_MS, .exempt_reason = SLICE("their certificate expired, ticket 7")},
     };
@@ -220,10 +226,14 @@ static void test_refresh_after_success(void **state)
         uint32_t max_age_s;
         int64_t earliest_ms, latest_ms; /* -1: not planned */
     } cases[] = {
-        {STS_MAX_AGE_S, 18 * HOUR_MS, 30 * HOUR_MS}, {604800, 18 * HOUR_MS, 30 * HOUR_MS},
-        {172800, 12 * HOUR_MS, 24 * HOUR_MS},        {86400, 6 * HOUR_MS, 12 * HOUR_MS},
-        {3600, 15 * MINUTE_MS, 30 * MINUTE_MS},      {601, 5 * MINUTE_MS, 5 * MINUTE_MS + 500},
-        {301, 5 * MINUTE_MS, 5 * MINUTE_MS},         {300, -1, -1},
+        {STS_MAX_AGE_S, 18 * HOUR_MS, 30 * HOUR_MS},
+        {604800, 18 * HOUR_MS, 30 * HOUR_MS},
+        {172800, 12 * HOUR_MS, 24 * HOUR_MS},
+        {86400, 6 * HOUR_MS, 12 * HOUR_MS},
+        {3600, 15 * MINUTE_MS, 30 * MINUTE_MS},
+        {601, 5 * MINUTE_MS, 5 * MINUTE_MS + 500},
+        {301, 5 * MINUTE_MS, 5 * MINUTE_MS},
+        {300, -1, -1},
         {0, -1, -1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -251,10 +261,18 @@ static void test_refresh_after_failure(void **state)
         uint32_t failure_count;
         int64_t left_ms, earliest_ms;
     } cases[] = {
-        {1, 30 * DAY_MS, 5 * MINUTE_MS},   {2, 30 * DAY_MS, 10 * MINUTE_MS},  {3, 30 * DAY_MS, 20 * MINUTE_MS},
-        {6, 30 * DAY_MS, 160 * MINUTE_MS}, {7, 30 * DAY_MS, 4 * HOUR_MS},     {UINT32_MAX, 30 * DAY_MS, 4 * HOUR_MS},
-        {9, 16 * HOUR_MS, 2 * HOUR_MS},    {9, 8 * HOUR_MS, HOUR_MS},         {9, 2 * HOUR_MS, 15 * MINUTE_MS},
-        {9, HOUR_MS, 7 * MINUTE_MS + 30000}, {9, 20 * MINUTE_MS, 5 * MINUTE_MS}, {9, 6 * MINUTE_MS, 5 * MINUTE_MS},
+        {1, 30 * DAY_MS, 5 * MINUTE_MS},
+        {2, 30 * DAY_MS, 10 * MINUTE_MS},
+        {3, 30 * DAY_MS, 20 * MINUTE_MS},
+        {6, 30 * DAY_MS, 160 * MINUTE_MS},
+        {7, 30 * DAY_MS, 4 * HOUR_MS},
+        {UINT32_MAX, 30 * DAY_MS, 4 * HOUR_MS},
+        {9, 16 * HOUR_MS, 2 * HOUR_MS},
+        {9, 8 * HOUR_MS, HOUR_MS},
+        {9, 2 * HOUR_MS, 15 * MINUTE_MS},
+        {9, HOUR_MS, 7 * MINUTE_MS + 30000},
+        {9, 20 * MINUTE_MS, 5 * MINUTE_MS},
+        {9, 6 * MINUTE_MS, 5 * MINUTE_MS},
         {9, 5 * MINUTE_MS, -1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -291,8 +309,10 @@ static void test_refresh_bounds(void **state)
 
 static struct sts_entry policy_entry(int64_t fetched_ms, uint32_t max_age_s)
 {
-    return (struct sts_entry){.has_policy = true, .policy = {.mode = STS_MODE_ENFORCE, .max_age_s = max_age_s},
-                              .fetched_ms = fetched_ms, .first_fetched_ms = fetched_ms};
+    return (struct sts_entry){.has_policy = true,
+                              .policy = {.mode = STS_MODE_ENFORCE, .max_age_s = max_age_s},
+                              .fetched_ms = fetched_ms,
+                              .first_fetched_ms = fetched_ms};
 }
 
 static struct sts_entry full_entry(void)

@@ -38,8 +38,11 @@ struct cached {
 
 static inline struct sts_entry entry_of(const struct cached *cached, struct arena *arena)
 {
-    struct sts_entry entry = {.body = SLICE_EMPTY, .failure = SLICE_EMPTY, .exempt_reason = SLICE_EMPTY,
-                              .used_ms = NOW_MS, .record_gone = cached->record_gone};
+    struct sts_entry entry = {.body = SLICE_EMPTY,
+                              .failure = SLICE_EMPTY,
+                              .exempt_reason = SLICE_EMPTY,
+                              .used_ms = NOW_MS,
+                              .record_gone = cached->record_gone};
     struct sts_fault fault;
     if (cached->body != NULL) {
         entry.has_policy = true;
@@ -58,7 +61,8 @@ static inline struct sts_entry entry_of(const struct cached *cached, struct aren
 }
 
 /* Plays the resolver and the policy host; fails the test when HTTPS is wanted against expectation, or is not. */
-static inline void run(struct sts_lookup *lookup, enum sts_txt_status status, const struct slice *texts, const char *https)
+static inline void run(struct sts_lookup *lookup, enum sts_txt_status status, const struct slice *texts,
+                       const char *https)
 {
     bool is_asked = https == FAILS || strcmp(https, NOT_ASKED) != 0;
     size_t count = texts[0].length == 0 ? 0 : texts[1].length == 0 ? 1 : 2;
@@ -74,7 +78,7 @@ static inline void run(struct sts_lookup *lookup, enum sts_txt_status status, co
 
 /* A delivery asks; record NULL: there is none. */
 static inline struct sts_lookup_result look_up(const struct sts_entry *cached, const char *record, const char *https,
-                                        int64_t now_ms, struct arena *arena)
+                                               int64_t now_ms, struct arena *arena)
 {
     struct sts_lookup lookup;
     struct slice texts[2] = {slice_of(record)};

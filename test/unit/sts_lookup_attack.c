@@ -11,12 +11,28 @@ static uint32_t roll(uint64_t *dice, uint32_t bound)
 }
 
 static const char *const attacks_https[] = {
-    FAILS, "", "garbage", INVALID, "version: STSv1\nmode: none\n", "<html>", "version: STSv2\nmode: none\nmax_age: 1\n",
-    "version: STSv1\nmode: none\nmax_age: -1\n", "mode: none\nmax_age: 86400\n",
+    FAILS,
+    "",
+    "garbage",
+    INVALID,
+    "version: STSv1\nmode: none\n",
+    "<html>",
+    "version: STSv2\nmode: none\nmax_age: 1\n",
+    "version: STSv1\nmode: none\nmax_age: -1\n",
+    "mode: none\nmax_age: 86400\n",
 };
 static const char *const attacks_txt[] = {
-    "", "v=STSv1", "v=STSv1;", "garbage", ID("1"), ID("2"), ID("3"), "v=STSv1; id=", "v=STSv1; id=none; mode=none",
-    "v=spf1 -all", "v=STSv2; id=1",
+    "",
+    "v=STSv1",
+    "v=STSv1;",
+    "garbage",
+    ID("1"),
+    ID("2"),
+    ID("3"),
+    "v=STSv1; id=",
+    "v=STSv1; id=none; mode=none",
+    "v=spf1 -all",
+    "v=STSv2; id=1",
 };
 
 /* One lookup in the attacker's world. */

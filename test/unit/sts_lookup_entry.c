@@ -61,8 +61,10 @@ static void test_refresh_without_record_keeps_the_id(void **state)
     entry.used_ms = NOW_MS - HOUR_MS;
     const struct slice texts[2] = {SLICE_EMPTY, SLICE_EMPTY};
     struct sts_lookup lookup;
-    sts_lookup_start(&lookup, &(struct sts_lookup_request){.domain = SLICE("example.com"), .now_ms = NOW_MS,
-                                                           .cached = &entry, .arena = arena,
+    sts_lookup_start(&lookup, &(struct sts_lookup_request){.domain = SLICE("example.com"),
+                                                           .now_ms = NOW_MS,
+                                                           .cached = &entry,
+                                                           .arena = arena,
                                                            .purpose = STS_LOOKUP_REFRESH});
     run(&lookup, STS_TXT_NONE, texts, ENFORCE);
     const struct sts_lookup_result *result = sts_lookup_result(&lookup);
@@ -135,8 +137,8 @@ static void test_body_is_copied(void **state)
     char body[] = ENFORCE;
     const struct slice text = SLICE(ID("1"));
     struct sts_lookup lookup;
-    sts_lookup_start(&lookup, &(struct sts_lookup_request){
-                                  .domain = SLICE("example.com"), .now_ms = NOW_MS, .arena = arena});
+    sts_lookup_start(&lookup,
+                     &(struct sts_lookup_request){.domain = SLICE("example.com"), .now_ms = NOW_MS, .arena = arena});
     sts_lookup_txt(&lookup, STS_TXT_FOUND, &text, 1, SLICE_EMPTY);
     sts_lookup_body(&lookup, slice_make(body, sizeof body - 1));
     memset(body, 'x', sizeof body);
@@ -146,7 +148,8 @@ static void test_body_is_copied(void **state)
     arena_free(&arena);
 }
 
-#define MANY_MX "mx: mx1.example.net\nmx: mx2.example.net\nmx: mx3.example.net\nmx: mx4.example.net\nmx: mx5.example.net\n"
+#define MANY_MX                                                                                                        \
+    "mx: mx1.example.net\nmx: mx2.example.net\nmx: mx3.example.net\nmx: mx4.example.net\nmx: mx5.example.net\n"
 #define ENFORCE_MANY ENFORCE MANY_MX MANY_MX MANY_MX MANY_MX
 
 /* Short of memory, a policy in force still applies, and without one mail waits rather than goes without. */
@@ -206,8 +209,7 @@ static void vector_back_off(struct arena *arena)
 
 static void vector_expired(struct arena *arena)
 {
-    struct sts_entry entry =
-        look_up(NULL, ID("1"), "version: STSv1\nmode: none\nmax_age: 1\n", NOW_MS, arena).entry;
+    struct sts_entry entry = look_up(NULL, ID("1"), "version: STSv1\nmode: none\nmax_age: 1\n", NOW_MS, arena).entry;
     assert_int_equal(look_up(&entry, ID("1"), ENFORCE, NOW_MS + 2 * SECOND_MS, arena).source, STS_SOURCE_FRESH);
 }
 

@@ -22,19 +22,28 @@ struct policy_case {
 
 static const struct policy_case policy_cases[] = {
     {.name = "LF", .body = TEXT(VALID), .mx = "mail.example.com"},
-    {.name = "CRLF", .body = TEXT("version: STSv1\r\nmode: enforce\r\nmx: a.example\r\nmax_age: 604800\r\n"),
+    {.name = "CRLF",
+     .body = TEXT("version: STSv1\r\nmode: enforce\r\nmx: a.example\r\nmax_age: 604800\r\n"),
      .mx = "a.example"},
     {.name = "mixed, no end of line at the end",
-     .body = TEXT("version: STSv1\r\nmode: enforce\nmx: a.example\r\nmax_age: 604800"), .mx = "a.example"},
-    {.name = "tabs and no space after the colon", .body = TEXT("version:STSv1\nmode:\tenforce\nmx: \t a.example\nmax_age:604800"),
+     .body = TEXT("version: STSv1\r\nmode: enforce\nmx: a.example\r\nmax_age: 604800"),
+     .mx = "a.example"},
+    {.name = "tabs and no space after the colon",
+     .body = TEXT("version:STSv1\nmode:\tenforce\nmx: \t a.example\nmax_age:604800"),
      .mx = "a.example"},
     {.name = "white space before the colon", .body = TEXT("version : STSv1\n" VALID), .bad_line = 1},
     {.name = "white space at the start of a line", .body = TEXT(HEAD " mx: a.example\n"), .bad_line = 4},
-    {.name = "white space at the end of a line", .body = TEXT(HEAD "mx: a.example \t \n"), .mx = "a.example",
+    {.name = "white space at the end of a line",
+     .body = TEXT(HEAD "mx: a.example \t \n"),
+     .mx = "a.example",
      .warnings = BIT(TRAILING_SPACE)},
-    {.name = "blank lines", .body = TEXT("\n\r\n \t\n" VALID "\n\n"), .mx = "mail.example.com",
+    {.name = "blank lines",
+     .body = TEXT("\n\r\n \t\n" VALID "\n\n"),
+     .mx = "mail.example.com",
      .warnings = BIT(BLANK_LINE)},
-    {.name = "byte order mark", .body = TEXT("\xef\xbb\xbf" VALID), .mx = "mail.example.com",
+    {.name = "byte order mark",
+     .body = TEXT("\xef\xbb\xbf" VALID),
+     .mx = "mail.example.com",
      .warnings = BIT(BYTE_ORDER_MARK)},
     {.name = "byte order mark twice", .body = TEXT("\xef\xbb\xbf\xef\xbb\xbf" VALID), .bad_line = 1},
     {.name = "bare CR", .body = TEXT("version: STSv1\rmode: enforce\rmx: a.example\rmax_age: 604800\r"), .bad_line = 1},
@@ -44,19 +53,23 @@ static const struct policy_case policy_cases[] = {
     {.name = "nothing", .body = TEXT(""), .bad_line = WHOLE},
     {.name = "HTML", .body = TEXT("<!DOCTYPE html>\n<html></html>\n"), .bad_line = 1},
     {.name = "JSON", .body = TEXT("{\"version\": \"STSv1\"}"), .bad_line = 1},
-    {.name = "names have a case", .body = TEXT("Version: STSv1\nmode: enforce\nmx: a.example\nmax_age: 604800"),
+    {.name = "names have a case",
+     .body = TEXT("Version: STSv1\nmode: enforce\nmx: a.example\nmax_age: 604800"),
      .bad_line = WHOLE},
     {.name = "version has a case", .body = TEXT("version: stsv1\nmode: none\nmax_age: 1"), .bad_line = 1},
     {.name = "mode has a case", .body = TEXT("version: STSv1\nmode: Enforce\nmax_age: 1"), .bad_line = 2},
     {.name = "mode of another word", .body = TEXT("version: STSv1\nmode: enforced\nmax_age: 1"), .bad_line = 2},
     {.name = "mode without a value", .body = TEXT("version: STSv1\nmode:\nmax_age: 1"), .bad_line = 2},
-    {.name = "mode none with mx", .body = TEXT("version: STSv1\nmode: none\nmx: a.example\nmax_age: 1"),
+    {.name = "mode none with mx",
+     .body = TEXT("version: STSv1\nmode: none\nmx: a.example\nmax_age: 1"),
      .mx = "a.example"},
     {.name = "repeated fields: the first counts",
-     .body = TEXT(VALID "mode: none\nversion: STSv2\nmax_age: soon\n"), .mx = "mail.example.com",
+     .body = TEXT(VALID "mode: none\nversion: STSv2\nmax_age: soon\n"),
+     .mx = "mail.example.com",
      .warnings = BIT(DUPLICATE)},
     {.name = "repeated field, malformed", .body = TEXT(VALID "mode:\n"), .bad_line = 5},
-    {.name = "max_age over a year", .body = TEXT("version: STSv1\nmode: none\nmax_age: 9999999999"),
+    {.name = "max_age over a year",
+     .body = TEXT("version: STSv1\nmode: none\nmax_age: 9999999999"),
      .warnings = BIT(MAX_AGE_CAPPED)},
     {.name = "max_age with zeros before it", .body = TEXT("version: STSv1\nmode: none\nmax_age: 0000086400")},
     {.name = "max_age of 11 digits", .body = TEXT("version: STSv1\nmode: none\nmax_age: 00000086400"), .bad_line = 3},
@@ -64,11 +77,14 @@ static const struct policy_case policy_cases[] = {
     {.name = "max_age with a fraction", .body = TEXT("version: STSv1\nmode: none\nmax_age: 1.5"), .bad_line = 3},
     {.name = "max_age with a unit", .body = TEXT("version: STSv1\nmode: none\nmax_age: 86400s"), .bad_line = 3},
     {.name = "max_age under a day",
-     .body = TEXT("version: STSv1\nmode: enforce\nmx: a.example\nmax_age: 86399"), .mx = "a.example",
+     .body = TEXT("version: STSv1\nmode: enforce\nmx: a.example\nmax_age: 86399"),
+     .mx = "a.example",
      .warnings = BIT(MAX_AGE_SHORT)},
     {.name = "mx in capitals", .body = TEXT(HEAD "mx: *.Mail.EXAMPLE.com"), .mx = "*.mail.example.com"},
     {.name = "mx of one label", .body = TEXT(HEAD "mx: localhost"), .mx = "localhost"},
-    {.name = "mx with a dot at its end", .body = TEXT(HEAD "mx: *.example.com."), .mx = "*.example.com",
+    {.name = "mx with a dot at its end",
+     .body = TEXT(HEAD "mx: *.example.com."),
+     .mx = "*.example.com",
      .warnings = BIT(TRAILING_DOT)},
     {.name = "mx with two dots at its end", .body = TEXT(HEAD "mx: example.com.."), .bad_line = 4},
     {.name = "mx with a dot at its start", .body = TEXT(HEAD "mx: .example.com"), .bad_line = 4},
@@ -82,15 +98,27 @@ static const struct policy_case policy_cases[] = {
     {.name = "mx with a hyphen first", .body = TEXT(HEAD "mx: -mail.example.com"), .bad_line = 4},
     {.name = "mx with a space", .body = TEXT(HEAD "mx: mail.example.com other.example.com"), .bad_line = 4},
     {.name = "mx with a comma", .body = TEXT(HEAD "mx: a.example,b.example"), .bad_line = 4},
-    {.name = "mx as a U-label", .body = TEXT(HEAD "mx: mail.b\xc3\xbc""cher.example"), .bad_line = 4},
-    {.name = "mx as an A-label", .body = TEXT(HEAD "mx: mail.xn--bcher-kva.example"), .mx = "mail.xn--bcher-kva.example"},
-    {.name = "mx that is an IPv6 address", .body = TEXT(HEAD "mx: 2001:db8::1"), .mx = "2001:db8::1",
+    {.name = "mx as a U-label",
+     .body = TEXT(HEAD "mx: mail.b\xc3\xbc"
+                       "cher.example"),
+     .bad_line = 4},
+    {.name = "mx as an A-label",
+     .body = TEXT(HEAD "mx: mail.xn--bcher-kva.example"),
+     .mx = "mail.xn--bcher-kva.example"},
+    {.name = "mx that is an IPv6 address",
+     .body = TEXT(HEAD "mx: 2001:db8::1"),
+     .mx = "2001:db8::1",
      .warnings = BIT(ADDRESS_AS_MX)},
-    {.name = "mx that is an address literal", .body = TEXT(HEAD "mx: [192.0.2.1]\nmx: [IPv6:2001:DB8::1]"),
-     .mx = "[192.0.2.1] [ipv6:2001:db8::1]", .warnings = BIT(ADDRESS_AS_MX)},
-    {.name = "extension", .body = TEXT(VALID "Some-ext.1_x: a value: with colons  and spaces; \xe2\x82\xac\n"),
+    {.name = "mx that is an address literal",
+     .body = TEXT(HEAD "mx: [192.0.2.1]\nmx: [IPv6:2001:DB8::1]"),
+     .mx = "[192.0.2.1] [ipv6:2001:db8::1]",
+     .warnings = BIT(ADDRESS_AS_MX)},
+    {.name = "extension",
+     .body = TEXT(VALID "Some-ext.1_x: a value: with colons  and spaces; \xe2\x82\xac\n"),
      .mx = "mail.example.com"},
-    {.name = "extension name of 32", .body = TEXT(VALID "a2345678901234567890123456789012: x\n"), .mx = "mail.example.com"},
+    {.name = "extension name of 32",
+     .body = TEXT(VALID "a2345678901234567890123456789012: x\n"),
+     .mx = "mail.example.com"},
     {.name = "extension with an overlong form", .body = TEXT(VALID "x: \xc0\xaf\n"), .bad_line = 5},
     {.name = "extension with a surrogate", .body = TEXT(VALID "x: \xed\xa0\x80\n"), .bad_line = 5},
     {.name = "extension with half a character", .body = TEXT(VALID "x: \xe2\x82\n"), .bad_line = 5},
@@ -227,8 +255,8 @@ static void test_match_vectors(void **state)
         struct sts_policy policy = {.mx = patterns};
         size_t index;
         const json_t *pattern;
-        json_array_foreach (json_object_get(vector.input, "patterns"), index, pattern)
-            patterns[policy.mx_count++] = slice_of(json_string_value(pattern));
+        json_array_foreach(json_object_get(vector.input, "patterns"), index, pattern) patterns[policy.mx_count++] =
+            slice_of(json_string_value(pattern));
         print_message("%s\n", vector.name);
         assert_int_equal(sts_policy_admits(&policy, buffer_slice(&host)), json_is_true(vector.expected));
         buffer_free(&host);
@@ -269,7 +297,9 @@ static const struct match_case match_cases[] = {
     {TEXT("192.0.2.1"), TEXT("192.0.2.1."), false},
     {TEXT("[192.0.2.1]"), TEXT("[192.0.2.1]"), false},
     {TEXT("2001:db8::1"), TEXT("2001:db8::1"), false},
-    {TEXT("mail.b\xc3\xbc""cher.example"), TEXT("mail.xn--bcher-kva.example"), false},
+    {TEXT("mail.b\xc3\xbc"
+          "cher.example"),
+     TEXT("mail.xn--bcher-kva.example"), false},
 };
 
 static void test_matches(void **state)
@@ -292,7 +322,7 @@ struct provider {
 static const struct provider providers[] = {
     {.domain = "gmail.com",
      .body = TEXT("version: STSv1\nmode: enforce\nmx: gmail-smtp-in.l.google.com\n"
-                   "mx: *.gmail-smtp-in.l.google.com\nmax_age: 86400\n"),
+                  "mx: *.gmail-smtp-in.l.google.com\nmax_age: 86400\n"),
      .hosts = {TEXT("gmail-smtp-in.l.google.com."), TEXT("alt1.gmail-smtp-in.l.google.com."),
                TEXT("alt2.gmail-smtp-in.l.google.com."), TEXT("alt3.gmail-smtp-in.l.google.com."),
                TEXT("alt4.gmail-smtp-in.l.google.com.")}},
@@ -301,7 +331,7 @@ static const struct provider providers[] = {
      .hosts = {TEXT("outlook-com.olc.protection.outlook.com.")}},
     {.domain = "yahoo.com",
      .body = TEXT("version: STSv1\nmode: enforce\nmx: *.am0.yahoodns.net\nmx: *.mail.gm0.yahoodns.net\n"
-                   "mx: *.mail.am0.yahoodns.net\nmax_age: 604800\n"),
+                  "mx: *.mail.am0.yahoodns.net\nmax_age: 604800\n"),
      .hosts = {TEXT("mta5.am0.yahoodns.net."), TEXT("mta6.am0.yahoodns.net."), TEXT("mta7.am0.yahoodns.net.")}},
     {.domain = "a domain whose mail Microsoft 365 hosts",
      .body = TEXT("version: STSv1\nmode: enforce\nmx: *.mail.protection.outlook.com\nmax_age: 604800\n"),
@@ -345,7 +375,7 @@ static void expect_parsed(const json_t *parsed, const struct sts_policy *policy)
     assert_string_equal(sts_mode_name(policy->mode), json_string_value(json_object_get(parsed, "mode")));
     assert_int_equal(policy->max_age_s, json_integer_value(json_object_get(parsed, "max_age")));
     assert_int_equal(policy->mx_count, json_array_size(json_object_get(parsed, "mx")));
-    json_array_foreach (json_object_get(parsed, "mx"), index, mx)
+    json_array_foreach(json_object_get(parsed, "mx"), index, mx)
         assert_true(slice_equal(policy->mx[index], slice_of(json_string_value(mx))));
 }
 

@@ -16,22 +16,31 @@ struct record_case {
 static const struct record_case record_cases[] = {
     {.name = "the RFC's example", .text = TEXT("v=STSv1; id=20160831085700Z;"), .id = "20160831085700Z"},
     {.name = "no white space at all", .text = TEXT("v=STSv1;id=1"), .id = "1"},
-    {.name = "tabs around delimiters", .text = TEXT("v=STSv1\t;\tid=1\t;\ta=b"), .id = "1",
+    {.name = "tabs around delimiters",
+     .text = TEXT("v=STSv1\t;\tid=1\t;\ta=b"),
+     .id = "1",
      .warnings = BIT(SPACE_BEFORE_DELIMITER)},
-    {.name = "id of 32", .text = TEXT("v=STSv1; id=abcdefghijklmnopqrstuvwxyz012345"),
+    {.name = "id of 32",
+     .text = TEXT("v=STSv1; id=abcdefghijklmnopqrstuvwxyz012345"),
      .id = "abcdefghijklmnopqrstuvwxyz012345"},
     {.name = "id of 33", .text = TEXT("v=STSv1; id=abcdefghijklmnopqrstuvwxyz0123456")},
     {.name = "id after an extension", .text = TEXT("v=STSv1; foo=bar:/<>?; id=z"), .id = "z"},
     {.name = "id twice: the first counts", .text = TEXT("v=STSv1; id=a; id=b"), .id = "a", .warnings = BIT(DUPLICATE)},
-    {.name = "id twice, the second no id", .text = TEXT("v=STSv1; id=a; id=b-c"), .id = "a",
+    {.name = "id twice, the second no id",
+     .text = TEXT("v=STSv1; id=a; id=b-c"),
+     .id = "a",
      .warnings = BIT(DUPLICATE)},
     {.name = "id twice, the first no id", .text = TEXT("v=STSv1; id=b-c; id=a")},
     {.name = "version twice", .text = TEXT("v=STSv1; v=STSv2; id=a"), .id = "a", .warnings = BIT(DUPLICATE)},
     {.name = "ID is another field than id", .text = TEXT("v=STSv1; ID=a")},
     {.name = "empty field first", .text = TEXT("v=STSv1;; id=a"), .id = "a", .warnings = BIT(EMPTY_FIELD)},
-    {.name = "empty fields with white space", .text = TEXT("v=STSv1; id=a; ; \t;"), .id = "a",
+    {.name = "empty fields with white space",
+     .text = TEXT("v=STSv1; id=a; ; \t;"),
+     .id = "a",
      .warnings = BIT(EMPTY_FIELD)},
-    {.name = "white space after the last delimiter", .text = TEXT("v=STSv1; id=a; "), .id = "a",
+    {.name = "white space after the last delimiter",
+     .text = TEXT("v=STSv1; id=a; "),
+     .id = "a",
      .warnings = BIT(TRAILING_SPACE)},
     {.name = "white space before the version", .text = TEXT(" v=STSv1; id=a")},
     {.name = "version in another case", .text = TEXT("v=stsv1; id=a")},
@@ -106,8 +115,7 @@ static void test_rrset_vectors(void **state)
         const json_t *text, *final = json_object_get(vector.input, "final");
         if (final != NULL)
             texts[count++] = slice_of(json_string_value(final));
-        json_array_foreach (vector.input, index, text)
-            texts[count++] = slice_of(json_string_value(text));
+        json_array_foreach(vector.input, index, text) texts[count++] = slice_of(json_string_value(text));
         struct sts_record record;
         const char *why = "";
         bool is_chosen = sts_record_choose(texts, count, &record, &why);
@@ -132,9 +140,13 @@ struct choose_case {
 
 static const struct choose_case choose_cases[] = {
     {.name = "no records", .count = 0},
-    {.name = "others are discarded", .texts = {TEXT("v=spf1 -all"), TEXT("v=STSv1; id=a"), TEXT("")}, .count = 3,
+    {.name = "others are discarded",
+     .texts = {TEXT("v=spf1 -all"), TEXT("v=STSv1; id=a"), TEXT("")},
+     .count = 3,
      .id = "a"},
-    {.name = "other versions are discarded", .texts = {TEXT("v=STSv10; id=b"), TEXT("v=STSv1; id=a")}, .count = 2,
+    {.name = "other versions are discarded",
+     .texts = {TEXT("v=STSv10; id=b"), TEXT("v=STSv1; id=a")},
+     .count = 2,
      .id = "a"},
     {.name = "the same twice is not one", .texts = {TEXT("v=STSv1; id=a"), TEXT("v=STSv1; id=a")}, .count = 2},
     {.name = "an invalid one counts too", .texts = {TEXT("v=STSv1;"), TEXT("v=STSv1; id=a")}, .count = 2},

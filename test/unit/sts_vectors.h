@@ -23,7 +23,10 @@
 #include <jansson.h>
 
 /* A slice in a table: SLICE() is no constant expression. */
-#define TEXT(literal) {"" literal, sizeof(literal) - 1}
+#define TEXT(literal)                                                                                                  \
+    {                                                                                                                  \
+        "" literal, sizeof(literal) - 1                                                                                \
+    }
 
 struct vectors {
     json_t *root;
