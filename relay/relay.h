@@ -15,6 +15,7 @@ struct intake;
 struct finder;
 struct schedule;
 struct control;
+struct health;
 struct locals;
 
 struct relay {
@@ -28,6 +29,7 @@ struct relay {
     struct schedule *schedule;
     struct intake *intake;
     struct control *control;
+    struct health *health;     /* of whoever opened it; NULL: nobody asks */
     struct metrics metrics;
     int64_t started_ms;        /* monotonic */
     uint32_t id_sequence;

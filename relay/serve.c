@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "relay/control.h"
+#include "relay/health.h"
 #include "relay/host_uv.h"
 #include "relay/intake.h"
 #include "relay/locals.h"
@@ -321,6 +322,7 @@ static int start(struct serving *serving, struct parts *parts)
         return serving->status;
     }
     log_started(serving);
+    serving->relay->health = health_new(serving->relay);
     return EXIT_DONE;
 }
 
@@ -381,6 +383,8 @@ static int open_doors(struct serving *serving)
 static void on_signal(void *owner, int number)
 {
     struct serving *serving = owner;
+    if (serving->relay == NULL)
+        return; /* it has ended already */
     if (number == SIGHUP)
         reload(serving);
     else
@@ -418,6 +422,7 @@ static void on_stopped(struct relay *relay)
         log_number(&line, "status", relay->exit_status);
         log_close(&line);
     }
+    health_free(&serving->relay->health);
     relay_free(&serving->relay);
     resolver_close();
     host_stop();

@@ -1,0 +1,12 @@
+/* The functions behind the commands of the table in cli_table.c; each returns the exit status. */
+#ifndef RELAY_CLI_COMMANDS_H
+#define RELAY_CLI_COMMANDS_H
+
+#include "relay/cli.h"
+
+/* cli_config.c */
+int cli_serve(const struct cli *cli);
+int cli_check_config(const struct cli *cli);
+int cli_version(const struct cli *cli);
+
+#endif

@@ -1,0 +1,146 @@
+#include "relay/cli_commands.h"
+
+#include "relay/intake.h"
+#include "relay/locals.h"
+#include "relay/serve.h"
+#include "tls/context.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MESSAGES_MAX (1u << 20)
+
+static void print_messages(const char *prefix, const struct buffer *messages);
+static enum err check_tls(const struct config *config, struct buffer *faults, struct buffer *warnings);
+static void check_aliases(const struct config *config, struct buffer *warnings);
+
+void cli_say(const char *format, ...)
+{
+    va_list arguments;
+    fputs("sternpost: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+}
+
+/* The reader may have gone (`| head`): that is no news to anybody. */
+int cli_put(struct slice text)
+{
+    if (fwrite(text.data, 1, text.length, stdout) == text.length && fflush(stdout) == 0)
+        return CLI_DONE;
+    if (errno != EPIPE)
+        cli_say("standard output: %s", strerrordesc_np(errno));
+    return CLI_IO;
+}
+
+struct config_source cli_source(const struct cli *cli)
+{
+    return (struct config_source){
+        .file = cli->values[CLI_OPTION_CONFIG],
+        .environment = cli->environment,
+        .sets = cli->sets,
+        .set_count = cli->set_count,
+    };
+}
+
+int cli_load(const struct cli *cli, bool lenient, struct config **config)
+{
+    struct config_source source = cli_source(cli);
+    struct buffer faults;
+    struct buffer warnings;
+    source.lenient = lenient;
+    buffer_init(&faults, MESSAGES_MAX);
+    buffer_init(&warnings, MESSAGES_MAX);
+    enum err err = config_load(&source, config, &faults, &warnings);
+    print_messages("", &faults);
+    buffer_free(&faults);
+    buffer_free(&warnings);
+    return err == ERR_NONE ? CLI_DONE : err == ERR_MEMORY ? CLI_SOFTWARE : CLI_CONFIG;
+}
+
+static void print_messages(const char *prefix, const struct buffer *messages)
+{
+    struct slice rest = buffer_slice(messages);
+    struct slice line;
+    while (slice_cut(&rest, '\n', &line)) {
+        if (line.length > 0)
+            cli_say("%s%.*s", prefix, SLICE_ARGS(line));
+    }
+}
+
+/* ---- commands ---- */
+
+int cli_serve(const struct cli *cli)
+{
+    struct config_source source = cli_source(cli);
+    return serve_run(&source);
+}
+
+int cli_version(const struct cli *cli)
+{
+    if (cli_has(cli, CLI_OPTION_JSON))
+        return cli_put(SLICE("{\"version\":\"" STERNPOST_VERSION "\"}\n"));
+    return cli_put(SLICE("sternpost " STERNPOST_VERSION "\n"));
+}
+
+/* All that `serve` would refuse, without touching the queue or a socket. */
+int cli_check_config(const struct cli *cli)
+{
+    struct config_source source = cli_source(cli);
+    struct config *config = NULL;
+    struct buffer faults;
+    struct buffer warnings;
+    buffer_init(&faults, MESSAGES_MAX);
+    buffer_init(&warnings, MESSAGES_MAX);
+    enum err err = config_load(&source, &config, &faults, &warnings);
+    if (err == ERR_NONE) {
+        enum err access = intake_check(config, &faults);
+        err = check_tls(config, &faults, &warnings);
+        err = access != ERR_NONE ? access : err;
+        check_aliases(config, &warnings);
+    }
+    print_messages("", &faults);
+    print_messages("warning: ", &warnings);
+    buffer_free(&faults);
+    buffer_free(&warnings);
+    config_free(&config);
+    if (err == ERR_NONE)
+        return cli_put(cli_has(cli, CLI_OPTION_JSON) ? SLICE("{\"valid\":true}\n") : SLICE("The configuration is valid.\n"));
+    if (cli_has(cli, CLI_OPTION_JSON))
+        (void)cli_put(SLICE("{\"valid\":false}\n"));
+    return err == ERR_MEMORY ? CLI_SOFTWARE : CLI_CONFIG;
+}
+
+static enum err check_tls(const struct config *config, struct buffer *faults, struct buffer *warnings)
+{
+    struct tls_context *context = NULL;
+    struct tls_context_options options = {
+        .ca_file = config->tls_ca_file,
+        .certificate = config->tls_certificate,
+        .key = config->tls_key,
+        .minimum = config->tls_minimum_1_3 ? TLS_1_3 : TLS_1_2,
+    };
+    struct buffer fault;
+    buffer_init(&fault, MESSAGES_MAX);
+    enum err err = tls_start();
+    if (err == ERR_NONE)
+        err = tls_context_new(&options, &context, &fault, warnings);
+    if (err != ERR_NONE)
+        buffer_print(faults, "[tls]: %.*s\n", SLICE_ARGS(buffer_slice(&fault)));
+    tls_context_free(&context);
+    tls_stop();
+    buffer_free(&fault);
+    return err;
+}
+
+static void check_aliases(const struct config *config, struct buffer *warnings)
+{
+    struct locals *locals = NULL;
+    if (locals_load(config, &locals, warnings) != ERR_NONE)
+        buffer_add(warnings, SLICE("the aliases could not be read\n"));
+    locals_free(&locals);
+}

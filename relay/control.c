@@ -1,0 +1,389 @@
+#include "relay/control.h"
+
+#include "base/idna.h"
+#include "base/text.h"
+#include "relay/config.h"
+#include "relay/control_internal.h"
+#include "smtp/address.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+#define REQUEST_MAX 65536
+#define LINE_MAX_BYTES (4u << 20)
+#define ARENA_MAX (16u << 20)
+#define SESSIONS_MAX 64
+/* A step more is run only while less than that waits for the client. */
+#define OUTPUT_MAX 65536
+
+struct control {
+    struct relay *relay;
+    struct listener listener;
+    struct list sessions;
+    bool is_open, is_waiting; /* a connection waits until a session has ended */
+};
+
+static const struct control_command *const commands[] = {
+    &control_health,
+    &control_metrics,
+};
+
+static void on_incoming(struct listener *listener);
+static void on_connected(struct stream *stream, enum err err);
+static void on_received(struct stream *stream, struct slice bytes);
+static void on_drained(struct stream *stream);
+static void on_ended(struct stream *stream, enum err err);
+static void on_timer(struct timer *timer);
+static void on_written(struct journal_write *write, enum err err);
+static void begin(struct control_session *session, struct slice line);
+static void leave(struct control_session *session);
+static void end_session(struct control_session *session);
+
+struct control *control_new(struct relay *relay)
+{
+    struct control *control = calloc(1, sizeof *control);
+    if (control == NULL)
+        return NULL;
+    control->relay = relay;
+    control->listener.incoming = on_incoming;
+    list_init(&control->sessions);
+    return control;
+}
+
+void control_free(struct control **control)
+{
+    if (*control == NULL)
+        return;
+    assert(list_is_empty(&(*control)->sessions));
+    if ((*control)->is_open)
+        listener_close(&(*control)->listener);
+    free(*control);
+    *control = NULL;
+}
+
+enum err control_open(struct control *control, struct buffer *fault)
+{
+    struct slice path = control->relay->config->control_socket;
+    struct listener_options options = {.fd = -1, .mode = 0660};
+    enum err err = ERR_LIMIT;
+    if (path.length < sizeof options.endpoint.path) {
+        memcpy(options.endpoint.path, path.data, path.length);
+        err = listener_open(&control->listener, &options);
+    }
+    control->is_open = err == ERR_NONE;
+    if (err == ERR_LIMIT)
+        buffer_print(fault, "%.*s: a socket's path may have %zu bytes", SLICE_ARGS(path), sizeof options.endpoint.path - 1);
+    else if (err != ERR_NONE)
+        buffer_print(fault, "%.*s cannot be created: %s", SLICE_ARGS(path), err_text(err));
+    return err;
+}
+
+void control_close(struct control *control)
+{
+    if (control->is_open)
+        listener_close(&control->listener);
+    control->is_open = false;
+    struct list_node *node = list_first(&control->sessions);
+    while (node != NULL) {
+        struct control_session *session = LIST_OF(node, struct control_session, node);
+        node = list_next(&control->sessions, node);
+        if (session->state == CONTROL_RUNNING) {
+            if (session->command->cancel != NULL)
+                session->command->cancel(session);
+            control_fail(session, CONTROL_UNAVAILABLE, "the relay stops");
+        }
+        if (session->state != CONTROL_GONE) {
+            stream_close(&session->stream);
+            leave(session);
+        }
+    }
+}
+
+bool control_is_idle(const struct control *control)
+{
+    return list_is_empty(&control->sessions);
+}
+
+/* ---- a connection ---- */
+
+static struct control_session *session_new(struct control *control)
+{
+    struct control_session *session = calloc(1, sizeof *session);
+    if (session == NULL)
+        return NULL;
+    session->control = control;
+    session->relay = control->relay;
+    session->stream = (struct stream){
+        .connected = on_connected, .received = on_received, .drained = on_drained, .ended = on_ended};
+    buffer_init(&session->input, REQUEST_MAX);
+    session->arena = arena_new(ARENA_MAX);
+    if (session->arena == NULL) {
+        free(session);
+        return NULL;
+    }
+    return session;
+}
+
+/* Too many at once wait in the kernel's queue. */
+static void on_incoming(struct listener *listener)
+{
+    struct control *control = LIST_OF(listener, struct control, listener);
+    struct control_session *session;
+    control->is_waiting = control->sessions.count >= SESSIONS_MAX;
+    if (control->is_waiting)
+        return;
+    session = session_new(control);
+    if (session == NULL) {
+        listener_resume(listener);
+        return;
+    }
+    list_add_last(&control->sessions, &session->node);
+    if (stream_accept(listener, &session->stream) != ERR_NONE) {
+        leave(session);
+        return;
+    }
+    uint32_t gid;
+    if (!stream_peer_uid(&session->stream, &session->uid, &gid))
+        session->uid = UINT32_MAX;
+    stream_read(&session->stream, true);
+}
+
+static void on_connected(struct stream *stream, enum err err)
+{
+    (void)stream;
+    (void)err; /* of stream_connect() only */
+}
+
+static void on_received(struct stream *stream, struct slice bytes)
+{
+    struct control_session *session = LIST_OF(stream, struct control_session, stream);
+    if (session->state != CONTROL_READING)
+        return; /* one request a connection */
+    buffer_add(&session->input, bytes);
+    struct slice all = buffer_slice(&session->input);
+    size_t end = slice_find(all, '\n');
+    if (buffer_failed(&session->input)) {
+        session->state = CONTROL_RUNNING;
+        control_fail(session, CONTROL_USAGE, "the request is longer than %d bytes", REQUEST_MAX);
+    } else if (end < all.length) {
+        session->state = CONTROL_RUNNING;
+        begin(session, slice_to(all, end));
+    }
+}
+
+static void on_drained(struct stream *stream)
+{
+    struct control_session *session = LIST_OF(stream, struct control_session, stream);
+    if (session->state == CONTROL_ENDING) {
+        stream_close(&session->stream);
+        leave(session);
+    } else if (session->wants_step) {
+        timer_start(&session->timer, 0, on_timer);
+    }
+}
+
+/* The client is told nothing more, whether it only said so or is gone. */
+static void on_ended(struct stream *stream, enum err err)
+{
+    (void)err;
+    struct control_session *session = LIST_OF(stream, struct control_session, stream);
+    if (session->state == CONTROL_RUNNING && session->command != NULL && session->command->cancel != NULL)
+        session->command->cancel(session);
+    stream_abort(&session->stream);
+    leave(session);
+}
+
+static void leave(struct control_session *session)
+{
+    session->state = CONTROL_GONE;
+    session->wants_step = false;
+    timer_cancel(&session->timer);
+    if (!session->is_writing)
+        timer_start(&session->timer, 0, on_timer);
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct control_session *session = LIST_OF(timer, struct control_session, timer);
+    if (session->state == CONTROL_GONE) {
+        end_session(session);
+    } else if (session->state == CONTROL_RUNNING && session->wants_step) {
+        session->wants_step = false;
+        session->command->step(session);
+    }
+}
+
+static void end_session(struct control_session *session)
+{
+    struct control *control = session->control;
+    list_remove(&control->sessions, &session->node);
+    json_free(&session->request);
+    buffer_free(&session->input);
+    arena_free(&session->arena);
+    free(session->own);
+    free(session);
+    if (control->is_waiting && control->is_open) {
+        control->is_waiting = false;
+        listener_resume(&control->listener);
+    }
+    if (control_is_idle(control))
+        relay_part_ended(control->relay);
+}
+
+/* ---- a request ---- */
+
+static const struct control_command *find_command(struct slice name)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (slice_equal(name, slice_of(commands[i]->name)))
+            return commands[i];
+    }
+    return NULL;
+}
+
+static void begin(struct control_session *session, struct slice line)
+{
+    if (json_parse(line, &session->request) != ERR_NONE) {
+        control_fail(session, CONTROL_USAGE, "the request is no JSON object");
+        return;
+    }
+    const struct control_command *command = find_command(control_text(session, "command"));
+    if (command == NULL) {
+        struct slice name = control_text(session, "command");
+        control_fail(session, CONTROL_USAGE, "this relay knows no command \"%.*s\"", SLICE_ARGS(slice_to(name, 64)));
+        return;
+    }
+    session->own = calloc(1, command->state_size + 1);
+    if (session->own == NULL) {
+        control_fail(session, CONTROL_SOFTWARE, "out of memory");
+        return;
+    }
+    session->command = command;
+    command->start(session);
+}
+
+struct slice control_text(const struct control_session *session, const char *key)
+{
+    return json_text(session->request, key);
+}
+
+struct slice control_domain(struct control_session *session, struct slice text)
+{
+    struct slice canonical;
+    struct slice domain = slice_has(text, '@') ? smtp_address_domain(text) : text;
+    if (smtp_domain_is_literal(domain))
+        return domain;
+    return idna_canonical(domain, session->arena, &canonical) == ERR_NONE ? canonical : SLICE_EMPTY;
+}
+
+/* ---- answers ---- */
+
+static bool may_speak(const struct control_session *session)
+{
+    return session->state == CONTROL_RUNNING;
+}
+
+void control_answer(struct control_session *session, struct json **object)
+{
+    struct buffer line;
+    buffer_init(&line, LINE_MAX_BYTES);
+    enum err err = json_print(*object, &line);
+    buffer_add_byte(&line, '\n');
+    json_free(object);
+    if (!may_speak(session)) {
+        buffer_free(&line);
+        return;
+    }
+    if (err == ERR_NONE && !buffer_failed(&line))
+        stream_write(&session->stream, buffer_slice(&line));
+    else
+        stream_write(&session->stream, SLICE("{\"error\":\"an answer did not fit into memory\"}\n"));
+    buffer_free(&line);
+}
+
+static void finish(struct control_session *session, struct json **last, enum control_exit status)
+{
+    json_set_flag(*last, "done", true);
+    json_set_number(*last, "exit", status);
+    bool speaks = may_speak(session);
+    control_answer(session, last);
+    if (speaks)
+        session->state = CONTROL_ENDING;
+    session->wants_step = false;
+}
+
+void control_done(struct control_session *session, enum control_exit status)
+{
+    struct json *last = json_object_new();
+    finish(session, &last, status);
+}
+
+void control_fail(struct control_session *session, enum control_exit status, const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    struct json *last = json_object_new();
+    json_set_string(last, "error", length < 0 ? "" : text);
+    finish(session, &last, status);
+}
+
+void control_go_on(struct control_session *session)
+{
+    if (!may_speak(session))
+        return;
+    session->wants_step = true;
+    if (stream_pending(&session->stream) < OUTPUT_MAX)
+        timer_start(&session->timer, 0, on_timer);
+}
+
+/* ---- writes ---- */
+
+void control_submit(struct control_session *session, const struct queue_change *changes, size_t count,
+                    void (*written)(struct control_session *session, enum err err))
+{
+    assert(!session->is_writing);
+    session->is_writing = true;
+    session->written = written;
+    session->write = (struct journal_write){.changes = changes, .change_count = count, .done = on_written};
+    journal_submit(session->relay->journal, &session->write);
+}
+
+static void on_written(struct journal_write *write, enum err err)
+{
+    struct control_session *session = LIST_OF(write, struct control_session, write);
+    session->is_writing = false;
+    session->written(session, err);
+    if (session->state == CONTROL_GONE && !session->is_writing)
+        timer_start(&session->timer, 0, on_timer);
+}
+
+/* ---- values ---- */
+
+void control_set_time(struct json *object, const char *key, int64_t wall_ms)
+{
+    char text[32];
+    if (wall_ms != 0)
+        json_set_text(object, key, text_date_iso(wall_ms, text));
+}
+
+void control_set_id(struct json *object, const char *key, uint64_t id)
+{
+    char text[QUEUE_ID_TEXT];
+    json_set_text(object, key, queue_id_print(id, text));
+}
+
+bool control_log(struct control_session *session, struct log_line *line, const char *event)
+{
+    if (!log_open(line, session->relay->log, LOG_INFO, event))
+        return false;
+    log_string(line, "by", session->uid == UINT32_MAX ? "unknown" : "uid");
+    if (session->uid != UINT32_MAX)
+        log_number(line, "uid", session->uid);
+    return true;
+}

@@ -1,0 +1,43 @@
+/* sternpost: where the program starts. Finds the command that was asked for and runs it. */
+#include "relay/cli_commands.h"
+
+#include <stdio.h>
+
+#define HELP_MAX 65536
+
+extern char **environ;
+
+static int help(const struct cli *cli);
+
+int main(int argc, char **argv)
+{
+    static struct cli cli;
+    struct buffer fault;
+    buffer_init(&fault, 4096);
+    size_t count = argc > 0 ? (size_t)argc - 1 : 0;
+    if (!cli_parse(&cli, (const char *const *)argv + 1, count, &fault)) {
+        cli_say("%.*s", SLICE_ARGS(buffer_slice(&fault)));
+        buffer_free(&fault);
+        return CLI_USAGE;
+    }
+    buffer_free(&fault);
+    cli.environment = (const char *const *)environ;
+    if (cli_has(&cli, CLI_OPTION_HELP))
+        return help(&cli);
+    if (cli_has(&cli, CLI_OPTION_VERSION))
+        return cli_version(&cli);
+    return cli.command->run(&cli);
+}
+
+static int help(const struct cli *cli)
+{
+    struct buffer text;
+    buffer_init(&text, HELP_MAX);
+    if (cli->command != NULL)
+        cli_print_command(cli->command, &text);
+    else if (cli->group.length == 0 || !cli_print_group(cli->group, &text))
+        cli_print_help(&text);
+    int status = cli_put(buffer_slice(&text));
+    buffer_free(&text);
+    return status;
+}
