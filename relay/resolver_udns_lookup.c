@@ -268,7 +268,10 @@ static void on_total_over(struct timer *timer)
         settle(lookup, RESOLVE_TIMEOUT, "too many other lookups are waiting for answers");
         return;
     }
-    note_failure(lookup, RESOLVE_TIMEOUT, "no answer from");
+    bool is_pausing = lookup->udp == NULL && lookup->tcp == NULL;
+    if (!is_pausing) {
+        note_failure(lookup, RESOLVE_TIMEOUT, "no answer from");
+    }
     finish_failure(lookup);
 }
 

@@ -1,0 +1,250 @@
+#include "test/unit/dns_script.h"
+
+#include <unistd.h>
+
+static bool say_records(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, DNS_AD);
+    if (query->type == DNS_A) {
+        dns_a(message, NULL, 300, 0xc0000201);
+        dns_a(message, NULL, 200, 0xc0000202);
+    } else if (query->type == DNS_AAAA) {
+        dns_record(message, DNS_ANSWER, NULL, DNS_AAAA, 300);
+        dns_data(message, SLICE("\x20\1\xd\xb8\0\0\0\0\0\0\0\0\0\0\0\1"));
+    } else if (query->type == DNS_MX) {
+        dns_mx(message, NULL, 10, "MX1.Example.Test");
+        dns_mx(message, NULL, 20, "o\\ dd.test");
+    } else if (query->type == DNS_TXT) {
+        dns_record(message, DNS_ANSWER, NULL, DNS_TXT, 300);
+        dns_text(message, SLICE("v=STSv1; "));
+        dns_text(message, SLICE("id=1;"));
+        dns_record_end(message);
+    } else {
+        dns_record(message, DNS_ANSWER, NULL, DNS_TLSA, 300);
+        dns_data(message, SLICE("\3\1\1digest"));
+    }
+    return true;
+}
+
+static bool say_plain(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, 0);
+    dns_a(message, NULL, 300, 0xc0000207);
+    return true;
+}
+
+static bool say_no_name(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, DNS_AD | 3);
+    dns_soa(message, "test", 300, 60);
+    return true;
+}
+
+static bool say_no_record(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, 0);
+    dns_soa(message, "test", 30, 60);
+    return true;
+}
+
+static bool say_bogus(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, 2);
+    dns_opt(message, 0, 6);
+    return true;
+}
+
+static bool say_refused(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, 5);
+    return true;
+}
+
+static bool say_referral(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, 0);
+    dns_record(message, DNS_AUTHORITY, "test", DNS_NS, 9);
+    dns_name(message, "ns.test");
+    dns_record_end(message);
+    return true;
+}
+
+static bool say_nothing(const struct dns_query *query, struct dns_message *message)
+{
+    (void)query;
+    (void)message;
+    return false;
+}
+
+/* A right header over records that are cut. */
+static bool say_nonsense(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, 0);
+    dns_a(message, NULL, 300, 1);
+    buffer_truncate(&message->bytes, buffer_length(&message->bytes) - 2);
+    return true;
+}
+
+static bool say_noise(const struct dns_query *query, struct dns_message *message)
+{
+    (void)query;
+    buffer_init(&message->bytes, 100);
+    buffer_add(&message->bytes, SLICE("noise"));
+    return true;
+}
+
+/* An answer to another question, then silence: not a reason to believe anything. */
+static bool say_other_id(const struct dns_query *query, struct dns_message *message)
+{
+    struct dns_query other = *query;
+    other.id ^= 1;
+    return say_records(&other, message);
+}
+
+static bool say_big(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, query->is_tcp ? DNS_AD : DNS_TC);
+    for (size_t i = 0; query->is_tcp && i < 2; i++) {
+        dns_record(message, DNS_ANSWER, NULL, DNS_TXT, 300);
+        for (size_t part = 0; part < 20; part++) {
+            char text[255];
+            memset(text, (int)('a' + part), sizeof text);
+            dns_text(message, slice_make(text, sizeof text));
+        }
+        dns_record_end(message);
+    }
+    return true;
+}
+
+static bool say_truncated(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, DNS_TC);
+    return true;
+}
+
+static bool say_broken_off(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, DNS_TC);
+    return !query->is_tcp;
+}
+
+/* Formats that know no EDNS: an error of its own kind each, with and without the question. */
+static bool refuse_edns(const struct dns_query *query, struct dns_message *message)
+{
+    if (!query->has_edns) {
+        return say_plain(query, message);
+    }
+    if (slice_starts(slice_of(query->name), SLICE("formerr"))) {
+        dns_begin(message, query->id, DNS_QR | 1);
+    } else if (slice_starts(slice_of(query->name), SLICE("notimp"))) {
+        dns_answer(query, message, 4);
+    } else {
+        dns_answer(query, message, 0);
+        dns_opt(message, 1, -1);
+    }
+    return true;
+}
+
+static bool say_formerr(const struct dns_query *query, struct dns_message *message)
+{
+    dns_begin(message, query->id, DNS_QR | 1);
+    return true;
+}
+
+static bool say_chain(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, DNS_AD);
+    dns_cname(message, NULL, 100, "b.test");
+    dns_cname(message, "b.test", 40, "C.test");
+    dns_a(message, "c.test", 300, 0xc0000201);
+    return true;
+}
+
+/* Each answer has one link: 3.link.test -> 2.link.test -> ... -> 0.link.test, which has an address. */
+static bool say_link(const struct dns_query *query, struct dns_message *message)
+{
+    char next[64];
+    unsigned long number = strtoul(query->name, NULL, 10);
+    dns_answer(query, message, number == 1 ? 0 : DNS_AD);
+    if (number == 0) {
+        dns_a(message, NULL, 300, 0xc0000201);
+        return true;
+    }
+    snprintf(next, sizeof next, "%lu.link.test", number - 1);
+    dns_cname(message, NULL, (uint32_t)(100 + number), next);
+    return true;
+}
+
+static bool say_loop(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, 0);
+    dns_cname(message, NULL, 60, query->name[0] == 'x' ? "y.loop.test" : "x.loop.test");
+    return true;
+}
+
+static bool say_loop_in_one(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, 0);
+    dns_cname(message, NULL, 60, query->name);
+    return true;
+}
+
+static bool say_link_to_nowhere(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, 0);
+    dns_cname(message, NULL, 60, "a.nx.test");
+    return true;
+}
+
+static bool say_query(const struct dns_query *query, struct dns_message *message)
+{
+    char text[200];
+    dns_answer(query, message, 0);
+    int length = snprintf(text, sizeof text, "flags %04x edns %d do %d size %u", query->flags, query->has_edns,
+                          query->has_do, query->udp_size);
+    dns_record(message, DNS_ANSWER, NULL, DNS_TXT, 300);
+    dns_text(message, slice_make(text, (size_t)length));
+    dns_record_end(message);
+    return true;
+}
+
+static bool say_slowly(const struct dns_query *query, struct dns_message *message)
+{
+    usleep(1000);
+    return say_plain(query, message);
+}
+
+static bool say_records_the_second_time(const struct dns_query *query, struct dns_message *message)
+{
+    return query->count > 1 && say_plain(query, message);
+}
+
+const struct dns_entry dns_script[] = {
+    {"nx.test", say_no_name},
+    {"nodata.test", say_no_record},
+    {"bogus.test", say_bogus},
+    {"refused.test", say_refused},
+    {"referral.test", say_referral},
+    {"silent.test", say_nothing},
+    {"nonsense.test", say_nonsense},
+    {"noise.test", say_noise},
+    {"otherid.test", say_other_id},
+    {"big.test", say_big},
+    {"truncated.test", say_truncated},
+    {"brokenoff.test", say_broken_off},
+    {"noedns.test", refuse_edns},
+    {"badformat.test", say_formerr},
+    {"chain.test", say_chain},
+    {"link.test", say_link},
+    {"loop.test", say_loop},
+    {"self.test", say_loop_in_one},
+    {"nowhere.test", say_link_to_nowhere},
+    {"query.test", say_query},
+    {"slow.test", say_slowly},
+    {"lost.test", say_records_the_second_time},
+    {"", say_records},
+    {NULL, NULL},
+};
+const struct dns_entry dns_script_silent[] = {{"", say_nothing}, {NULL, NULL}};
+const struct dns_entry dns_script_bogus[] = {{"", say_bogus}, {NULL, NULL}};
+const struct dns_entry dns_script_plain[] = {{"", say_plain}, {NULL, NULL}};
