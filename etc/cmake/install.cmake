@@ -5,10 +5,7 @@
 
 include(GNUInstallDirs)
 
-if(TARGET sternpost)
-    install(TARGETS sternpost RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
-endif()
-
+install(TARGETS sternpost RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
 install(FILES LICENSE THIRD-PARTY.md TYPE DOC)
 file(GLOB samples CONFIGURE_DEPENDS etc/sternpost.conf)
 install(FILES ${samples} DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/sternpost)

@@ -35,7 +35,7 @@ OWNERS = [
 
 # A socket, a process or a wait is the host's business; the command line's, and the tests'.
 HOST_ONLY = ["sys/socket.h", "sys/epoll.h", "sys/wait.h", "sys/un.h", "poll.h", "netdb.h", "signal.h", "resolv.h"]
-HOST = ["relay/host_uv*", "relay/resolver_udns*", "relay/main.c", "relay/cli*", "test/*"]
+HOST = ["relay/host_uv*", "relay/resolver_udns*", "relay/main.c", "relay/cli*", "relay/serve*", "test/*"]
 
 INCLUDE = re.compile(r"^\s*#\s*include\s*([<\"])([^>\"]+)[>\"]", re.MULTILINE)
 
