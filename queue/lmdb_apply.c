@@ -30,6 +30,10 @@ enum err queue_apply(struct queue *queue, const struct queue_change *const *chan
     if (queue->is_broken) {
         return ERR_IO;
     }
+    lmdb_reserve_keep(queue);
+    if (queue->reserve == LMDB_RESERVE_SPENT && has_new_mail(changes, count)) {
+        return ERR_FULL;
+    }
     enum err err = commit_batch(queue, changes, count);
     if (err == ERR_FULL && !has_new_mail(changes, count) && lmdb_reserve_release(queue)) {
         err = commit_batch(queue, changes, count);
@@ -129,9 +133,6 @@ static enum err purge_done(struct lmdb_batch *batch, size_t change_count)
 
 static void look_after(struct queue *queue)
 {
-    if (queue->is_reserve_spent) {
-        lmdb_reserve_keep(queue);
-    }
     if (++queue->apply_count % APPLIES_PER_READER_CHECK == 0) {
         int stale;
         queue->is_broken = mdb_reader_check(queue->env, &stale) != MDB_SUCCESS;

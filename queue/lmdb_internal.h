@@ -32,6 +32,13 @@ enum lmdb_table {
 #define LMDB_HEADROOM_SHARE 16
 #define LMDB_HEADROOM_MAX (UINT64_C(64) << 20)
 
+/* The file that is given up when bookkeeping finds the disk full. */
+enum lmdb_reserve {
+    LMDB_RESERVE_SPENT, /* or there is no room for it: what room there is belongs to bookkeeping */
+    LMDB_RESERVE_KEPT,
+    LMDB_RESERVE_IMPOSSIBLE, /* the file system cannot set space aside */
+};
+
 struct queue {
     MDB_env *env;
     MDB_dbi tables[LMDB_TABLE_COUNT];
@@ -40,7 +47,7 @@ struct queue {
     int directory, lock;
     /* The rest belongs to the thread that applies. */
     bool is_broken;         /* a commit failed for another reason than space: nothing is applied any more */
-    bool is_reserve_spent;
+    enum lmdb_reserve reserve;
     uint32_t apply_count;
 };
 
@@ -194,9 +201,8 @@ MUST_CHECK enum err lmdb_sweep(struct queue *queue);
 MUST_CHECK enum err lmdb_chunks_remove(struct lmdb_view *view, uint64_t id, uint64_t *bytes);
 uint64_t lmdb_accept_limit(const struct queue *queue); /* bytes of the map that new mail may fill */
 
-/* The file that is given up when bookkeeping finds the disk full. release: true when that made room. */
-void lmdb_reserve_keep(struct queue *queue);
-bool lmdb_reserve_release(struct queue *queue);
+void lmdb_reserve_keep(struct queue *queue);    /* makes it, if it is not there and there is room */
+bool lmdb_reserve_release(struct queue *queue); /* true: that made room */
 /* Whether a write that failed with EIO failed for want of space. */
 bool lmdb_disk_is_full(const struct queue *queue);
 

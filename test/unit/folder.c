@@ -12,6 +12,13 @@
 
 static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *walk);
 
+void folder_use_memory(void)
+{
+    if (access("/dev/shm", W_OK) == 0) {
+        setenv("TMPDIR", "/dev/shm", 0);
+    }
+}
+
 void folder_make(struct folder *folder)
 {
     const char *parent = getenv("TMPDIR");
