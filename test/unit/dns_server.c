@@ -208,7 +208,7 @@ static bool read_query(struct slice packet, struct dns_query *query)
 static void need(bool holds, const char *what)
 {
     if (!holds) {
-        fprintf(stderr, "dns_server: %s: %s\n", what, strerror(errno));
+        fprintf(stderr, "dns_server: %s: error %d\n", what, errno);
         abort();
     }
 }
