@@ -121,12 +121,11 @@ static void settle_one(struct walk *walk, size_t index, struct arena *arena)
         return;
     if (queue_destination_get(relay->queue, entry.destination, arena, &state) == ERR_NONE)
         explain_waiting(&entry, &state);
-    entry.warned = entry.warned || walk->for_notice;
     struct record_request request = {
         .message = &message,
         .entry = &entry,
         .destination = destination,
-        .is_delay_notice = walk->for_notice,
+        .is_only_notice = walk->for_notice,
     };
     record_outcome(relay, &request);
 }

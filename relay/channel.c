@@ -27,6 +27,7 @@ struct channel_state {
     enum err end;
     bool wants_drained;
     bool is_closing;         /* goodbye: to be sent when the job is done */
+    bool *gone;              /* of a call to the owner that is under way: set when it closes the channel */
 };
 
 static void on_connected(struct stream *stream, enum err err);
@@ -36,6 +37,8 @@ static void on_ended(struct stream *stream, enum err err);
 static void run(struct channel_state *state);
 static void pump(struct channel_state *state);
 static bool report(struct channel_state *state);
+enum tell { TELL_SECURED, TELL_READABLE, TELL_ENDED };
+static bool tell(struct channel_state *state, enum tell what, enum err err);
 static void set_reading(struct channel_state *state);
 static void encrypt(struct channel_state *state);
 static void say_goodbye(struct channel_state *state);
@@ -255,12 +258,8 @@ static void pump(struct channel_state *state)
     bool was_secured = state->secured;
     if (!report(state))
         return;
-    if (arrived > 0) {
-        struct channel *channel = state->channel;
-        channel->readable(channel);
-        if (channel->state != state)
-            return;
-    }
+    if (arrived > 0 && !tell(state, TELL_READABLE, ERR_NONE))
+        return;
     bool can_feed = (buffer_length(&state->held) > 0 && buffer_length(&state->input) < INPUT_MAX) ||
                     (state->ended && !state->end_fed);
     bool can_write = state->secured && buffer_length(&state->plain) > 0;
@@ -275,28 +274,47 @@ static enum err end_of(const struct channel_state *state, enum tls_status status
     return state->ended && state->end != ERR_END ? state->end : ERR_RESET;
 }
 
+/* Calls the owner, who may close the channel and vanish meanwhile: false then, and nothing of both may be touched. */
+static bool tell(struct channel_state *state, enum tell what, enum err err)
+{
+    struct channel *channel = state->channel;
+    bool gone = false;
+    bool *outer = state->gone;
+    state->gone = &gone;
+    switch (what) {
+    case TELL_SECURED:
+        channel->secured(channel, tls_session_verdict(state->tls));
+        break;
+    case TELL_READABLE:
+        channel->readable(channel);
+        break;
+    case TELL_ENDED:
+        channel->ended(channel, err);
+        break;
+    }
+    if (!gone)
+        state->gone = outer;
+    else if (outer != NULL)
+        *outer = true;
+    return !gone;
+}
+
 /* Tells the owner what became of the handshake and of the stream. False: the owner has closed the channel. */
 static bool report(struct channel_state *state)
 {
-    struct channel *channel = state->channel;
     enum tls_status status = tls_session_status(state->tls);
     if (!state->secured && status != TLS_HANDSHAKING) {
         state->secured = true;
-        channel->secured(channel, tls_session_verdict(state->tls));
-        if (channel->state != state)
+        if (!tell(state, TELL_SECURED, ERR_NONE))
             return false;
     }
     bool over = status == TLS_CLOSED || status == TLS_TRUNCATED || status == TLS_FAILED;
     if (!over || state->end_reported || tls_session_plain(state->tls).length > 0)
         return true;
-    if (buffer_length(&state->input) > 0) {
-        channel->readable(channel);
-        if (channel->state != state)
-            return false;
-    }
+    if (buffer_length(&state->input) > 0 && !tell(state, TELL_READABLE, ERR_NONE))
+        return false;
     state->end_reported = true;
-    channel->ended(channel, end_of(state, status));
-    return channel->state == state;
+    return tell(state, TELL_ENDED, end_of(state, status));
 }
 
 /* ---- what is sent ---- */
@@ -362,13 +380,21 @@ static void say_goodbye(struct channel_state *state)
     release(state);
 }
 
+static void detach(struct channel *channel, struct channel_state *state)
+{
+    channel->state = NULL;
+    state->channel = NULL;
+    if (state->gone != NULL)
+        *state->gone = true;
+    state->gone = NULL;
+}
+
 void channel_close(struct channel *channel)
 {
     struct channel_state *state = channel->state;
     if (state == NULL)
         return;
-    channel->state = NULL;
-    state->channel = NULL;
+    detach(channel, state);
     timer_cancel(&state->notice);
     if (state->tls == NULL) {
         stream_close(&state->stream);
@@ -386,8 +412,7 @@ void channel_abort(struct channel *channel)
     struct channel_state *state = channel->state;
     if (state == NULL)
         return;
-    channel->state = NULL;
-    state->channel = NULL;
+    detach(channel, state);
     timer_cancel(&state->notice);
     stream_abort(&state->stream);
     if (!job_is_running(&state->job))

@@ -325,8 +325,11 @@ static void addresses_known(struct delivery *delivery)
         .host = addresses->own > 0 ? destination_name(delivery) : host,
         .detail = delivery->addresses_detail,
     };
+    char refused[48];
     if (nowhere)
         facts.detail = SLICE("it has neither MX nor address records");
+    if (facts.trouble == TROUBLE_NOT_GLOBAL)
+        facts.detail = ip_print(&addresses->refused_first, refused);
     delivery_trouble(delivery, &facts);
     delivery->host_index++;
     delivery_choose_host(delivery);

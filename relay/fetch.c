@@ -67,8 +67,10 @@ static void add_answer(struct fetch *fetch, const struct resolve_answer *answer)
                                                                                : slice_of(resolve_status_text(answer->status)));
     if (fetch->a_pending || fetch->aaaa_pending)
         return;
+    char refused[48];
     if (fetch->addresses.count == 0 && fetch->addresses.refused > 0)
-        set_failure(fetch, "its addresses are not on the open Internet (see [delivery] allow-networks)", SLICE_EMPTY);
+        set_failure(fetch, "its addresses are not on the open Internet (see [delivery] allow-networks)",
+                    ip_print(&fetch->addresses.refused_first, refused));
     route_interleave(&fetch->addresses);
     connect_next(fetch);
 }

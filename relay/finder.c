@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARENA_MAX (1u << 20)
+#define ARENA_MAX (4u << 20)
 #define FETCHES_MAX 32
 #define LABEL "_mta-sts."
 #define POLICY_HOST "mta-sts."
@@ -42,7 +42,7 @@ struct flight {
 };
 
 static struct flight *flight_new(struct finder *finder, struct slice domain, enum sts_lookup_purpose purpose);
-static void load_cached(struct flight *flight);
+static bool load_cached(struct flight *flight);
 static void step(struct flight *flight);
 static void on_txt(struct resolve *resolve, const struct resolve_answer *answer);
 static void begin_fetch(struct flight *flight);
@@ -155,7 +155,7 @@ bool finder_is_idle(const struct finder *finder)
 void finder_answer_starved(struct timer *timer)
 {
     struct finder *finder = LIST_OF(timer, struct finder, starved_timer);
-    struct finding unknown = {.result = {.source = STS_SOURCE_UNKNOWN, .why = SLICE("out of memory")}};
+    struct finding unknown = {.result = {.source = STS_SOURCE_UNKNOWN, .why = SLICE("the cache could not be read, or memory ran out")}};
     struct finding none = {.result = {.source = STS_SOURCE_NONE, .why = SLICE("the name is too long for a policy")}};
     struct list_node *node;
     while ((node = list_take_first(&finder->starved)) != NULL) {
@@ -185,7 +185,12 @@ static struct flight *flight_new(struct finder *finder, struct slice domain, enu
         free(flight);
         return NULL;
     }
-    load_cached(flight);
+    if (!load_cached(flight)) {
+        map_remove(&finder->flights, &flight->node);
+        arena_free(&flight->arena);
+        free(flight);
+        return NULL;
+    }
     struct sts_lookup_request request = {
         .domain = flight->domain,
         .purpose = purpose,
@@ -198,18 +203,20 @@ static struct flight *flight_new(struct finder *finder, struct slice domain, enu
     return flight;
 }
 
-static void load_cached(struct flight *flight)
+/* A damaged entry is as none, and told. Anything else that keeps us from reading (memory, the disk) is no reason to believe that no
+ * policy is known: false. */
+static bool load_cached(struct flight *flight)
 {
     struct relay *relay = flight->finder->relay;
     struct slice bytes;
     enum err err = queue_policy_get(relay->queue, flight->domain, flight->arena, &bytes);
     if (err == ERR_NOT_FOUND)
-        return;
+        return true;
     if (err == ERR_NONE)
         err = sts_entry_decode(bytes, flight->arena, &flight->cached);
     flight->has_cached = err == ERR_NONE;
-    if (err == ERR_NONE)
-        return;
+    if (err != ERR_CORRUPT)
+        return err == ERR_NONE;
     struct log_line line;
     relay->metrics.policy_corrupt++;
     if (log_open(&line, relay->log, LOG_ERROR, "policy_unreadable")) {
@@ -218,6 +225,7 @@ static void load_cached(struct flight *flight)
         log_string(&line, "advice", "the policy is looked up afresh");
         log_close(&line);
     }
+    return true;
 }
 
 static struct slice make_name(struct flight *flight, const char *prefix)

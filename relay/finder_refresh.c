@@ -13,6 +13,7 @@
 #define REFRESHES_MAX 8
 /* Entries that nothing was sent to for so long are forgotten, unless their policy is still in force. */
 #define UNUSED_MS (30ll * 24 * 3600 * 1000)
+#define REFRESH_AHEAD_MAX_MS (48ll * 3600 * 1000)
 #define DOMAIN_MAX 255
 
 struct refresh {
@@ -117,7 +118,10 @@ static bool visit(void *owner, struct slice domain, struct slice bytes)
     bool live = sts_entry_is_live(&entry, page->now_ms);
     if (live)
         page->finder->counting[entry.policy.mode]++;
-    if (live && page->finder->relay->config->sts_enabled && entry.refresh_ms != 0 && entry.refresh_ms <= page->now_ms)
+    /* A plan for the far future was made by a clock that has stepped back since. */
+    bool due = entry.refresh_ms != 0 &&
+               (entry.refresh_ms <= page->now_ms || entry.refresh_ms > page->now_ms + REFRESH_AHEAD_MAX_MS);
+    if (live && due && page->finder->relay->config->sts_enabled)
         note_due(page, domain);
     bool unused = !live && !sts_entry_is_exempt(&entry, page->now_ms) && page->now_ms - entry.used_ms > UNUSED_MS;
     if (unused && arena_slice(page->arena, domain, &page->unused[page->unused_count]))

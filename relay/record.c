@@ -224,13 +224,13 @@ static void log_recipient(struct relay *relay, const struct record_request *requ
              text_print(dsn, sizeof dsn, "%u.%u.%u", recipient->dsn[0], recipient->dsn[1], recipient->dsn[2]));
     if (recipient->status == QUEUE_PENDING || recipient->status == QUEUE_EXPIRED)
         log_deferral(&line, request);
-    log_text(&line, "reply", recipient->text);
+    log_text(&line, "reply", recipient->code > 0 ? recipient->text : SLICE_EMPTY);
     log_close(&line);
 }
 
 static void log_recipients(struct relay *relay, const struct record_request *request, const bool *decided)
 {
-    if (request->is_delay_notice)
+    if (request->is_only_notice)
         return;
     for (size_t i = 0; i < request->entry->recipient_count; i++) {
         if (decided[i])
@@ -242,7 +242,7 @@ static void log_recipients(struct relay *relay, const struct record_request *req
 
 /* RFC 3461 4.1: NEVER silences all, FAILURE and DELAY are told where nothing else was asked; SUCCESS only where it was. We hand
  * over the demand for SUCCESS to the next host; where that host lacks DSN, "relayed" is told by us. */
-static bool wants_report(const struct queue_recipient *recipient, bool is_delay_notice, enum smtp_dsn_action *action)
+static bool wants_report(const struct queue_recipient *recipient, bool is_notice, enum smtp_dsn_action *action)
 {
     if (recipient->notify & SMTP_NOTIFY_NEVER)
         return false;
@@ -252,17 +252,27 @@ static bool wants_report(const struct queue_recipient *recipient, bool is_delay_
         return !asked || (recipient->notify & SMTP_NOTIFY_FAILURE);
     }
     *action = SMTP_DSN_DELAYED;
-    return is_delay_notice && recipient->status == QUEUE_PENDING && (!asked || (recipient->notify & SMTP_NOTIFY_DELAY));
+    return is_notice && recipient->status == QUEUE_PENDING && (!asked || (recipient->notify & SMTP_NOTIFY_DELAY));
+}
+
+/* Once, when the message has waited for so long. */
+static bool is_delay_notice(const struct relay *relay, const struct record_request *request)
+{
+    int64_t warn_ms = relay->config->warn_ms;
+    return warn_ms > 0 && !request->entry->warned && clock_wall_ms() - request->message->arrival_ms >= warn_ms &&
+           !queue_entry_is_finished(request->entry);
 }
 
 static struct draft *make_report(struct relay *relay, const struct record_request *request, const bool *decided)
 {
+    bool is_notice = is_delay_notice(relay, request);
+    request->entry->warned = request->entry->warned || is_notice;
     struct report_recipient recipients[QUEUE_RECIPIENTS_MAX];
     size_t count = 0;
     for (size_t i = 0; i < request->entry->recipient_count; i++) {
         const struct queue_recipient *recipient = &request->entry->recipients[i];
         enum smtp_dsn_action action;
-        if (decided[i] && wants_report(recipient, request->is_delay_notice, &action))
+        if (decided[i] && wants_report(recipient, is_notice, &action))
             recipients[count++] =
                 (struct report_recipient){.recipient = recipient, .action = action, .advice = request->advice};
     }

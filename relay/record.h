@@ -22,7 +22,7 @@ struct record_request {
     const struct record_context *context;
     const struct trouble_facts *trouble; /* of a deferral; NULL: none */
     struct slice advice;
-    bool is_delay_notice;           /* report the pending recipients as delayed */
+    bool is_only_notice;            /* no attempt was made: only the delay notice is due (which any record gives in its time) */
 };
 /* Copies all it needs; logs now, reports and stores through the journal; releases the entry's flight when it is committed. Pending
  * recipients of a message whose time is over become EXPIRED here. */

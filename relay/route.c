@@ -110,6 +110,12 @@ static bool is_our_name(const struct config *config, struct slice name)
     return slice_equal_nocase(name, config->hostname);
 }
 
+static void refuse(struct route_addresses *addresses, const struct ip *ip)
+{
+    if (addresses->refused++ == 0)
+        addresses->refused_first = *ip;
+}
+
 void route_add_addresses(struct route_addresses *addresses, const struct resolve_answer *answer,
                          const struct config *config, bool named_by_administrator)
 {
@@ -120,7 +126,7 @@ void route_add_addresses(struct route_addresses *addresses, const struct resolve
         if (!named_by_administrator && route_is_own_address(config, ip, config->delivery_port))
             addresses->own++;
         else if (!named_by_administrator && !is_allowed(config, ip))
-            addresses->refused++;
+            refuse(addresses, ip);
         else
             addresses->items[addresses->count++] = *ip;
     }

@@ -46,6 +46,7 @@ struct route_addresses {
     struct ip *items;
     size_t count, capacity;
     size_t refused;
+    struct ip refused_first; /* for telling */
     size_t own;
 };
 void route_add_addresses(struct route_addresses *addresses, const struct resolve_answer *answer,
