@@ -88,8 +88,9 @@ void cli_print_command(const struct cli_command *command, struct buffer *out);
  * files that may not be read are skipped (the relay's socket refuses then, or the defaults are right). */
 struct config_source cli_source(const struct cli *cli);
 int cli_load(const struct cli *cli, bool lenient, struct config **config);
-/* To standard output, all or CLI_IO with a sentence. */
-int cli_put(struct slice text);
+/* To standard output. A failure shows in cli_flush(): CLI_DONE, or CLI_IO with a sentence. */
+void cli_put(struct slice text);
+int cli_flush(void);
 /* "sternpost: ..." on standard error. */
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

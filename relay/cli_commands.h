@@ -8,5 +8,15 @@
 int cli_serve(const struct cli *cli);
 int cli_check_config(const struct cli *cli);
 int cli_version(const struct cli *cli);
+/* cli_queue.c */
+int cli_queue_list(const struct cli *cli);
+int cli_queue_show(const struct cli *cli);
+int cli_queue_why(const struct cli *cli);
+int cli_queue_flush(const struct cli *cli);
+int cli_queue_hold(const struct cli *cli);
+int cli_queue_release(const struct cli *cli);
+int cli_queue_delete(const struct cli *cli);
+int cli_queue_export(const struct cli *cli);
+int cli_queue_check(const struct cli *cli);
 
 #endif

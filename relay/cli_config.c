@@ -27,12 +27,19 @@ void cli_say(const char *format, ...)
     fputc('\n', stderr);
 }
 
-/* The reader may have gone (`| head`): that is no news to anybody. */
-int cli_put(struct slice text)
+void cli_put(struct slice text)
 {
-    if (fwrite(text.data, 1, text.length, stdout) == text.length && fflush(stdout) == 0)
+    if (text.length > 0)
+        (void)fwrite(text.data, 1, text.length, stdout); /* cli_flush() sees its failure */
+}
+
+/* The reader may have gone (`| head`): that is no news to anybody. */
+int cli_flush(void)
+{
+    errno = 0;
+    if (!ferror(stdout) && fflush(stdout) == 0)
         return CLI_DONE;
-    if (errno != EPIPE)
+    if (errno != EPIPE && errno != 0)
         cli_say("standard output: %s", strerrordesc_np(errno));
     return CLI_IO;
 }
@@ -82,9 +89,9 @@ int cli_serve(const struct cli *cli)
 
 int cli_version(const struct cli *cli)
 {
-    if (cli_has(cli, CLI_OPTION_JSON))
-        return cli_put(SLICE("{\"version\":\"" STERNPOST_VERSION "\"}\n"));
-    return cli_put(SLICE("sternpost " STERNPOST_VERSION "\n"));
+    cli_put(cli_has(cli, CLI_OPTION_JSON) ? SLICE("{\"version\":\"" STERNPOST_VERSION "\"}\n")
+                                          : SLICE("sternpost " STERNPOST_VERSION "\n"));
+    return CLI_DONE;
 }
 
 /* All that `serve` would refuse, without touching the queue or a socket. */
@@ -108,11 +115,11 @@ int cli_check_config(const struct cli *cli)
     buffer_free(&faults);
     buffer_free(&warnings);
     config_free(&config);
-    if (err == ERR_NONE)
-        return cli_put(cli_has(cli, CLI_OPTION_JSON) ? SLICE("{\"valid\":true}\n") : SLICE("The configuration is valid.\n"));
     if (cli_has(cli, CLI_OPTION_JSON))
-        (void)cli_put(SLICE("{\"valid\":false}\n"));
-    return err == ERR_MEMORY ? CLI_SOFTWARE : CLI_CONFIG;
+        cli_put(err == ERR_NONE ? SLICE("{\"valid\":true}\n") : SLICE("{\"valid\":false}\n"));
+    else if (err == ERR_NONE)
+        cli_put(SLICE("The configuration is valid.\n"));
+    return err == ERR_NONE ? CLI_DONE : err == ERR_MEMORY ? CLI_SOFTWARE : CLI_CONFIG;
 }
 
 static enum err check_tls(const struct config *config, struct buffer *faults, struct buffer *warnings)

@@ -29,6 +29,14 @@ struct control {
 static const struct control_command *const commands[] = {
     &control_health,
     &control_metrics,
+    &control_queue_list,
+    &control_queue_show,
+    &control_queue_why,
+    &control_queue_export,
+    &control_queue_flush,
+    &control_queue_hold,
+    &control_queue_release,
+    &control_queue_delete,
 };
 
 static void on_incoming(struct listener *listener);
@@ -120,7 +128,10 @@ static struct control_session *session_new(struct control *control)
         .connected = on_connected, .received = on_received, .drained = on_drained, .ended = on_ended};
     buffer_init(&session->input, REQUEST_MAX);
     session->arena = arena_new(ARENA_MAX);
-    if (session->arena == NULL) {
+    session->scratch = arena_new(ARENA_MAX);
+    if (session->arena == NULL || session->scratch == NULL) {
+        arena_free(&session->arena);
+        arena_free(&session->scratch);
         free(session);
         return NULL;
     }
@@ -223,6 +234,7 @@ static void end_session(struct control_session *session)
     json_free(&session->request);
     buffer_free(&session->input);
     arena_free(&session->arena);
+    arena_free(&session->scratch);
     free(session->own);
     free(session);
     if (control->is_waiting && control->is_open) {
@@ -281,6 +293,15 @@ struct slice control_domain(struct control_session *session, struct slice text)
 
 /* ---- answers ---- */
 
+static struct json *make_text(const char *key, const char *format, va_list arguments)
+{
+    char text[1024];
+    struct json *object = json_object_new();
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    json_set_string(object, key, length < 0 ? "" : text);
+    return object;
+}
+
 static bool may_speak(const struct control_session *session)
 {
     return session->state == CONTROL_RUNNING;
@@ -323,14 +344,20 @@ void control_done(struct control_session *session, enum control_exit status)
 
 void control_fail(struct control_session *session, enum control_exit status, const char *format, ...)
 {
-    char text[1024];
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(text, sizeof text, format, arguments);
+    struct json *last = make_text("error", format, arguments);
     va_end(arguments);
-    struct json *last = json_object_new();
-    json_set_string(last, "error", length < 0 ? "" : text);
     finish(session, &last, status);
+}
+
+void control_note(struct control_session *session, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    struct json *note = make_text("note", format, arguments);
+    va_end(arguments);
+    control_answer(session, &note);
 }
 
 void control_go_on(struct control_session *session)

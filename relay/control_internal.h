@@ -58,7 +58,8 @@ struct control_session {
     struct json *request;
     const struct control_command *command;
     void *own;                 /* the command's state */
-    struct arena *arena;       /* the command's, to reset as it likes */
+    struct arena *arena;       /* lives as long as the session */
+    struct arena *scratch;     /* the command's, to reset as it likes */
     struct timer timer;        /* for the next step, or the end */
     bool wants_step;
     struct journal_write write;
@@ -81,11 +82,15 @@ struct slice control_text(const struct control_session *session, const char *key
 /* The canonical form of a domain or of an address's domain, in the arena; empty: it is none. */
 struct slice control_domain(struct control_session *session, struct slice text);
 
+/* What an answer says besides its results, for people. */
+void control_note(struct control_session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 void control_set_time(struct json *object, const char *key, int64_t wall_ms); /* ISO 8601; 0: left out */
 void control_set_id(struct json *object, const char *key, uint64_t id);
 /* A log line on what an administrator did. */
 bool control_log(struct control_session *session, struct log_line *line, const char *event);
 
-extern const struct control_command control_health, control_metrics;
+extern const struct control_command control_health, control_metrics, control_queue_list, control_queue_show, control_queue_why,
+    control_queue_export, control_queue_flush, control_queue_hold, control_queue_release, control_queue_delete;
 
 #endif

@@ -22,11 +22,11 @@ int main(int argc, char **argv)
     }
     buffer_free(&fault);
     cli.environment = (const char *const *)environ;
-    if (cli_has(&cli, CLI_OPTION_HELP))
-        return help(&cli);
-    if (cli_has(&cli, CLI_OPTION_VERSION))
-        return cli_version(&cli);
-    return cli.command->run(&cli);
+    int status = cli_has(&cli, CLI_OPTION_HELP)      ? help(&cli)
+                 : cli_has(&cli, CLI_OPTION_VERSION) ? cli_version(&cli)
+                                                     : cli.command->run(&cli);
+    int flushed = cli_flush();
+    return status != CLI_DONE ? status : flushed;
 }
 
 static int help(const struct cli *cli)
@@ -37,7 +37,7 @@ static int help(const struct cli *cli)
         cli_print_command(cli->command, &text);
     else if (cli->group.length == 0 || !cli_print_group(cli->group, &text))
         cli_print_help(&text);
-    int status = cli_put(buffer_slice(&text));
+    cli_put(buffer_slice(&text));
     buffer_free(&text);
-    return status;
+    return CLI_DONE;
 }

@@ -1,0 +1,175 @@
+#include "relay/cli_ask.h"
+
+#include "base/list.h"
+#include "relay/host_uv.h"
+
+#include <string.h>
+
+#define LINE_MAX_BYTES (16u << 20)
+
+struct conversation {
+    struct cli_asking *asking;
+    struct stream stream;
+    struct slice path;
+    struct buffer input;
+    int status;
+    bool is_over;
+};
+
+static void on_connected(struct stream *stream, enum err err);
+static void on_received(struct stream *stream, struct slice bytes);
+static void on_drained(struct stream *stream);
+static void on_ended(struct stream *stream, enum err err);
+static void take_line(struct conversation *conversation, struct slice line);
+static int converse(struct conversation *conversation);
+
+/* The option's name is the key of the request. */
+void cli_ask_new(struct cli_asking *asking, const struct cli *cli, const char *command)
+{
+    static const enum cli_option texts[] = {CLI_OPTION_TO, CLI_OPTION_FROM, CLI_OPTION_OLDER, CLI_OPTION_STATUS,
+                                            CLI_OPTION_UNTIL, CLI_OPTION_REASON};
+    static const enum cli_option flags[] = {CLI_OPTION_DONE, CLI_OPTION_ALL, CLI_OPTION_CONNECT, CLI_OPTION_READY};
+    *asking = (struct cli_asking){.cli = cli, .command = command, .request = json_object_new()};
+    json_set_string(asking->request, "command", command);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (cli_has(cli, texts[i]))
+            json_set_text(asking->request, cli_option_word(texts[i]) + 2, cli->values[texts[i]]);
+    }
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+        if (cli_has(cli, flags[i]))
+            json_set_flag(asking->request, cli_option_word(flags[i]) + 2, true);
+    }
+}
+
+int cli_ask(struct cli_asking *asking)
+{
+    struct config *config = NULL;
+    struct conversation conversation = {.asking = asking, .status = CLI_UNAVAILABLE};
+    int status = cli_load(asking->cli, true, &config);
+    if (status == CLI_DONE && host_open() != ERR_NONE)
+        status = CLI_SOFTWARE;
+    if (status == CLI_DONE) {
+        conversation.path = config->control_socket;
+        status = converse(&conversation);
+        (void)host_close();
+    }
+    json_free(&asking->request);
+    config_free(&config);
+    return status;
+}
+
+static int converse(struct conversation *conversation)
+{
+    struct endpoint relay = {0};
+    buffer_init(&conversation->input, LINE_MAX_BYTES);
+    if (conversation->path.length >= sizeof relay.path) {
+        cli_say("[control] socket: the path is too long for a socket");
+        return CLI_CONFIG;
+    }
+    memcpy(relay.path, conversation->path.data, conversation->path.length);
+    conversation->stream = (struct stream){
+        .connected = on_connected, .received = on_received, .drained = on_drained, .ended = on_ended};
+    stream_connect(&conversation->stream, &relay, NULL);
+    host_run();
+    buffer_free(&conversation->input);
+    return conversation->status;
+}
+
+static void end(struct conversation *conversation, int status)
+{
+    conversation->status = status;
+    conversation->is_over = true;
+    stream_abort(&conversation->stream);
+    host_stop();
+}
+
+static void on_connected(struct stream *stream, enum err err)
+{
+    struct conversation *conversation = LIST_OF(stream, struct conversation, stream);
+    bool is_quiet = conversation->asking->is_quiet;
+    struct buffer request;
+    if (err == ERR_PERMISSION) {
+        if (!is_quiet)
+            cli_say("no permission for %.*s: be root, the relay's user, or of its group", SLICE_ARGS(conversation->path));
+        end(conversation, CLI_NOT_PERMITTED);
+        return;
+    }
+    if (err != ERR_NONE) {
+        if (!is_quiet)
+            cli_say("the relay does not run, or listens elsewhere: nobody answers at %.*s", SLICE_ARGS(conversation->path));
+        end(conversation, CLI_UNAVAILABLE);
+        return;
+    }
+    buffer_init(&request, LINE_MAX_BYTES);
+    if (json_print(conversation->asking->request, &request) != ERR_NONE) {
+        end(conversation, CLI_SOFTWARE);
+    } else {
+        buffer_add_byte(&request, '\n');
+        stream_write(&conversation->stream, buffer_slice(&request));
+        stream_read(&conversation->stream, true);
+    }
+    buffer_free(&request);
+}
+
+static void on_received(struct stream *stream, struct slice bytes)
+{
+    struct conversation *conversation = LIST_OF(stream, struct conversation, stream);
+    buffer_add(&conversation->input, bytes);
+    if (buffer_failed(&conversation->input)) {
+        cli_say("the relay's answer is too long");
+        end(conversation, CLI_SOFTWARE);
+        return;
+    }
+    while (!conversation->is_over) {
+        struct slice all = buffer_slice(&conversation->input);
+        size_t length = slice_find(all, '\n');
+        if (length == all.length)
+            break;
+        take_line(conversation, slice_to(all, length));
+        buffer_consume(&conversation->input, length + 1);
+    }
+    if (cli_flush() != CLI_DONE && !conversation->is_over)
+        end(conversation, CLI_IO);
+}
+
+static void on_drained(struct stream *stream)
+{
+    (void)stream;
+}
+
+static void on_ended(struct stream *stream, enum err err)
+{
+    (void)err;
+    struct conversation *conversation = LIST_OF(stream, struct conversation, stream);
+    if (!conversation->asking->is_quiet)
+        cli_say("the relay has ended the connection");
+    end(conversation, CLI_UNAVAILABLE);
+}
+
+static void take_last(struct conversation *conversation, const struct json *answer)
+{
+    struct slice error = json_text(answer, "error");
+    if (error.length > 0 && !conversation->asking->is_quiet)
+        cli_say("%.*s", SLICE_ARGS(error));
+    end(conversation, (int)json_number(answer, "exit", CLI_SOFTWARE));
+}
+
+static void take_line(struct conversation *conversation, struct slice line)
+{
+    struct cli_asking *asking = conversation->asking;
+    struct json *answer = NULL;
+    if (json_parse(line, &answer) != ERR_NONE) {
+        cli_say("the relay's answer cannot be understood");
+        end(conversation, CLI_SOFTWARE);
+    } else if (json_flag(answer, "done", false)) {
+        take_last(conversation, answer);
+    } else if (json_text(answer, "note").length > 0) {
+        cli_say("%.*s", SLICE_ARGS(json_text(answer, "note")));
+    } else if (cli_has(asking->cli, CLI_OPTION_JSON) && !asking->is_raw) {
+        cli_put(line);
+        cli_put(SLICE("\n"));
+    } else if (asking->answer != NULL) {
+        asking->answer(asking->owner, answer);
+    }
+    json_free(&answer);
+}

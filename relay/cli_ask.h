@@ -1,0 +1,24 @@
+/* Asks the running relay over its control socket. */
+#ifndef RELAY_CLI_ASK_H
+#define RELAY_CLI_ASK_H
+
+#include "base/json.h"
+#include "relay/cli.h"
+
+struct cli_asking {
+    const struct cli *cli;
+    const char *command;
+    struct json *request; /* made by cli_ask_new(); taken over */
+    /* What is to be done with an answer; notes and errors are told by cli_ask(). With --json answers are printed as they come and
+     * this is not called, unless is_raw. NULL: nothing. */
+    void (*answer)(void *owner, const struct json *answer);
+    void *owner;
+    bool is_raw;
+    bool is_quiet; /* not a word on errors */
+};
+/* A request for the command, with the id (first argument, where there is one) and the options of the command line. */
+void cli_ask_new(struct cli_asking *asking, const struct cli *cli, const char *command);
+/* The exit status: the relay's, 69 when there is none, 77 without permission, 78 for the configuration. */
+int cli_ask(struct cli_asking *asking);
+
+#endif
