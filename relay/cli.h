@@ -84,10 +84,10 @@ void cli_print_help(struct buffer *out);                                  /* all
 bool cli_print_group(struct slice group, struct buffer *out);             /* of "queue"; false: no such group */
 void cli_print_command(const struct cli_command *command, struct buffer *out);
 
-/* Reads the configuration that -c, --set and the environment name; faults are printed. config NULL: exit with the status. lenient:
- * files that may not be read are skipped (the relay's socket refuses then, or the defaults are right). */
 struct config_source cli_source(const struct cli *cli);
-int cli_load(const struct cli *cli, bool lenient, struct config **config);
+/* Reads the configuration that -c, --set and the environment name. Files that may not be read are skipped: the relay's socket refuses
+ * the caller then, or the defaults are right. Faults are printed unless is_quiet. Not CLI_DONE: exit with that status. */
+int cli_load(const struct cli *cli, bool is_quiet, struct config **config);
 /* To standard output. A failure shows in cli_flush(): CLI_DONE, or CLI_IO with a sentence. */
 void cli_put(struct slice text);
 int cli_flush(void);

@@ -45,7 +45,7 @@ int cli_ask(struct cli_asking *asking)
 {
     struct config *config = NULL;
     struct conversation conversation = {.asking = asking, .status = CLI_UNAVAILABLE};
-    int status = cli_load(asking->cli, true, &config);
+    int status = cli_load(asking->cli, asking->is_quiet, &config);
     if (status == CLI_DONE && host_open() != ERR_NONE)
         status = CLI_SOFTWARE;
     if (status == CLI_DONE) {

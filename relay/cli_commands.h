@@ -18,5 +18,17 @@ int cli_queue_release(const struct cli *cli);
 int cli_queue_delete(const struct cli *cli);
 int cli_queue_export(const struct cli *cli);
 int cli_queue_check(const struct cli *cli);
+/* cli_policy.c, cli_lint.c */
+int cli_policy_list(const struct cli *cli);
+int cli_policy_show(const struct cli *cli);
+int cli_policy_refresh(const struct cli *cli);
+int cli_policy_forget(const struct cli *cli);
+int cli_policy_exempt(const struct cli *cli);
+int cli_policy_lint(const struct cli *cli);
+int cli_policy_lint_record(const struct cli *cli);
+int cli_policy_match(const struct cli *cli);
+/* cli_health.c */
+int cli_health(const struct cli *cli);
+int cli_metrics(const struct cli *cli);
 
 #endif

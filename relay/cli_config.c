@@ -54,16 +54,17 @@ struct config_source cli_source(const struct cli *cli)
     };
 }
 
-int cli_load(const struct cli *cli, bool lenient, struct config **config)
+int cli_load(const struct cli *cli, bool is_quiet, struct config **config)
 {
     struct config_source source = cli_source(cli);
     struct buffer faults;
     struct buffer warnings;
-    source.lenient = lenient;
+    source.lenient = true;
     buffer_init(&faults, MESSAGES_MAX);
     buffer_init(&warnings, MESSAGES_MAX);
     enum err err = config_load(&source, config, &faults, &warnings);
-    print_messages("", &faults);
+    if (!is_quiet)
+        print_messages("", &faults);
     buffer_free(&faults);
     buffer_free(&warnings);
     return err == ERR_NONE ? CLI_DONE : err == ERR_MEMORY ? CLI_SOFTWARE : CLI_CONFIG;

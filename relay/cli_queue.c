@@ -182,7 +182,7 @@ int cli_queue_check(const struct cli *cli)
 {
     struct config *config = NULL;
     uint64_t faults = 0;
-    int status = cli_load(cli, true, &config);
+    int status = cli_load(cli, false, &config);
     if (status != CLI_DONE)
         return status;
     enum err err = queue_check(config->queue_path, report_fault, (void *)(uintptr_t)cli, &faults);

@@ -22,4 +22,9 @@ void cli_text_why(struct buffer *out, const struct json *entry, int64_t now_ms);
 /* `queue flush` and its like. */
 void cli_text_changed(struct buffer *out, const struct json *answer);
 
+/* `policy list`, `policy show` and `refresh`, `policy match` (pattern NULL: none admits the host). */
+void cli_text_policy_line(struct buffer *out, const struct json *policy, int64_t now_ms);
+void cli_text_policy(struct buffer *out, const struct json *policy, int64_t now_ms);
+void cli_text_match(struct buffer *out, const char *host, const char *pattern, bool as_json);
+
 #endif

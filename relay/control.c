@@ -37,6 +37,11 @@ static const struct control_command *const commands[] = {
     &control_queue_hold,
     &control_queue_release,
     &control_queue_delete,
+    &control_policy_list,
+    &control_policy_show,
+    &control_policy_refresh,
+    &control_policy_forget,
+    &control_policy_exempt,
 };
 
 static void on_incoming(struct listener *listener);

@@ -91,6 +91,7 @@ void control_set_id(struct json *object, const char *key, uint64_t id);
 bool control_log(struct control_session *session, struct log_line *line, const char *event);
 
 extern const struct control_command control_health, control_metrics, control_queue_list, control_queue_show, control_queue_why,
-    control_queue_export, control_queue_flush, control_queue_hold, control_queue_release, control_queue_delete;
+    control_queue_export, control_queue_flush, control_queue_hold, control_queue_release, control_queue_delete,
+    control_policy_list, control_policy_show, control_policy_refresh, control_policy_forget, control_policy_exempt;
 
 #endif

@@ -126,6 +126,11 @@ void finder_cancel(struct finder *finder, struct finder_request *request)
         list_remove(&flight->later, &request->node);
 }
 
+bool finder_is_busy(const struct finder *finder, struct slice domain)
+{
+    return map_get(&finder->flights, domain) != NULL;
+}
+
 /* Nobody waits for a policy any more: lookups end where they are, except those that are being stored. */
 void finder_stop(struct finder *finder)
 {

@@ -25,6 +25,8 @@ struct finder *finder_new(struct relay *relay);
 void finder_free(struct finder **finder);
 void finder_start(struct finder *finder, struct finder_request *request, struct slice domain, enum sts_lookup_purpose purpose);
 void finder_cancel(struct finder *finder, struct finder_request *request);
+/* A lookup of this domain is under way. It has read the cache already: what is stored meanwhile may be overwritten by its result. */
+bool finder_is_busy(const struct finder *finder, struct slice domain);
 void finder_stop(struct finder *finder); /* no further background work */
 bool finder_is_idle(const struct finder *finder);
 size_t finder_count_mode(const struct finder *finder, enum sts_mode mode);
