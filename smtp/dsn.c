@@ -284,6 +284,9 @@ static void print_returned_header(struct buffer *out, const struct smtp_dsn *dsn
 static bool is_clean(struct slice message, bool utf8)
 {
     struct slice rest = message, line;
+    if (!slice_ends(message, SLICE("\r\n"))) {
+        return false;
+    }
     while (rest.length > 0 && slice_cut(&rest, '\n', &line)) {
         bool whole = slice_ends(line, SLICE("\r"));
         line.length -= whole;

@@ -46,7 +46,7 @@ bool smtp_header_next(struct slice *section, struct smtp_header_field *field)
     }
     struct slice whole = slice_to(rest, length);
     size_t colon = slice_find(whole, ':');
-    bool named = colon < slice_find(whole, '\n') && slice_trim(slice_to(whole, colon)).length > 0;
+    bool named = !is_folded(whole) && colon > 0 && colon < slice_find(whole, '\n');
     *field = (struct smtp_header_field){
         .name = named ? slice_trim(slice_to(whole, colon)) : SLICE_EMPTY,
         .body = without_line_end(named ? slice_from(whole, colon + 1) : whole),

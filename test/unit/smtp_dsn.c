@@ -266,6 +266,12 @@ static void test_returned(void **state)
          "A: \xc3\xa4\r\n\r\n\r\n--"},
         {"bare LF: headers", {"A: b\r\n\r\na\nb\r\n", 13}, true, false, "text/rfc822-headers", "A: b\r\n\r\n\r\n--"},
         {"NUL: headers", {"A: b\r\n\r\na\0b\r\n", 13}, true, false, "text/rfc822-headers", "A: b\r\n\r\n\r\n--"},
+        {"a CR for an end: headers",
+         {"A: b\r\n\r\nab\r", 11},
+         true,
+         false,
+         "text/rfc822-headers",
+         "A: b\r\n\r\n\r\n--"},
         {"no end: headers", {"A: b\r\n\r\nab", 10}, true, false, "text/rfc822-headers", "A: b\r\n\r\n\r\n--"},
     };
     (void)state;

@@ -67,6 +67,8 @@ static void test_fields(void **state)
         {"blank before the colon", "A : b\r\n", "(A| b)", ""},
         {"no colon", "what\r\nA: b\r\n", "(|what)(A| b)", ""},
         {"colon in a folded line only", "what\r\n x: y\r\n", "(|what\r\n x: y)", ""},
+        {"folded before anything", " A: b\r\nC: d\r\n", "(| A: b)(C| d)", ""},
+        {"empty name", ": b\r\n", "(|: b)", ""},
         {"empty body", "A:\r\nB: \r\n", "(A|)(B| )", ""},
         {"nothing", "", "", ""},
         {"no header", "\r\nA: b\r\n", "", "\r\nA: b\r\n"},

@@ -1,0 +1,95 @@
+/* A server session. Bytes 0 and 1 are the options and the owner's mind: how many yes-es there are to a no. The rest is
+ * what the client sends, in pieces. What the owner is asked must come in order, and what is answered must be lines of
+ * printable ASCII. */
+#include <assert.h>
+
+#include "smtp/server.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct order {
+    bool greeted, open, in_content, closed;
+    unsigned recipients;
+    uint64_t length;
+};
+
+static void check_order(struct order *order, const struct smtp_server_event *event, bool yes)
+{
+    enum smtp_server_event_kind kind = event->kind;
+    assert(!order->closed);
+    assert(order->greeted == (kind != SMTP_SERVER_GREETING) || kind == SMTP_SERVER_CLOSE);
+    assert(kind != SMTP_SERVER_MAIL || !order->open);
+    assert((kind != SMTP_SERVER_RCPT && kind != SMTP_SERVER_DATA) || (order->open && !order->in_content));
+    assert(kind != SMTP_SERVER_DATA || order->recipients > 0);
+    assert((kind != SMTP_SERVER_CONTENT && kind != SMTP_SERVER_END) || order->in_content);
+    assert((kind != SMTP_SERVER_STARTTLS && kind != SMTP_SERVER_AUTH) || !order->open);
+    assert(kind != SMTP_SERVER_RESET || order->open);
+    order->greeted = true;
+    order->closed = kind == SMTP_SERVER_CLOSE;
+    order->length += event->bytes.length;
+    assert(event->bytes.length <= 65536 && order->length <= 3000 + 65536);
+    if (kind == SMTP_SERVER_MAIL)
+        order->open = yes;
+    if (kind == SMTP_SERVER_RCPT)
+        order->recipients += yes;
+    if (kind == SMTP_SERVER_DATA)
+        order->in_content = yes;
+    if (kind == SMTP_SERVER_END || kind == SMTP_SERVER_RESET)
+        *order = (struct order){.greeted = true};
+}
+
+static void check_output(struct smtp_server *server)
+{
+    struct slice output = smtp_server_output(server), line, rest = output;
+    while (rest.length > 0 && slice_cut(&rest, '\n', &line)) {
+        assert(line.length >= 4 && line.length <= 511 && line.data[line.length - 1] == '\r');
+        for (size_t i = 0; i + 1 < line.length; i++)
+            assert(line.data[i] == ' ' || byte_is_print(line.data[i]));
+    }
+    smtp_server_sent(server, output.length);
+}
+
+static void answer_all(struct smtp_server *server, struct order *order, unsigned *mood, unsigned yes_count)
+{
+    struct smtp_reply no = smtp_reply_make(550, 7, 1, "no"), promise = smtp_reply_make(250, 0, 0, "ok");
+    for (;;) {
+        struct smtp_server_event event = smtp_server_next(server);
+        check_output(server);
+        if (event.kind == SMTP_SERVER_WAIT)
+            break;
+        bool yes = ++*mood % (yes_count + 1) != 0;
+        check_order(order, &event, yes || event.kind == SMTP_SERVER_GREETING);
+        yes |= event.kind == SMTP_SERVER_GREETING || event.kind == SMTP_SERVER_RESET;
+        smtp_server_answer(server, !yes ? &no : event.kind == SMTP_SERVER_END ? &promise : NULL);
+        check_output(server);
+        if (smtp_server_is_securing(server))
+            smtp_server_secured(server);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 3)
+        return 0;
+    struct smtp_server_options options = {.hostname = SLICE("mx.example"),
+                                          .size_max = 3000,
+                                          .recipients_max = 5,
+                                          .starttls = data[0] & 1,
+                                          .auth = (enum smtp_server_auth)(data[0] >> 1 & 3) % 3,
+                                          .secured = data[0] >> 3 & 1,
+                                          .dsn = data[0] >> 4 & 1,
+                                          .utf8 = data[0] >> 5 & 1,
+                                          .errors_max = data[0] >> 6 & 1 ? 5 : 0};
+    struct smtp_server *server = smtp_server_new(&options);
+    struct order order = {.greeted = false};
+    unsigned mood = 0;
+    answer_all(server, &order, &mood, data[1]);
+    for (size_t at = 3; at < size && !order.closed;) {
+        size_t taken = smtp_server_feed(server, slice_to(slice_from(slice_make(data, size), at), data[2] + 1U));
+        answer_all(server, &order, &mood, data[1]);
+        assert(taken > 0 || order.closed);
+        at += taken;
+    }
+    smtp_server_free(&server);
+    return 0;
+}
