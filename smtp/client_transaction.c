@@ -9,6 +9,7 @@ static void write_rcpt(struct smtp_client *client, const struct smtp_rcpt *rcpt)
 static void write_notify(struct smtp_client *client, unsigned notify);
 static void add_clean(struct buffer *out, struct slice text);
 static void send_script(struct smtp_client *client);
+static void move_all(struct buffer *out, struct buffer *from);
 static void on_rset(struct smtp_client *client, const struct smtp_reply *reply);
 static void on_mail(struct smtp_client *client, const struct smtp_reply *reply);
 static void on_rcpt(struct smtp_client *client, const struct smtp_reply *reply);
@@ -181,8 +182,15 @@ static void send_script(struct smtp_client *client)
         smtp_client_send_line(client);
         return;
     }
-    buffer_add(&client->out, buffer_slice(&client->script));
-    buffer_clear(&client->script);
+    move_all(&client->out, &client->script);
+}
+
+/* What did not all fit into from must not go out in part. */
+static void move_all(struct buffer *out, struct buffer *from)
+{
+    buffer_add(out, buffer_slice(from));
+    out->failed |= from->failed;
+    buffer_clear(from);
 }
 
 /* ---- replies ---- */
@@ -340,7 +348,6 @@ static void send_chunk(struct smtp_client *client, bool last)
 {
     size_t length = buffer_length(&client->chunk);
     buffer_print(&client->out, "BDAT %zu%s\r\n", length, last ? " LAST" : "");
-    buffer_add(&client->out, buffer_slice(&client->chunk));
-    buffer_clear(&client->chunk);
+    move_all(&client->out, &client->chunk);
     client->transaction.chunk_count++;
 }

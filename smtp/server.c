@@ -475,6 +475,7 @@ static void answer_reset(struct smtp_server *server)
     bool smuggled = server->transaction.content.fault != SMTP_CONTENT_OK;
     smtp_server_content_end(server);
     buffer_add(&server->out, buffer_slice(&server->held));
+    server->out.failed |= server->held.failed;
     buffer_clear(&server->held);
     if (smuggled) {
         smtp_server_close(server); /* whoever sends this may mean what follows it as much as what went before */

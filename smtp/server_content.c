@@ -55,7 +55,7 @@ void smtp_server_content_end(struct smtp_server *server)
 
 static bool is_refused(const struct smtp_server *server)
 {
-    return buffer_length(&server->held) > 0;
+    return buffer_length(&server->held) > 0 || buffer_failed(&server->held);
 }
 
 static void judge(struct smtp_server *server)
