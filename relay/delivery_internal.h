@@ -1,4 +1,4 @@
-/* The inside of a delivery, shared by its three files: delivery.c (its life: work taken, decided, recorded), delivery_find.c
+/* The inside of a delivery, shared by its four files: delivery.c (its life: work taken, decided, recorded), delivery_find.c
  * (policy, hosts, addresses) and delivery_talk.c (connection, TLS, SMTP). */
 #ifndef RELAY_DELIVERY_INTERNAL_H
 #define RELAY_DELIVERY_INTERNAL_H
@@ -108,9 +108,21 @@ void delivery_cancel_finding(struct delivery *delivery);
 
 /* delivery_talk.c */
 void delivery_connect(struct delivery *delivery);
-bool delivery_send(struct delivery *delivery);     /* the present work over the open connection; false: it has moved on */
+void delivery_flush(struct delivery *delivery);
+void delivery_set_deadline(struct delivery *delivery);
+int64_t delivery_stage_timeout_ms(enum smtp_client_stage stage);
+void delivery_on_timeout(struct timer *timer);
+bool delivery_demands_tls(const struct delivery *delivery);
+void delivery_host_failed(struct delivery *delivery, struct trouble_facts *facts); /* notes it and goes on with the next */
 void delivery_hang_up(struct delivery *delivery);  /* QUIT where it can be said; closes */
 bool delivery_is_connected(const struct delivery *delivery);
 bool delivery_may_reuse(const struct delivery *delivery);
+
+/* delivery_send.c */
+bool delivery_send(struct delivery *delivery); /* the present work over the open connection; false: it has moved on */
+bool delivery_send_content(struct delivery *delivery);
+void delivery_complete_facts(struct delivery *delivery, struct trouble_facts *facts, char address[48]);
+void delivery_decide_sent(struct delivery *delivery, size_t sent, const struct smtp_client_event *event);
+void delivery_decide_rest(struct delivery *delivery, const struct smtp_client_event *event);
 
 #endif

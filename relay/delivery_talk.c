@@ -17,13 +17,8 @@ static void on_secured(struct channel *channel, const struct tls_verdict *verdic
 static void on_readable(struct channel *channel);
 static void on_writable(struct channel *channel);
 static void on_ended(struct channel *channel, enum err err);
-static void on_timeout(struct timer *timer);
 static void drive(struct delivery *delivery);
 static bool handle(struct delivery *delivery, const struct smtp_client_event *event);
-static void flush(struct delivery *delivery);
-static void set_deadline(struct delivery *delivery);
-static bool send_content(struct delivery *delivery);
-static void host_failed(struct delivery *delivery, struct trouble_facts *facts);
 static void next_address(struct delivery *delivery);
 static enum trouble secure(struct delivery *delivery);
 static bool start_tls(struct delivery *delivery);
@@ -42,7 +37,7 @@ bool delivery_may_reuse(const struct delivery *delivery)
            clock_monotonic_ms() - delivery->connected_ms < SESSION_MS;
 }
 
-static bool demands_tls(const struct delivery *delivery)
+bool delivery_demands_tls(const struct delivery *delivery)
 {
     return delivery->demand.tls != CONFIG_TLS_OPPORTUNISTIC;
 }
@@ -80,11 +75,11 @@ void delivery_connect(struct delivery *delivery)
         .ended = on_ended,
     };
     delivery->relay->metrics.connections_out++;
-    timer_start(&delivery->timer, CONNECT_TIMEOUT_MS, on_timeout);
+    timer_start(&delivery->timer, CONNECT_TIMEOUT_MS, delivery_on_timeout);
     enum err err = channel_connect(&delivery->channel, &peer, choose_source(delivery, &source, peer.ip.family));
     if (err != ERR_NONE) {
         struct trouble_facts facts = {.trouble = TROUBLE_CONNECT, .detail = slice_of(err_text(err))};
-        host_failed(delivery, &facts);
+        delivery_host_failed(delivery, &facts);
     }
 }
 
@@ -93,7 +88,7 @@ static void on_connected(struct channel *channel, enum err err)
     struct delivery *delivery = LIST_OF(channel, struct delivery, channel);
     if (err != ERR_NONE) {
         struct trouble_facts facts = {.trouble = TROUBLE_CONNECT, .detail = slice_of(err_text(err))};
-        host_failed(delivery, &facts);
+        delivery_host_failed(delivery, &facts);
         return;
     }
     bool implicit = delivery->demand.tls == CONFIG_TLS_IMPLICIT;
@@ -103,7 +98,7 @@ static void on_connected(struct channel *channel, enum err err)
     struct smtp_client_options options = {
         .hostname = hostname,
         .starttls = implicit || delivery->without_tls ? SMTP_CLIENT_STARTTLS_NEVER
-                    : demands_tls(delivery)           ? SMTP_CLIENT_STARTTLS_MUST
+                    : delivery_demands_tls(delivery)           ? SMTP_CLIENT_STARTTLS_MUST
                                                       : SMTP_CLIENT_STARTTLS_MAY,
         .secured = implicit,
         .chunking = true,
@@ -116,9 +111,9 @@ static void on_connected(struct channel *channel, enum err err)
     delivery->timed_stage = SMTP_STAGE_CLOSED;
     if (delivery->client == NULL) {
         struct trouble_facts facts = {.trouble = TROUBLE_INTERNAL};
-        host_failed(delivery, &facts);
+        delivery_host_failed(delivery, &facts);
     } else if (!implicit || start_tls(delivery)) {
-        set_deadline(delivery);
+        delivery_set_deadline(delivery);
     }
 }
 
@@ -135,7 +130,7 @@ static enum trouble secure(struct delivery *delivery)
     struct tls_session *session = tls_session_client(delivery->relay->tls, demand, name, NULL);
     if (session == NULL)
         return TROUBLE_INTERNAL;
-    timer_start(&delivery->timer, HANDSHAKE_TIMEOUT_MS, on_timeout);
+    timer_start(&delivery->timer, HANDSHAKE_TIMEOUT_MS, delivery_on_timeout);
     return channel_secure(&delivery->channel, &session) ? TROUBLE_NONE : TROUBLE_NO_STARTTLS;
 }
 
@@ -148,7 +143,7 @@ static bool start_tls(struct delivery *delivery)
         facts.detail = slice_of(smtp_client_fault_text(SMTP_CLIENT_FAULT_INJECTION));
     if (facts.trouble == TROUBLE_HANDSHAKE)
         facts.detail = SLICE("an address cannot be verified, only a host name can");
-    host_failed(delivery, &facts);
+    delivery_host_failed(delivery, &facts);
     return false;
 }
 
@@ -169,7 +164,7 @@ static void on_secured(struct channel *channel, const struct tls_verdict *verdic
         if (!arena_print(delivery->arena, &facts.detail, "%s%s%s", tls_failure_text(verdict->failure),
                          verdict->detail[0] == '\0' ? "" : " - ", verdict->detail))
             facts.detail = SLICE_EMPTY;
-        host_failed(delivery, &facts);
+        delivery_host_failed(delivery, &facts);
         return;
     }
     why_add(&delivery->why, "tls", delivery_host(delivery), "%s, certificate %s", verdict->version,
@@ -191,7 +186,7 @@ static void on_readable(struct channel *channel)
 static void on_writable(struct channel *channel)
 {
     struct delivery *delivery = LIST_OF(channel, struct delivery, channel);
-    if (delivery->is_sending_content && send_content(delivery))
+    if (delivery->is_sending_content && delivery_send_content(delivery))
         drive(delivery);
 }
 
@@ -207,7 +202,7 @@ static void on_ended(struct channel *channel, enum err err)
     drive(delivery);
 }
 
-static void on_timeout(struct timer *timer)
+void delivery_on_timeout(struct timer *timer)
 {
     struct delivery *delivery = LIST_OF(timer, struct delivery, timer);
     struct trouble_facts facts = {.trouble = TROUBLE_TIMEOUT, .stage = SMTP_STAGE_GREETING};
@@ -215,7 +210,7 @@ static void on_timeout(struct timer *timer)
         facts = (struct trouble_facts){.trouble = TROUBLE_CONNECT, .detail = SLICE("timed out")};
     else if (delivery->client != NULL)
         facts.stage = smtp_client_stage(delivery->client);
-    host_failed(delivery, &facts);
+    delivery_host_failed(delivery, &facts);
 }
 
 static void drive(struct delivery *delivery)
@@ -230,11 +225,11 @@ static void drive(struct delivery *delivery)
         size_t taken = smtp_client_feed(delivery->client, channel_input(&delivery->channel));
         channel_consume(&delivery->channel, taken);
         struct smtp_client_event event = smtp_client_next(delivery->client);
-        flush(delivery);
+        delivery_flush(delivery);
         if (event.kind == SMTP_CLIENT_WAIT) {
             if (taken > 0)
                 continue;
-            set_deadline(delivery);
+            delivery_set_deadline(delivery);
             return;
         }
         if (!handle(delivery, &event))
@@ -242,7 +237,7 @@ static void drive(struct delivery *delivery)
     }
 }
 
-static void flush(struct delivery *delivery)
+void delivery_flush(struct delivery *delivery)
 {
     struct slice output = smtp_client_output(delivery->client);
     if (output.length == 0)
@@ -252,7 +247,7 @@ static void flush(struct delivery *delivery)
 }
 
 /* RFC 5321 4.5.3.2. A stage has its time once: replies that dribble in do not prolong it. */
-static int64_t stage_timeout_ms(enum smtp_client_stage stage)
+int64_t delivery_stage_timeout_ms(enum smtp_client_stage stage)
 {
     switch (stage) {
     case SMTP_STAGE_DATA:
@@ -268,151 +263,23 @@ static int64_t stage_timeout_ms(enum smtp_client_stage stage)
     }
 }
 
-/* Three minutes for each block, and in all half an hour and a second for each 1000 bytes: a peer that takes a byte now and then
- * is given up. */
-static int64_t content_timeout_ms(const struct delivery *delivery)
-{
-    int64_t end_ms = delivery->transaction_ms + 30 * MINUTE_MS + (int64_t)delivery->message.size;
-    int64_t rest_ms = end_ms - clock_monotonic_ms();
-    int64_t block_ms = stage_timeout_ms(SMTP_STAGE_CONTENT);
-    return rest_ms < block_ms ? (rest_ms < 0 ? 0 : rest_ms) : block_ms;
-}
-
-static void set_deadline(struct delivery *delivery)
+void delivery_set_deadline(struct delivery *delivery)
 {
     enum smtp_client_stage stage = smtp_client_stage(delivery->client);
     if (stage == delivery->timed_stage || stage == SMTP_STAGE_SECURING)
         return;
     delivery->timed_stage = stage;
-    timer_start(&delivery->timer, stage_timeout_ms(stage), on_timeout);
+    timer_start(&delivery->timer, delivery_stage_timeout_ms(stage), delivery_on_timeout);
 }
 
-/* ---- a transaction ---- */
-
-/* What an enforced policy would have stopped: recorded once a message, delivered all the same (RFC 8461 5, testing mode). */
-static void note_testing(struct delivery *delivery)
-{
-    const struct demand *demand = &delivery->demand;
-    if (!demand->has_policy || demand->policy.mode != STS_MODE_TESTING || delivery->would_defer_said)
-        return;
-    const struct tls_verdict *tls = channel_verdict(&delivery->channel);
-    bool admitted = sts_policy_admits(&demand->policy, delivery_host(delivery));
-    if (admitted && tls != NULL && tls->verified)
-        return;
-    delivery->would_defer_said = true;
-    delivery->relay->metrics.policy_would_defer++;
-    struct log_line line;
-    char id[QUEUE_ID_TEXT];
-    if (!log_open(&line, delivery->relay->log, LOG_WARNING, "policy_would_defer"))
-        return;
-    log_text(&line, "id", queue_id_print(delivery->message.id, id));
-    log_text(&line, "domain", delivery->destination->name);
-    log_text(&line, "host", delivery_host(delivery));
-    log_text(&line, "policy_id", demand->policy_id);
-    log_string(&line, "why", !admitted       ? "the policy does not list this host"
-                             : tls == NULL   ? "the host offers no STARTTLS"
-                                             : tls_failure_text(tls->failure));
-    log_close(&line);
-}
-
-static bool is_ascii_envelope(const struct delivery *delivery)
-{
-    if (!text_is_ascii(delivery->message.sender) && delivery->message.sender.length > 0)
-        return false;
-    for (size_t i = 0; i < delivery->sent_count; i++) {
-        if (!text_is_ascii(delivery->entry.recipients[delivery->sent[i]].address))
-            return false;
-    }
-    return true;
-}
-
-static void collect_recipients(struct delivery *delivery, struct smtp_rcpt *recipients)
-{
-    delivery->sent_count = 0;
-    for (size_t i = 0; i < delivery->entry.recipient_count && delivery->sent_count < QUEUE_RECIPIENTS_MAX; i++) {
-        const struct queue_recipient *recipient = &delivery->entry.recipients[i];
-        if (recipient->status != QUEUE_PENDING || delivery->decided[i])
-            continue;
-        recipients[delivery->sent_count] =
-            (struct smtp_rcpt){.address = recipient->address, .notify = recipient->notify, .orcpt = recipient->orcpt};
-        delivery->sent[delivery->sent_count++] = i;
-    }
-}
-
-/* At READY only. The replies come by on_readable(). */
-bool delivery_send(struct delivery *delivery)
-{
-    const struct queue_message *message = &delivery->message;
-    struct smtp_rcpt recipients[QUEUE_RECIPIENTS_MAX];
-    collect_recipients(delivery, recipients);
-    const struct smtp_extensions *extensions = smtp_client_extensions(delivery->client);
-    if (message->utf8 && (extensions->set & SMTP_EXTENSION_SMTPUTF8) == 0 && !is_ascii_envelope(delivery)) {
-        struct trouble_facts facts = {.trouble = TROUBLE_NO_UTF8};
-        host_failed(delivery, &facts);
-        return false;
-    }
-    note_testing(delivery);
-    if (!smtp_client_is_secured(delivery->client))
-        delivery->relay->metrics.plaintext++;
-    struct smtp_transaction transaction = {
-        .mail = {
-            .reverse_path = message->sender,
-            .size = message->size,
-            .body = message->eight_bit ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT,
-            .utf8 = message->utf8,
-            .ret = (enum smtp_ret)message->ret,
-            .envid = message->envid,
-            .tls = demands_tls(delivery) ? SMTP_TLS_REQUIRED : SMTP_TLS_OPTIONAL,
-        },
-        .recipients = recipients,
-        .recipient_count = delivery->sent_count,
-    };
-    delivery->chunk_next = 0;
-    delivery->is_sending_content = false;
-    delivery->transaction_ms = clock_monotonic_ms();
-    smtp_client_mail(delivery->client, &transaction);
-    flush(delivery);
-    set_deadline(delivery);
-    return true;
-}
-
-static struct trouble_facts reply_facts(const struct smtp_client_event *event)
-{
-    return (struct trouble_facts){.trouble = TROUBLE_REPLY, .stage = event->stage, .reply = event->reply};
-}
-
-static void complete_facts(struct delivery *delivery, struct trouble_facts *facts, char address[48])
-{
-    facts->host = delivery_host(delivery);
-    facts->address = delivery_address(delivery, address);
-    facts->required_tls = demands_tls(delivery);
-    facts->by_policy = delivery->demand.by_policy;
-}
-
-static void decide_sent(struct delivery *delivery, size_t sent, const struct smtp_client_event *event)
-{
-    char address[48];
-    struct trouble_facts facts = reply_facts(event);
-    complete_facts(delivery, &facts, address);
-    if (event->accepted)
-        facts.trouble = TROUBLE_NONE;
-    delivery_decide(delivery, delivery->sent[sent], &facts);
-}
-
-static void decide_rest(struct delivery *delivery, const struct smtp_client_event *event)
-{
-    for (size_t i = 0; i < delivery->sent_count; i++) {
-        if (!delivery->decided[delivery->sent[i]])
-            decide_sent(delivery, i, event);
-    }
-}
+/* ---- what the client machine says ---- */
 
 static bool at_ready(struct delivery *delivery)
 {
     const struct demand *demand = &delivery->demand;
     const struct tls_verdict *tls = channel_verdict(&delivery->channel);
     /* The last gate: whatever the machines before it believed. */
-    assert(!demands_tls(delivery) || (tls != NULL && tls->secured));
+    assert(!delivery_demands_tls(delivery) || (tls != NULL && tls->secured));
     assert(!demands_proof(delivery) || tls->verified);
     if (demand->username.length > 0 && !delivery->is_authenticated) {
         delivery->is_authenticated = true;
@@ -475,11 +342,11 @@ static void session_failed(struct delivery *delivery, const struct smtp_client_e
         .detail = event->fault == SMTP_CLIENT_FAULT_INJECTION ? slice_of(smtp_client_fault_text(event->fault)) : SLICE_EMPTY,
     };
     if (!event->maybe) {
-        host_failed(delivery, &facts);
+        delivery_host_failed(delivery, &facts);
         return;
     }
     /* The host may have the message: to give it to another one now would double it. */
-    complete_facts(delivery, &facts, address);
+    delivery_complete_facts(delivery, &facts, address);
     delivery_trouble(delivery, &facts);
     for (size_t i = 0; i < delivery->sent_count; i++) {
         if (!delivery->decided[delivery->sent[i]])
@@ -500,14 +367,14 @@ static bool handle(struct delivery *delivery, const struct smtp_client_event *ev
         return at_ready(delivery);
     case SMTP_CLIENT_RECIPIENT:
         if (!event->accepted)
-            decide_sent(delivery, event->recipient, event);
+            delivery_decide_sent(delivery, event->recipient, event);
         return true;
     case SMTP_CLIENT_CONTENT:
         delivery->is_sending_content = true;
-        return send_content(delivery);
+        return delivery_send_content(delivery);
     case SMTP_CLIENT_DONE:
         delivery->is_sending_content = false;
-        decide_rest(delivery, event);
+        delivery_decide_rest(delivery, event);
         delivery_conclude_transaction(delivery);
         return false;
     case SMTP_CLIENT_FAILED:
@@ -519,38 +386,6 @@ static bool handle(struct delivery *delivery, const struct smtp_client_event *ev
     return true;
 }
 
-/* Chunk by chunk, as the peer takes them. False: the delivery has moved on. */
-static bool send_content(struct delivery *delivery)
-{
-    struct buffer chunk;
-    buffer_init(&chunk, QUEUE_CHUNK_MAX + 1024);
-    while (delivery->chunk_next < delivery->message.chunk_count && channel_pending(&delivery->channel) < PENDING_MAX) {
-        buffer_clear(&chunk);
-        enum err err =
-            queue_chunk_get(delivery->relay->queue, delivery->message.id, delivery->chunk_next, &chunk);
-        if (err != ERR_NONE) {
-            buffer_free(&chunk);
-            struct trouble_facts facts = {.trouble = TROUBLE_STORAGE, .detail = slice_of(err_text(err))};
-            delivery_trouble(delivery, &facts);
-            channel_abort(&delivery->channel);
-            delivery_hang_up(delivery);
-            delivery_conclude(delivery);
-            return false;
-        }
-        smtp_client_content(delivery->client, buffer_slice(&chunk));
-        delivery->chunk_next++;
-        flush(delivery);
-    }
-    buffer_free(&chunk);
-    timer_start(&delivery->timer, content_timeout_ms(delivery), on_timeout);
-    if (delivery->chunk_next == delivery->message.chunk_count) {
-        delivery->is_sending_content = false;
-        smtp_client_content_end(delivery->client);
-        flush(delivery);
-    }
-    return true;
-}
-
 /* ---- failures of a host ---- */
 
 /* Old servers that cannot do our TLS still get mail for domains that demand nothing, in plaintext, as without TLS. */
@@ -558,7 +393,7 @@ static bool retry_without_tls(struct delivery *delivery, const struct trouble_fa
 {
     bool tls_failed = facts->trouble == TROUBLE_HANDSHAKE ||
                       (facts->stage == SMTP_STAGE_SECURING && facts->trouble != TROUBLE_INTERNAL);
-    if (!tls_failed || demands_tls(delivery) || delivery->without_tls)
+    if (!tls_failed || delivery_demands_tls(delivery) || delivery->without_tls)
         return false;
     delivery->without_tls = true;
     delivery_hang_up(delivery);
@@ -566,17 +401,13 @@ static bool retry_without_tls(struct delivery *delivery, const struct trouble_fa
     return true;
 }
 
-static void host_failed(struct delivery *delivery, struct trouble_facts *facts)
+void delivery_host_failed(struct delivery *delivery, struct trouble_facts *facts)
 {
     char address[48];
-    complete_facts(delivery, facts, address);
+    delivery_complete_facts(delivery, facts, address);
     delivery_trouble(delivery, facts);
     if (retry_without_tls(delivery, facts))
         return;
-    if (verdict_of(facts).scope == VERDICT_DESTINATION || facts->trouble == TROUBLE_NO_UTF8)
-        delivery_hang_up(delivery);
-    else
-        channel_abort(&delivery->channel);
     next_address(delivery);
 }
 
@@ -603,7 +434,7 @@ void delivery_hang_up(struct delivery *delivery)
     delivery->is_sending_content = false;
     if (delivery_is_connected(delivery) && smtp_client_stage(delivery->client) == SMTP_STAGE_READY) {
         smtp_client_quit(delivery->client);
-        flush(delivery);
+        delivery_flush(delivery);
     }
     channel_close(&delivery->channel);
     smtp_client_free(&delivery->client);

@@ -27,6 +27,8 @@ struct journal {
     int64_t commit_us;    /* its duration */
     bool is_broken;       /* the disk failed: nothing is written any more */
     bool was_full;        /* the last commit found no space */
+    bool is_answering;    /* done() of a batch is being called: what is submitted meanwhile waits, or it would be taken for a part
+                             of that batch and answered without having been written */
     int64_t space_checked_ms;
     bool space_is_short;
     struct timer retry;
@@ -36,7 +38,7 @@ static void go_on(struct journal *journal);
 static void start_batch(struct journal *journal);
 static void commit(struct job *job);
 static void committed(struct job *job);
-static void finish_batch(struct journal *journal, enum err err);
+static void answer_all(struct journal *journal, struct list *writes, enum err err);
 static void batch_was_full(struct journal *journal);
 static size_t write_bytes(const struct journal_write *write);
 static void on_retry(struct timer *timer);
@@ -150,7 +152,7 @@ static void committed(struct job *job)
     }
     if (err == ERR_IO)
         journal->is_broken = true;
-    finish_batch(journal, err);
+    answer_all(journal, &journal->batch, err);
     if (err == ERR_IO)
         relay_broken(journal->relay, err);
     go_on(journal);
@@ -158,6 +160,8 @@ static void committed(struct job *job)
 
 static void go_on(struct journal *journal)
 {
+    if (journal->is_answering)
+        return;
     if (journal_is_idle(journal))
         relay_part_ended(journal->relay);
     else if (journal->is_broken && !timer_is_running(&journal->retry))
@@ -172,12 +176,13 @@ static void answer(struct journal *journal, struct journal_write *write, enum er
     write->done(write, err);
 }
 
-/* done() may submit again: that goes to the waiting list, and this batch's own list is emptied first. */
-static void finish_batch(struct journal *journal, enum err err)
+static void answer_all(struct journal *journal, struct list *writes, enum err err)
 {
     struct list_node *node;
-    while ((node = list_take_first(&journal->batch)) != NULL)
+    journal->is_answering = true;
+    while ((node = list_take_first(writes)) != NULL)
         answer(journal, LIST_OF(node, struct journal_write, node), err);
+    journal->is_answering = false;
 }
 
 /* No space: new mail is refused, bookkeeping (which frees space) goes back to the front of the queue and is tried again until
@@ -200,8 +205,7 @@ static void batch_was_full(struct journal *journal)
     }
     if (!had_new_mail && !timer_is_running(&journal->retry))
         timer_start(&journal->retry, FULL_RETRY_MS, on_retry);
-    while ((node = list_take_first(&refused)) != NULL)
-        answer(journal, LIST_OF(node, struct journal_write, node), ERR_FULL);
+    answer_all(journal, &refused, ERR_FULL);
     go_on(journal);
 }
 
@@ -212,9 +216,7 @@ static void on_retry(struct timer *timer)
         start_batch(journal);
         return;
     }
-    struct list_node *node;
-    while ((node = list_take_first(&journal->waiting)) != NULL)
-        answer(journal, LIST_OF(node, struct journal_write, node), ERR_IO);
+    answer_all(journal, &journal->waiting, ERR_IO);
     relay_part_ended(journal->relay);
 }
 

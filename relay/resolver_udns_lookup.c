@@ -310,6 +310,10 @@ static void judge(struct lookup *lookup, struct slice packet)
         case RESOLVER_ERROR:
             judge_error(lookup, &reply);
             return;
+        case RESOLVER_UNUSABLE:
+            /* Not as if there were none: without MX records the mail would go to the domain's own address. */
+            exclude(lookup, RESOLVE_MALFORMED, "no usable record in the answer from");
+            return;
         case RESOLVER_MALFORMED:
             exclude(lookup, RESOLVE_MALFORMED, "malformed answer from");
             return;

@@ -44,6 +44,7 @@ void resolver_query_print(struct buffer *out, const struct resolver_question *qu
     X(TRUNCATED, "truncated") /* ask again over TCP */                                                                 \
     X(REFERRAL, "referral")   /* the server does not resolve for us, it only points elsewhere */                       \
     X(ERROR, "error")         /* code says which */                                                                    \
+    X(UNUSABLE, "unusable")   /* records, but none of them is usable: see dropped */                                   \
     X(MALFORMED, "malformed")
 enum resolver_finding {
 #define X(name, text) RESOLVER_##name,

@@ -116,8 +116,10 @@ static enum resolver_finding judge(const struct survey *survey, const struct res
         return judge_empty(survey, question, reply);
     }
     /* Records of a name that is said not to be contradict themselves. */
-    bool is_sound = survey->code != RESOLVER_NXDOMAIN && read_records(survey, question->kind, arena, reply);
-    return is_sound && reply->count > 0 ? RESOLVER_RECORDS : RESOLVER_MALFORMED;
+    if (survey->code == RESOLVER_NXDOMAIN || !read_records(survey, question->kind, arena, reply)) {
+        return RESOLVER_MALFORMED;
+    }
+    return reply->count > 0 ? RESOLVER_RECORDS : RESOLVER_UNUSABLE;
 }
 
 static unsigned wire_u8(struct wire *wire)
@@ -413,8 +415,11 @@ static bool read_records(const struct survey *survey, enum record_kind kind, str
     reply->dropped = reply->count - unread;
     reply->count = 0;
     reply->records = arena_array(arena, unread, sizeof *reply->records);
-    while (reply->records != NULL && unread-- > 0 &&
-           next_owned(&answer, &reply->canonical, resolver_kind_number(kind), &found)) {
+    if (reply->records == NULL) {
+        reply->dropped += unread;
+        return true;
+    }
+    while (unread-- > 0 && next_owned(&answer, &reply->canonical, resolver_kind_number(kind), &found)) {
         struct wire data = data_of(survey->packet, &found);
         bool is_usable = read_record(&data, kind, arena, &reply->records[reply->count]);
         if (data.failed || data.at != data.packet.length) {

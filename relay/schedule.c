@@ -168,8 +168,10 @@ static void gather_ready(struct schedule *schedule)
             break;
         for (size_t i = 0; i < count; i++) {
             struct destination *destination = schedule_destination(schedule, page[i].name);
-            if (destination != NULL && list_is_empty(&destination->deliveries))
-                enter_turn(schedule, destination);
+            if (destination == NULL)
+                continue;
+            destination->may_have_more = true;
+            enter_turn(schedule, destination);
         }
         last = page[count - 1];
         assert(last.name.length <= sizeof name);

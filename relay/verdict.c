@@ -45,6 +45,7 @@ static bool is_permanent(const struct trouble_facts *facts)
     case TROUBLE_NULL_MX:
     case TROUBLE_LOOP:
     case TROUBLE_NO_UTF8:
+    case TROUBLE_TOO_BIG:
         return true;
     case TROUBLE_REPLY:
         /* 552 to RCPT means "too many recipients" and counts as 452 (RFC 5321 4.5.3.1.10). */
@@ -60,6 +61,7 @@ static enum verdict_scope scope_of(const struct trouble_facts *facts)
     case TROUBLE_REPLY:
         return facts->stage == SMTP_STAGE_RCPT ? VERDICT_RECIPIENT : VERDICT_MESSAGE;
     case TROUBLE_NO_UTF8:
+    case TROUBLE_TOO_BIG:
     case TROUBLE_STORAGE:
         return VERDICT_MESSAGE;
     case TROUBLE_LOST:
@@ -181,6 +183,7 @@ static const char *const templates[] = {
     [TROUBLE_CREDENTIALS] = "% refused the configured credentials",
     [TROUBLE_REPLY] = "% answered ",
     [TROUBLE_NO_UTF8] = "% lacks SMTPUTF8, which these addresses need",
+    [TROUBLE_TOO_BIG] = "% takes no message of this size",
     [TROUBLE_STORAGE] = "the message could not be read from the queue",
     [TROUBLE_INTERNAL] = "this relay ran out of memory",
 };
@@ -262,6 +265,8 @@ static const char *advice_of(const struct trouble_facts *facts)
                                         : "The recipient's server asks to try again later; this relay does.";
     case TROUBLE_NO_UTF8:
         return "Use addresses in ASCII for this recipient.";
+    case TROUBLE_TOO_BIG:
+        return "Send a smaller message.";
     default:
         return "This relay tries again by itself.";
     }

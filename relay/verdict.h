@@ -29,6 +29,7 @@
     X(CREDENTIALS, "reply", 7, 8)     /* the upstream refused our credentials */                                       \
     X(REPLY, "reply", 0, 0)           /* to MAIL, RCPT, DATA or the content: its own code decides */                   \
     X(NO_UTF8, "reply", 6, 7)         /* the host lacks SMTPUTF8, which the addresses need: permanent */               \
+    X(TOO_BIG, "reply", 3, 4)         /* larger than the host's SIZE (RFC 1870): permanent */                          \
     X(STORAGE, "internal", 3, 0)      /* our own queue could not be read */                                            \
     X(INTERNAL, "internal", 3, 0)
 

@@ -152,12 +152,12 @@ static bool is_mailbox_path(struct slice inner, struct smtp_path_rules rules)
     return smtp_address_is_valid(inner, rules.utf8);
 }
 
-/* Atom *("." Atom); an "@" may stand between atoms as a dot may. */
+/* Atom *("." Atom). An "@" outside of quotes is no part of it: who sends one means a route, or hopes that we misread it. */
 static bool is_dot_string(struct slice local, bool utf8)
 {
     bool in_atom = false;
     for (size_t i = 0; i < local.length; i++) {
-        bool separator = local.data[i] == '.' || local.data[i] == '@';
+        bool separator = local.data[i] == '.';
         if (separator ? !in_atom : !is_atom_byte(local.data[i], utf8)) {
             return false;
         }

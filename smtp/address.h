@@ -18,7 +18,7 @@ struct smtp_path_rules {
 bool smtp_path_parse(struct slice *input, struct smtp_path_rules rules, struct slice *address);
 
 /* Is this text a Mailbox: dot-string or quoted-string local part of 1..64 bytes, "@", a domain name of 1..255 bytes or an
- * address literal? One bare "@" too many, %-hacks and bang paths are nothing special: they are part of the local part. */
+ * address literal? %-hacks and bang paths are nothing special: they are part of the local part. A bare "@" too many is an error. */
 bool smtp_address_is_valid(struct slice address, bool utf8);
 
 struct slice smtp_address_local(struct slice address);  /* before the last "@"; all when there is none */

@@ -84,6 +84,10 @@ class ScriptedMx:
         except OSError:
             pass
         self.listener.close()
+        self.drop()
+
+    def drop(self):
+        """Closes every connection, as a server does with idle ones; the next has to be made anew."""
         with self.lock:
             for each in list(self.open_sockets):
                 try:
@@ -208,6 +212,8 @@ class Session:
         return self.obey(reply)
 
     def do_rcpt(self, line):
+        if self.sender is None:
+            return self.obey("503 5.5.1 MAIL first")
         reply = self.choose("RCPT", "250 2.1.5 ok", line)
         if is_positive(reply):
             self.recipients.append(path_of(line))

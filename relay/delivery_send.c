@@ -1,0 +1,176 @@
+#include "relay/delivery_internal.h"
+
+#include "base/text.h"
+
+#define PENDING_MAX 65536
+#define MINUTE_MS 60000
+
+/* ---- a transaction ---- */
+
+/* What an enforced policy would have stopped: recorded once a message, delivered all the same (RFC 8461 5, testing mode). */
+static void note_testing(struct delivery *delivery)
+{
+    const struct demand *demand = &delivery->demand;
+    if (!demand->has_policy || demand->policy.mode != STS_MODE_TESTING || delivery->would_defer_said)
+        return;
+    const struct tls_verdict *tls = channel_verdict(&delivery->channel);
+    bool admitted = sts_policy_admits(&demand->policy, delivery_host(delivery));
+    if (admitted && tls != NULL && tls->verified)
+        return;
+    delivery->would_defer_said = true;
+    delivery->relay->metrics.policy_would_defer++;
+    struct log_line line;
+    char id[QUEUE_ID_TEXT];
+    if (!log_open(&line, delivery->relay->log, LOG_WARNING, "policy_would_defer"))
+        return;
+    log_text(&line, "id", queue_id_print(delivery->message.id, id));
+    log_text(&line, "domain", delivery->destination->name);
+    log_text(&line, "host", delivery_host(delivery));
+    log_text(&line, "policy_id", demand->policy_id);
+    log_string(&line, "why", !admitted       ? "the policy does not list this host"
+                             : tls == NULL   ? "the host offers no STARTTLS"
+                                             : tls_failure_text(tls->failure));
+    log_close(&line);
+}
+
+static bool is_ascii_envelope(const struct delivery *delivery)
+{
+    if (!text_is_ascii(delivery->message.sender) && delivery->message.sender.length > 0)
+        return false;
+    for (size_t i = 0; i < delivery->sent_count; i++) {
+        if (!text_is_ascii(delivery->entry.recipients[delivery->sent[i]].address))
+            return false;
+    }
+    return true;
+}
+
+/* Why this message cannot be given to a host that offers these extensions; another host may offer more. */
+static enum trouble unfitness(const struct delivery *delivery, const struct smtp_extensions *extensions)
+{
+    const struct queue_message *message = &delivery->message;
+    if (message->utf8 && (extensions->set & SMTP_EXTENSION_SMTPUTF8) == 0 && !is_ascii_envelope(delivery))
+        return TROUBLE_NO_UTF8;
+    return extensions->size_max > 0 && message->size > extensions->size_max ? TROUBLE_TOO_BIG : TROUBLE_NONE;
+}
+
+static void collect_recipients(struct delivery *delivery, struct smtp_rcpt *recipients)
+{
+    delivery->sent_count = 0;
+    for (size_t i = 0; i < delivery->entry.recipient_count && delivery->sent_count < QUEUE_RECIPIENTS_MAX; i++) {
+        const struct queue_recipient *recipient = &delivery->entry.recipients[i];
+        if (recipient->status != QUEUE_PENDING || delivery->decided[i])
+            continue;
+        recipients[delivery->sent_count] =
+            (struct smtp_rcpt){.address = recipient->address, .notify = recipient->notify, .orcpt = recipient->orcpt};
+        delivery->sent[delivery->sent_count++] = i;
+    }
+}
+
+/* At READY only. The replies come by on_readable(). */
+bool delivery_send(struct delivery *delivery)
+{
+    const struct queue_message *message = &delivery->message;
+    struct smtp_rcpt recipients[QUEUE_RECIPIENTS_MAX];
+    collect_recipients(delivery, recipients);
+    struct trouble_facts unfit = {.trouble = unfitness(delivery, smtp_client_extensions(delivery->client))};
+    if (unfit.trouble != TROUBLE_NONE) {
+        delivery_host_failed(delivery, &unfit);
+        return false;
+    }
+    note_testing(delivery);
+    if (!smtp_client_is_secured(delivery->client))
+        delivery->relay->metrics.plaintext++;
+    struct smtp_transaction transaction = {
+        .mail = {
+            .reverse_path = message->sender,
+            .size = message->size,
+            .body = message->eight_bit ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT,
+            .utf8 = message->utf8,
+            .ret = (enum smtp_ret)message->ret,
+            .envid = message->envid,
+            .tls = delivery_demands_tls(delivery) ? SMTP_TLS_REQUIRED : SMTP_TLS_OPTIONAL,
+        },
+        .recipients = recipients,
+        .recipient_count = delivery->sent_count,
+    };
+    delivery->chunk_next = 0;
+    delivery->is_sending_content = false;
+    delivery->transaction_ms = clock_monotonic_ms();
+    smtp_client_mail(delivery->client, &transaction);
+    delivery_flush(delivery);
+    delivery_set_deadline(delivery);
+    return true;
+}
+
+static struct trouble_facts reply_facts(const struct smtp_client_event *event)
+{
+    return (struct trouble_facts){.trouble = TROUBLE_REPLY, .stage = event->stage, .reply = event->reply};
+}
+
+void delivery_complete_facts(struct delivery *delivery, struct trouble_facts *facts, char address[48])
+{
+    facts->host = delivery_host(delivery);
+    facts->address = delivery_address(delivery, address);
+    facts->required_tls = delivery_demands_tls(delivery);
+    facts->by_policy = delivery->demand.by_policy;
+}
+
+void delivery_decide_sent(struct delivery *delivery, size_t sent, const struct smtp_client_event *event)
+{
+    char address[48];
+    struct trouble_facts facts = reply_facts(event);
+    delivery_complete_facts(delivery, &facts, address);
+    if (event->accepted)
+        facts.trouble = TROUBLE_NONE;
+    delivery_decide(delivery, delivery->sent[sent], &facts);
+}
+
+void delivery_decide_rest(struct delivery *delivery, const struct smtp_client_event *event)
+{
+    for (size_t i = 0; i < delivery->sent_count; i++) {
+        if (!delivery->decided[delivery->sent[i]])
+            delivery_decide_sent(delivery, i, event);
+    }
+}
+
+/* Three minutes for each block, and in all half an hour and a second for each 1000 bytes: a peer that takes a byte now and then
+ * is given up. */
+static int64_t content_timeout_ms(const struct delivery *delivery)
+{
+    int64_t end_ms = delivery->transaction_ms + 30 * MINUTE_MS + (int64_t)delivery->message.size;
+    int64_t rest_ms = end_ms - clock_monotonic_ms();
+    int64_t block_ms = delivery_stage_timeout_ms(SMTP_STAGE_CONTENT);
+    return rest_ms < block_ms ? (rest_ms < 0 ? 0 : rest_ms) : block_ms;
+}
+
+/* Chunk by chunk, as the peer takes them. False: the delivery has moved on. */
+bool delivery_send_content(struct delivery *delivery)
+{
+    struct buffer chunk;
+    buffer_init(&chunk, QUEUE_CHUNK_MAX + 1024);
+    while (delivery->chunk_next < delivery->message.chunk_count && channel_pending(&delivery->channel) < PENDING_MAX) {
+        buffer_clear(&chunk);
+        enum err err =
+            queue_chunk_get(delivery->relay->queue, delivery->message.id, delivery->chunk_next, &chunk);
+        if (err != ERR_NONE) {
+            buffer_free(&chunk);
+            struct trouble_facts facts = {.trouble = TROUBLE_STORAGE, .detail = slice_of(err_text(err))};
+            delivery_trouble(delivery, &facts);
+            channel_abort(&delivery->channel);
+            delivery_hang_up(delivery);
+            delivery_conclude(delivery);
+            return false;
+        }
+        smtp_client_content(delivery->client, buffer_slice(&chunk));
+        delivery->chunk_next++;
+        delivery_flush(delivery);
+    }
+    buffer_free(&chunk);
+    timer_start(&delivery->timer, content_timeout_ms(delivery), delivery_on_timeout);
+    if (delivery->chunk_next == delivery->message.chunk_count) {
+        delivery->is_sending_content = false;
+        smtp_client_content_end(delivery->client);
+        delivery_flush(delivery);
+    }
+    return true;
+}
