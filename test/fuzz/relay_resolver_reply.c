@@ -16,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(arena != NULL && resolver_name_parse(SLICE("test"), &question.name));
     resolver_reply_parse(slice_from(slice_make(data, size), 1), &question, arena, &reply);
     assert((reply.finding == RESOLVER_RECORDS) == (reply.count > 0) || reply.finding == RESOLVER_MALFORMED);
+    assert(reply.finding != RESOLVER_UNUSABLE || reply.dropped > 0);
     assert(reply.count <= RESOLVER_RECORDS_MAX);
     assert(reply.canonical.length > 0 && reply.canonical.length <= RESOLVER_NAME_MAX);
     assert(resolver_name_print(&reply.canonical, arena, &canonical));

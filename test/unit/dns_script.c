@@ -33,6 +33,13 @@ static bool say_plain(const struct dns_query *query, struct dns_message *message
     return true;
 }
 
+static bool say_odd_names(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, 0);
+    dns_mx(message, NULL, 10, "o\\ dd.test");
+    return true;
+}
+
 static bool say_no_name(const struct dns_query *query, struct dns_message *message)
 {
     dns_answer(query, message, DNS_AD | 3);
@@ -221,6 +228,7 @@ static bool say_records_the_second_time(const struct dns_query *query, struct dn
 
 const struct dns_entry dns_script[] = {
     {"nx.test", say_no_name},
+    {"odd.test", say_odd_names},
     {"nodata.test", say_no_record},
     {"bogus.test", say_bogus},
     {"refused.test", say_refused},

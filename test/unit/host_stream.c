@@ -1,5 +1,6 @@
 #include "test/unit/peer.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -360,6 +361,36 @@ static void test_half_closed(void **state)
     close(fd);
 }
 
+/* Without a descriptor a connection fails as any other, and a listener lives through it. */
+static void test_no_descriptor_is_left(void **state)
+{
+    (void)state;
+    struct rlimit before, none;
+    int clients[3];
+    for (size_t i = 0; i < COUNT_OF(clients); i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM, 0);
+    }
+    int next = dup(0);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    struct peer *client = connect_peer();
+    loop_until("told", &client_log.connected, 1);
+    check_number("err", client_log.connect_err, ERR_LIMIT);
+    peer_close(&client);
+    struct sockaddr_storage address;
+    socklen_t length = host_address(&place, &address);
+    assert_int_equal(connect(clients[0], (struct sockaddr *)&address, length), 0);
+    loop_for(20);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(connect(clients[1], (struct sockaddr *)&address, length), 0);
+    loop_until("accepted", &server.accepted, 1);
+    for (size_t i = 0; i < COUNT_OF(clients); i++) {
+        close(clients[i]);
+    }
+}
+
 /* Hundreds of streams, each closed at a moment of its own. */
 static void test_churn(void **state)
 {
@@ -405,6 +436,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_close_takes_only_so_much, open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_a_reply_before_a_reset_is_read, open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_half_closed, open_loop, close_loop),
+        cmocka_unit_test_setup_teardown(test_no_descriptor_is_left, open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_churn, open_loop, close_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,6 +24,7 @@ static void test_answers(void **state)
         {"refused.test", RECORD_MX, RESOLVE_SERVFAIL, 0, 0, "", 0, false},
         {"referral.test", RECORD_MX, RESOLVE_SERVFAIL, 0, 0, "", 0, false},
         {"silent.test", RECORD_MX, RESOLVE_TIMEOUT, 0, 0, "", 0, false},
+        {"odd.test", RECORD_MX, RESOLVE_MALFORMED, 0, 0, "", 0, false},
         {"nonsense.test", RECORD_A, RESOLVE_MALFORMED, 0, 0, "", 0, false},
         {"noise.test", RECORD_A, RESOLVE_MALFORMED, 0, 0, "", 0, false},
         {"otherid.test", RECORD_A, RESOLVE_MALFORMED, 0, 0, "", 0, false},
@@ -58,6 +59,7 @@ static void test_details_are_for_people(void **state)
     static const struct {
         const char *name, *what;
     } cases[] = {
+        {"odd.test", "no usable record in the answer from"},
         {"bogus.test", "SERVFAIL (DNSSEC bogus) from"},
         {"refused.test", "REFUSED from"},
         {"silent.test", "no answer from"},
@@ -67,7 +69,7 @@ static void test_details_are_for_people(void **state)
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         snprintf(expected, sizeof expected, "%s %.*s", cases[i].what,
                  SLICE_ARGS(endpoint_print(&one.endpoint, server)));
-        struct asked got = ask_and_wait(RECORD_A, cases[i].name);
+        struct asked got = ask_and_wait(RECORD_MX, cases[i].name);
         check_slice(cases[i].name, slice_of(got.detail), slice_of(expected));
     }
 }

@@ -1,6 +1,7 @@
 /* Lookups with several name servers, or none, and many lookups at once. */
 #include "test/unit/ask.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -175,6 +176,24 @@ static void test_done_may_cancel_and_start(void **state)
     check_number("cancelled", victim.calls, 0);
 }
 
+static void test_no_descriptor_is_left(void **state)
+{
+    (void)state;
+    struct rlimit before, none;
+    struct asked asked = {0};
+    int next = dup(0);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    ask(&asked, RECORD_A, "host.test");
+    loop_for(20);
+    check_number("not given up yet", asked.calls, 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    loop_until("found", &done_count, 1);
+    check_number("after a while", asked.status, RESOLVE_FOUND);
+}
+
 /* More at once than sockets are opened for. */
 static void test_many_at_once(void **state)
 {
@@ -266,6 +285,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_both_families_mix, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_cancelling, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_done_may_cancel_and_start, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_descriptor_is_left, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_in_silence, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_reload_disturbs_nobody, set_up, tear_down),
