@@ -1,5 +1,6 @@
 #include "tls/context.h"
 
+#include "tls/code.h"
 #include "tls/config.h"
 #include "tls/hosts.h"
 #include "tls/pem.h"
@@ -54,7 +55,7 @@ static enum err number_generation(struct tls_context *context);
 static enum err load_own(struct tls_context *context, const struct tls_context_options *options, struct buffer *fault);
 static enum err load_certificate(struct tls_context *context, struct slice path, struct buffer *fault);
 static enum err load_key(struct tls_context *context, struct slice path, struct buffer *fault);
-static enum err configure(struct tls_context *context, enum tls_version minimum);
+static enum err configure(struct tls_context *context, enum tls_version minimum, struct buffer *fault);
 static bool start_memory(struct tls_context *context);
 
 enum err tls_start(void)
@@ -83,7 +84,7 @@ enum err tls_context_new(const struct tls_context_options *options, struct tls_c
         err = load_own(made, options, fault);
     }
     if (err == ERR_NONE) {
-        err = configure(made, options->minimum);
+        err = configure(made, options->minimum, fault);
     }
     if (err != ERR_NONE) {
         destroy(made);
@@ -274,8 +275,12 @@ static enum err load_own(struct tls_context *context, const struct tls_context_o
     if (err != ERR_NONE) {
         return err;
     }
-    if (mbedtls_pk_check_pair(&context->certificate.pk, &context->key, mbedtls_psa_get_random,
-                              MBEDTLS_PSA_RANDOM_STATE) != 0) {
+    int code = mbedtls_pk_check_pair(&context->certificate.pk, &context->key, mbedtls_psa_get_random,
+                                     MBEDTLS_PSA_RANDOM_STATE);
+    if (tls_code_is_memory(code)) {
+        return ERR_MEMORY;
+    }
+    if (code != 0) {
         buffer_print(fault, "%.*s: the key does not belong to the first certificate of %.*s", SLICE_ARGS(options->key),
                      SLICE_ARGS(options->certificate));
         return ERR_SYNTAX;
@@ -324,7 +329,7 @@ static enum err load_key(struct tls_context *context, struct slice path, struct 
     return err;
 }
 
-static enum err configure(struct tls_context *context, enum tls_version minimum)
+static enum err configure(struct tls_context *context, enum tls_version minimum, struct buffer *fault)
 {
     struct tls_material material = {
         .minimum = minimum,
@@ -343,6 +348,7 @@ static enum err configure(struct tls_context *context, enum tls_version minimum)
         }
     }
     if (!start_memory(context)) {
+        buffer_add(fault, SLICE("the random generator failed"));
         return ERR_IO;
     }
     return context->serves ? tls_config_server(&context->server, &material) : ERR_NONE;
