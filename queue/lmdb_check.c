@@ -16,8 +16,7 @@ static enum err check_entry_message(struct lmdb_check *check, const struct queue
 static enum err check_entry_indexes(struct lmdb_check *check, const struct queue_entry *entry, uint64_t sender);
 static enum err check_totals(struct lmdb_check *check);
 
-enum err queue_check(struct slice path, void (*report)(void *owner, struct slice fault), void *owner,
-                     uint64_t *faults)
+enum err queue_check(struct slice path, void (*report)(void *owner, struct slice fault), void *owner, uint64_t *faults)
 {
     struct lmdb_check check = {.report = report, .owner = owner, .arena = arena_new(ARENA_LIMIT)};
     struct queue *queue = NULL;
@@ -42,12 +41,10 @@ enum err queue_check(struct slice path, void (*report)(void *owner, struct slice
 static enum err check_all(struct lmdb_check *check)
 {
     static lmdb_check_record *const checks[] = {
-        [LMDB_MESSAGE] = check_message, [LMDB_ENTRY] = check_entry,
-        [LMDB_CHUNK] = check_chunk,     [LMDB_PENDING] = check_pending,
-        [LMDB_PLACE] = lmdb_check_place,     [LMDB_DUE] = lmdb_check_due,
-        [LMDB_TURN] = lmdb_check_turn,       [LMDB_READY] = lmdb_check_ready,
-        [LMDB_DESTINATION] = check_destination, [LMDB_POLICY] = check_policy,
-        [LMDB_DONE] = check_done,       [LMDB_META] = check_meta,
+        [LMDB_MESSAGE] = check_message, [LMDB_ENTRY] = check_entry,      [LMDB_CHUNK] = check_chunk,
+        [LMDB_PENDING] = check_pending, [LMDB_PLACE] = lmdb_check_place, [LMDB_DUE] = lmdb_check_due,
+        [LMDB_TURN] = lmdb_check_turn,  [LMDB_READY] = lmdb_check_ready, [LMDB_DESTINATION] = check_destination,
+        [LMDB_POLICY] = check_policy,   [LMDB_DONE] = check_done,        [LMDB_META] = check_meta,
     };
     enum err err = ERR_NONE;
     for (size_t table = 0; err == ERR_NONE && table < LMDB_TABLE_COUNT; table++) {
@@ -107,8 +104,8 @@ static enum err check_chunks_of(struct lmdb_check *check, const struct queue_mes
         struct slice content;
         enum err err = lmdb_get(&check->view, LMDB_CHUNK, &key, &content);
         if (err == ERR_NOT_FOUND) {
-            lmdb_fault(check, "message %s: part %u of %u of its content is missing", lmdb_id_text(message->id, text), i + 1,
-                  message->chunk_count);
+            lmdb_fault(check, "message %s: part %u of %u of its content is missing", lmdb_id_text(message->id, text),
+                       i + 1, message->chunk_count);
             return ERR_NONE;
         }
         if (err != ERR_NONE) {
@@ -118,7 +115,7 @@ static enum err check_chunks_of(struct lmdb_check *check, const struct queue_mes
     }
     if (size != message->size) {
         lmdb_fault(check, "message %s: has %llu bytes of content, not %llu", lmdb_id_text(message->id, text),
-              (unsigned long long)size, (unsigned long long)message->size);
+                   (unsigned long long)size, (unsigned long long)message->size);
     }
     return ERR_NONE;
 }
@@ -135,9 +132,8 @@ static enum err check_entry(struct lmdb_check *check, struct slice key, struct s
         lmdb_fault(check, "an entry has a damaged key");
         return ERR_NONE;
     }
-    if (!lmdb_entry_split(value, &sender, &record) ||
-        queue_entry_decode(record, check->arena, &entry) != ERR_NONE || entry.id != id || entry.number != number ||
-        entry.destination.length == 0) {
+    if (!lmdb_entry_split(value, &sender, &record) || queue_entry_decode(record, check->arena, &entry) != ERR_NONE ||
+        entry.id != id || entry.number != number || entry.destination.length == 0) {
         lmdb_fault(check, "message %s: the record of entry %u is damaged", lmdb_id_text(id, text), number);
         return ERR_NONE;
     }
@@ -270,7 +266,8 @@ static enum err check_meta(struct lmdb_check *check, struct slice key, struct sl
 {
     struct slice bytes;
     if (!lmdb_unwrap(value, &bytes)) {
-        lmdb_fault(check, "state %.*s: its record is damaged", SLICE_ARGS(slice_from(key, key.data[0] == '\0' ? 1 : 0)));
+        lmdb_fault(check, "state %.*s: its record is damaged",
+                   SLICE_ARGS(slice_from(key, key.data[0] == '\0' ? 1 : 0)));
     }
     return ERR_NONE;
 }

@@ -10,11 +10,9 @@ struct found_entry {
 static enum err find_entry(struct lmdb_check *check, const struct lmdb_slot *slot, struct found_entry *found);
 static enum err check_turn_of(struct lmdb_check *check, struct slice key, const struct lmdb_slot *slot);
 static enum err check_ready_of(struct lmdb_check *check, struct slice key, const struct lmdb_slot *slot);
-static enum err ready_time(struct lmdb_check *check, struct slice destination, int64_t *time_ms);
-static enum err not_before(struct lmdb_check *check, struct slice destination, int64_t *time_ms);
 
-enum err lmdb_check_listed(struct lmdb_check *check, enum lmdb_table table, const struct lmdb_key *key,
-                           const char *id, const char *what)
+enum err lmdb_check_listed(struct lmdb_check *check, enum lmdb_table table, const struct lmdb_key *key, const char *id,
+                           const char *what)
 {
     struct slice found;
     enum err err = lmdb_get(&check->view, table, key, &found);
@@ -107,7 +105,7 @@ static enum err check_ready_of(struct lmdb_check *check, struct slice key, const
     }
     check->group = lmdb_key_destination(slot->destination);
     int64_t time_ms;
-    enum err err = ready_time(check, slot->destination, &time_ms);
+    enum err err = lmdb_index_ready(&check->view, slot->destination, &time_ms);
     if (err != ERR_NONE) {
         return err == ERR_NOT_FOUND ? ERR_NONE : err;
     }
@@ -130,7 +128,7 @@ enum err lmdb_check_ready(struct lmdb_check *check, struct slice key, struct sli
         lmdb_fault(check, "the list of ready destinations has a damaged key");
         return ERR_NONE;
     }
-    enum err err = ready_time(check, slot.destination, &time_ms);
+    enum err err = lmdb_index_ready(&check->view, slot.destination, &time_ms);
     if (err == ERR_NOT_FOUND || (err == ERR_NONE && time_ms != slot.due_ms)) {
         lmdb_fault(check, "destination %.*s: is called when it is not ready", SLICE_ARGS(slot.destination));
         return ERR_NONE;
@@ -150,36 +148,7 @@ static enum err find_entry(struct lmdb_check *check, const struct lmdb_slot *slo
         return err == ERR_NOT_FOUND ? ERR_NONE : err;
     }
     found->is_there = true;
-    found->is_readable = lmdb_entry_split(value, &found->sender, &record) &&
-                         queue_entry_peek(record, &found->entry) == ERR_NONE;
+    found->is_readable =
+        lmdb_entry_split(value, &found->sender, &record) && queue_entry_peek(record, &found->entry) == ERR_NONE;
     return ERR_NONE;
-}
-
-/* ERR_NOT_FOUND: nothing waits for the destination. */
-static enum err ready_time(struct lmdb_check *check, struct slice destination, int64_t *time_ms)
-{
-    struct lmdb_key prefix = lmdb_key_destination(destination);
-    struct slice key;
-    struct lmdb_slot first;
-    int64_t earliest_ms;
-    enum err err = lmdb_first(&check->view, LMDB_TURN, &prefix, &key);
-    if (err == ERR_NONE && !lmdb_key_read_turn(key, &first)) {
-        err = ERR_NOT_FOUND;
-    }
-    err = err == ERR_NONE ? not_before(check, destination, &earliest_ms) : err;
-    if (err == ERR_NONE) {
-        *time_ms = first.due_ms > earliest_ms ? first.due_ms : earliest_ms;
-    }
-    return err;
-}
-
-static enum err not_before(struct lmdb_check *check, struct slice destination, int64_t *time_ms)
-{
-    struct lmdb_key key = lmdb_key_name(destination);
-    struct slice record;
-    struct queue_destination known;
-    enum err err = lmdb_get(&check->view, LMDB_DESTINATION, &key, &record);
-    bool is_known = err == ERR_NONE && queue_destination_decode(record, &known) == ERR_NONE;
-    *time_ms = is_known ? known.not_before_ms : INT64_MIN;
-    return err == ERR_NOT_FOUND ? ERR_NONE : err;
 }

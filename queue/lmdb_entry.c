@@ -213,8 +213,7 @@ enum err lmdb_totals_put(struct lmdb_view *view, const struct queue_totals *tota
     buffer_add_u64(&record, totals->messages);
     buffer_add_u64(&record, totals->bytes);
     buffer_add_u64(&record, totals->entries);
-    enum err err = buffer_failed(&record) ? ERR_MEMORY
-                                          : lmdb_put_checked(view, LMDB_META, &key, buffer_slice(&record));
+    enum err err = buffer_failed(&record) ? ERR_MEMORY : lmdb_put_checked(view, LMDB_META, &key, buffer_slice(&record));
     buffer_free(&record);
     return err;
 }

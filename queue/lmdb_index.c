@@ -81,6 +81,14 @@ enum err lmdb_index_earliest(struct lmdb_view *view, struct slice destination, u
     return err == ERR_NONE && !first.is_made ? ERR_NOT_FOUND : err;
 }
 
+enum err lmdb_index_ready(struct lmdb_view *view, struct slice destination, int64_t *time_ms)
+{
+    struct appointment appointment;
+    enum err err = appointment_get(view, destination, &appointment);
+    *time_ms = appointment.time_ms;
+    return err == ERR_NONE && !appointment.is_made ? ERR_NOT_FOUND : err;
+}
+
 static enum err remove_present(struct lmdb_view *view, const struct lmdb_slot *slot)
 {
     struct appointment old, new;
@@ -94,7 +102,7 @@ static enum err remove_present(struct lmdb_view *view, const struct lmdb_slot *s
         return err;
     }
     err = earliest(view, slot, &new);
-    if (err != ERR_NONE || (new.is_made && new.time_ms == old.time_ms)) {
+    if (err != ERR_NONE || (new.is_made &&new.time_ms == old.time_ms)) {
         return err;
     }
     return turn_move(view, slot, old, new);

@@ -162,9 +162,10 @@ MUST_CHECK enum err lmdb_index_remove(struct lmdb_view *view, const struct lmdb_
 MUST_CHECK enum err lmdb_index_purge(struct lmdb_view *view, const struct lmdb_slot *slot);
 /* Replaces what is known of a destination; an empty record: nothing. */
 MUST_CHECK enum err lmdb_index_destination(struct lmdb_view *view, struct slice name, struct slice record);
-/* The earliest entry of one sender. ERR_NOT_FOUND: none waits. */
+/* The earliest entry of one sender; the time for ready of a destination. ERR_NOT_FOUND: none waits. */
 MUST_CHECK enum err lmdb_index_earliest(struct lmdb_view *view, struct slice destination, uint64_t sender,
                                         int64_t *due_ms);
+MUST_CHECK enum err lmdb_index_ready(struct lmdb_view *view, struct slice destination, int64_t *time_ms);
 
 /* ---- a transaction of changes ---- */
 

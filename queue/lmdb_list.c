@@ -163,8 +163,7 @@ static enum err done_visit(struct slice_of_listing *list, bool *goes_on)
     struct lmdb_slot slot;
     struct slice message, entry_record;
     struct queue_entry entry;
-    if (!lmdb_key_read_done(list->cursor.key, &slot) ||
-        !lmdb_done_split(list->cursor.value, &message, &entry_record)) {
+    if (!lmdb_key_read_done(list->cursor.key, &slot) || !lmdb_done_split(list->cursor.value, &message, &entry_record)) {
         listing->damaged_count++;
         return ERR_NONE;
     }

@@ -3,8 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
-static enum err copy_value(struct queue *queue, enum lmdb_table table, const struct lmdb_key *key,
-                           struct arena *arena, struct slice *value);
+static enum err copy_value(struct queue *queue, enum lmdb_table table, const struct lmdb_key *key, struct arena *arena,
+                           struct slice *value);
 static enum err copy_checked(struct queue *queue, enum lmdb_table table, const struct lmdb_key *key,
                              struct arena *arena, struct slice *value);
 static enum err totals_read(struct lmdb_view *view, struct queue_totals *totals);
@@ -152,8 +152,8 @@ size_t queue_policy_count(struct queue *queue)
 
 /* ---- parts ---- */
 
-static enum err copy_value(struct queue *queue, enum lmdb_table table, const struct lmdb_key *key,
-                           struct arena *arena, struct slice *value)
+static enum err copy_value(struct queue *queue, enum lmdb_table table, const struct lmdb_key *key, struct arena *arena,
+                           struct slice *value)
 {
     struct lmdb_view view;
     enum err err = lmdb_view_read(queue, &view);

@@ -112,14 +112,12 @@ enum err lmdb_get_checked(struct lmdb_view *view, enum lmdb_table table, const s
     return lmdb_unwrap(*value, value) ? ERR_NONE : ERR_CORRUPT;
 }
 
-enum err lmdb_put_checked(struct lmdb_view *view, enum lmdb_table table, const struct lmdb_key *key,
-                          struct slice value)
+enum err lmdb_put_checked(struct lmdb_view *view, enum lmdb_table table, const struct lmdb_key *key, struct slice value)
 {
     return put_checked(view, table, key, value, 0);
 }
 
-enum err lmdb_add_checked(struct lmdb_view *view, enum lmdb_table table, const struct lmdb_key *key,
-                          struct slice value)
+enum err lmdb_add_checked(struct lmdb_view *view, enum lmdb_table table, const struct lmdb_key *key, struct slice value)
 {
     return put_checked(view, table, key, value, MDB_NOOVERWRITE);
 }

@@ -136,8 +136,8 @@ static enum err pick_from(struct window *window, uint64_t sender, const struct l
         if (request->skip != NULL && request->skip(request->owner, slot.id, slot.number)) {
             continue;
         }
-        window->picks[window->count++] = (struct queue_pick){
-            .id = slot.id, .number = slot.number, .due_ms = slot.due_ms, .sender_hash = sender};
+        window->picks[window->count++] =
+            (struct queue_pick){.id = slot.id, .number = slot.number, .due_ms = slot.due_ms, .sender_hash = sender};
         return ERR_NONE;
     }
     return err == ERR_NONE || err == ERR_NOT_FOUND ? ERR_END : err;

@@ -3,7 +3,8 @@
  * loop thread at any time; they see the last committed state.
  *
  * Tables (all in one environment): message (id), entry (id, number), chunk (id, sequence), pending (ids with chunks but no
- * message yet), due (destination, sender, time, id, number), ready (time, destination), destination (name), policy
+ * message yet), place (destination, id, number: all entries), due (destination, sender, time, id, number: those not held),
+ * turn (destination, time, sender: each sender's earliest in due), ready (time, destination), destination (name), policy
  * (domain), done (time, id, number), meta. `ready` holds for each destination with waiting entries the time of the earliest
  * one, not before the destination's own not_before.
  *
@@ -57,7 +58,10 @@ struct queue_change {
     int64_t now_ms; /* wall clock, for UPDATE, DELETE (done table) */
 };
 /* One transaction: all or nothing. ERR_FULL: no room (map, disk, quota; EIO with little free space counts as such): the
- * caller refuses new mail and goes on. ERR_IO: nothing may be trusted any more: stop accepting, exit 74. ERR_MEMORY. */
+ * caller refuses new mail and goes on; a batch without CHUNK and ACCEPT first gets a preallocated reserve, and until that
+ * can be made again batches with them get ERR_FULL at once. ERR_IO: nothing may be trusted any more, and every later call
+ * says so too: stop accepting, exit 74. ERR_MEMORY. ERR_EXISTS: a chunk or message of an id that has one already.
+ * ERR_NOT_FOUND: a message whose chunks are not there. */
 MUST_CHECK enum err queue_apply(struct queue *queue, const struct queue_change *const *changes, size_t count);
 
 struct queue_space {
@@ -120,7 +124,8 @@ MUST_CHECK enum err queue_policy_get(struct queue *queue, struct slice domain, s
 MUST_CHECK enum err queue_meta_get(struct queue *queue, struct slice key, struct arena *arena, struct slice *bytes);
 
 /* Listings in slices of short transactions: each call visits at most `limit` records after `after` in key order and gives
- * the key to go on with; ERR_END when there are no more. visit() gets values that live during its call; false stops. */
+ * the key to go on with; ERR_END when there are no more. visit() gets values that live during its call; false stops. A
+ * slice can end inside a message: keep the whole struct between calls, or after_id and after_number. */
 struct queue_listing {
     uint64_t after_id;        /* messages: ids above it. done: records older than after_time_ms are visited (newest first) */
     int64_t after_time_ms;    /* 0: from the newest */
@@ -139,7 +144,8 @@ MUST_CHECK enum err queue_list_policies(struct queue *queue, struct buffer *afte
 size_t queue_policy_count(struct queue *queue);
 
 /* Verifies every record of a queue that no relay holds or that one does (read only): each fault is a sentence. Returns
- * ERR_NONE when it could read all; *faults counts what was found. */
+ * ERR_NONE when it could read all; *faults counts what was found. Not in the process that has the queue open, and not in
+ * another container than the relay's: its pages would be reused while they are read. Meanwhile the relay's file grows. */
 MUST_CHECK enum err queue_check(struct slice path, void (*report)(void *owner, struct slice fault), void *owner,
                                 uint64_t *faults);
 

@@ -157,8 +157,7 @@ static enum err accept_message(struct change_set *set, const struct queue_change
     struct memory_state *state = set->state;
     struct memory_key id = memory_key_id(message->id);
     struct memory_key last = memory_key_chunk(message->id, message->chunk_count - 1);
-    if (message->chunk_count > 0 &&
-        memory_table_get(&state->tables[MEMORY_CHUNK], memory_key_slice(&last)) == NULL) {
+    if (message->chunk_count > 0 && memory_table_get(&state->tables[MEMORY_CHUNK], memory_key_slice(&last)) == NULL) {
         return ERR_NOT_FOUND;
     }
     if (memory_table_get(&state->tables[MEMORY_MESSAGE], memory_key_slice(&id)) != NULL) {
@@ -235,8 +234,7 @@ static enum err destination(struct change_set *set, const struct queue_change *c
     }
     buffer_clear(&set->record);
     queue_destination_encode(known, &set->record);
-    return buffer_failed(&set->record) ? ERR_MEMORY
-                                       : memory_table_put(table, known->name, buffer_slice(&set->record));
+    return buffer_failed(&set->record) ? ERR_MEMORY : memory_table_put(table, known->name, buffer_slice(&set->record));
 }
 
 static enum err named(struct change_set *set, enum memory_table_name table, const struct queue_change *change)

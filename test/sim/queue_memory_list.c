@@ -68,8 +68,8 @@ static bool visit_entry(const struct memory_state *state, struct queue_listing *
     }
     bool is_readable = *err == ERR_NONE;
     *err = ERR_NONE;
-    *is_of_listing = listing->destination.length == 0 || !is_readable ||
-                     slice_equal(entry.destination, listing->destination);
+    *is_of_listing =
+        listing->destination.length == 0 || !is_readable || slice_equal(entry.destination, listing->destination);
     if (!*is_of_listing) {
         return true;
     }
@@ -164,8 +164,7 @@ enum err queue_list_policies(struct queue *queue, struct buffer *after, size_t l
 
 /* ---- verification ---- */
 
-enum err queue_check(struct slice path, void (*report)(void *owner, struct slice fault), void *owner,
-                     uint64_t *faults)
+enum err queue_check(struct slice path, void (*report)(void *owner, struct slice fault), void *owner, uint64_t *faults)
 {
     struct queue_options options = {.path = path, .read_only = true};
     struct queue *queue;
@@ -181,10 +180,8 @@ enum err queue_check(struct slice path, void (*report)(void *owner, struct slice
     if (err != ERR_NONE) {
         return err;
     }
-    struct memory_check check = {.state = &queue->directory->state,
-                                 .arena = arena_new(ARENA_LIMIT),
-                                 .report = report,
-                                 .owner = owner};
+    struct memory_check check = {
+        .state = &queue->directory->state, .arena = arena_new(ARENA_LIMIT), .report = report, .owner = owner};
     if (check.arena == NULL) {
         queue_close(&queue);
         return ERR_MEMORY;

@@ -35,9 +35,12 @@ void contract_list_goes_in_slices(void **state)
 void contract_list_of_a_destination(void **state)
 {
     struct contract *contract = *state;
-    check_number("accept", mail_accept(contract->queue, &(struct mail){.id = 5, .to = {"a.x", "b.x", "a.x"}}), ERR_NONE);
-    check_number("accept", mail_accept(contract->queue, &(struct mail){.id = 4, .to = {"a.x"}, .from = "z@z"}), ERR_NONE);
-    check_number("accept", mail_accept(contract->queue, &(struct mail){.id = 3, .to = {"a.x"}, .held = true}), ERR_NONE);
+    check_number("accept", mail_accept(contract->queue, &(struct mail){.id = 5, .to = {"a.x", "b.x", "a.x"}}),
+                 ERR_NONE);
+    check_number("accept", mail_accept(contract->queue, &(struct mail){.id = 4, .to = {"a.x"}, .from = "z@z"}),
+                 ERR_NONE);
+    check_number("accept", mail_accept(contract->queue, &(struct mail){.id = 3, .to = {"a.x"}, .held = true}),
+                 ERR_NONE);
     check_number("accept", mail_accept(contract->queue, &(struct mail){.id = 9, .to = {"a.xy"}}), ERR_NONE);
     check_list(contract, "a", "a.x", "3.0 4.0 5.0 5.2");
     check_list(contract, "b", "b.x", "5.1");
@@ -99,8 +102,8 @@ void contract_damaged_records_are_told(void **state)
     mail_free(&made);
 
     contract_close(contract);
-    static const char *const markers[] = {"marker-sender", "user0.abc", "marker-content", "marker-policy", "marker-state",
-                                          "marker-destination"};
+    static const char *const markers[] = {"marker-sender", "user0.abc",    "marker-content",
+                                          "marker-policy", "marker-state", "marker-destination"};
     for (size_t i = 0; i < COUNT_OF(markers); i++) {
         check_true(markers[i], contract->store->damage(slice_of(markers[i])));
     }
@@ -121,7 +124,8 @@ void contract_damaged_message_can_be_deleted(void **state)
     struct contract *contract = *state;
     const struct mail mail = {.id = 0xabc, .from = "marker-sender@example.com", .to = {"a.x", "b.x"}, .due_ms = T0};
     check_number("accept", mail_accept(contract->queue, &mail), ERR_NONE);
-    check_number("accept", mail_accept(contract->queue, &(struct mail){.id = 1, .to = {"a.x"}, .due_ms = T0 + 5}), ERR_NONE);
+    check_number("accept", mail_accept(contract->queue, &(struct mail){.id = 1, .to = {"a.x"}, .due_ms = T0 + 5}),
+                 ERR_NONE);
     contract_close(contract);
     check_true("entry", contract->store->damage(SLICE("user1.abc")));
     check_true("message", contract->store->damage(SLICE("marker-sender")));
@@ -142,7 +146,9 @@ void contract_damaged_message_can_be_deleted(void **state)
 void contract_list_passes_over_damage(void **state)
 {
     struct contract *contract = *state;
-    const struct mail mails[] = {{.id = 1, .to = {"a", "a"}}, {.id = 0xbad, .to = {"a"}}, {.id = 0xfff, .to = {"a"}, .from = "marker@x"},
+    const struct mail mails[] = {{.id = 1, .to = {"a", "a"}},
+                                 {.id = 0xbad, .to = {"a"}},
+                                 {.id = 0xfff, .to = {"a"}, .from = "marker@x"},
                                  {.id = 0x1000, .to = {"a"}}};
     for (size_t i = 0; i < COUNT_OF(mails); i++) {
         check_number("accept", mail_accept(contract->queue, &mails[i]), ERR_NONE);
@@ -185,7 +191,7 @@ void contract_outcomes_of_one_millisecond(void **state)
         batch[id - 1] = &deletes[id - 1];
     }
     check_number("apply", queue_apply(contract->queue, batch, COUNT_OF(batch)), ERR_NONE);
-    check_done(contract, "all", 
+    check_done(contract, "all",
                "6.1deleted 6.0deleted 5.1deleted 5.0deleted 4.1deleted 4.0deleted 3.1deleted 3.0deleted 2.1deleted "
                "2.0deleted 1.1deleted 1.0deleted");
     check_number("faults", contract_faults(contract), 0);
@@ -200,10 +206,10 @@ void contract_outcomes_are_forgotten(void **state)
     }
     for (uint64_t id = 101; id <= 110; id++) {
         check_number("accept", mail_accept(contract->queue, &(struct mail){.id = id}), ERR_NONE);
-        check_number("deliver", mail_update(contract->queue, id, 0, MAIL_DELIVER, T0 + CONTRACT_DONE_KEEP_MS + 1), ERR_NONE);
+        check_number("deliver", mail_update(contract->queue, id, 0, MAIL_DELIVER, T0 + CONTRACT_DONE_KEEP_MS + 1),
+                     ERR_NONE);
     }
-    check_done(contract, "the old are gone",
-               "110.0 109.0 108.0 107.0 106.0 105.0 104.0 103.0 102.0 101.0");
+    check_done(contract, "the old are gone", "110.0 109.0 108.0 107.0 106.0 105.0 104.0 103.0 102.0 101.0");
     check_number("faults", contract_faults(contract), 0);
 }
 
@@ -222,7 +228,8 @@ void contract_policies_are_listed(void **state)
     struct contract *contract = *state;
     static const char *const names[] = {"b.example", "a.example", "c.example"};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
-        struct queue_change change = {.kind = QUEUE_CHANGE_POLICY, .key = slice_of(names[i]), .bytes = slice_of(names[i])};
+        struct queue_change change = {
+            .kind = QUEUE_CHANGE_POLICY, .key = slice_of(names[i]), .bytes = slice_of(names[i])};
         check_number("apply", mail_apply(contract->queue, &change), ERR_NONE);
     }
     check_number("count", queue_policy_count(contract->queue), 3);
@@ -248,8 +255,11 @@ static void check_list(struct contract *contract, const char *name, const char *
 {
     for (size_t limit = 1; limit <= 9; limit++) {
         struct seen seen = {0};
-        struct queue_listing listing = {.destination = slice_of(destination), .limit = limit, .arena = contract->arena,
-                                        .visit = see, .owner = &seen};
+        struct queue_listing listing = {.destination = slice_of(destination),
+                                        .limit = limit,
+                                        .arena = contract->arena,
+                                        .visit = see,
+                                        .owner = &seen};
         check_number(name, list_whole(contract, &listing, false), ERR_END);
         check_slice(name, slice_of(seen.text), slice_of(expected));
         check_number(name, listing.damaged_count, 0);

@@ -46,7 +46,8 @@ void contract_ready_waits_for_the_destination(void **state)
     set_destination(contract, "a.example", T0 + 100);
     check_ready(contract, "waits", T0 + 99, "");
     check_ready(contract, "over", T0 + 100, "a.example");
-    check_number("new mail", mail_accept(contract->queue, &(struct mail){.id = 2, .to = {"a.example"}, .due_ms = T0 - 5}),
+    check_number("new mail",
+                 mail_accept(contract->queue, &(struct mail){.id = 2, .to = {"a.example"}, .due_ms = T0 - 5}),
                  ERR_NONE);
     check_ready(contract, "waits still", T0 + 99, "");
     set_destination(contract, "a.example", T0 - 50);
@@ -69,8 +70,9 @@ void contract_ready_follows_changes(void **state)
     struct contract *contract = *state;
     const struct mail mail = {.id = 1, .to = {"a.example", "a.example", "b.example"}, .due_ms = T0};
     check_number("accept", mail_accept(contract->queue, &mail), ERR_NONE);
-    check_number("other sender", mail_accept(contract->queue, &(struct mail){.id = 2, .from = "b@example.com",
-                                                                           .to = {"a.example"}, .due_ms = T0 + 7}),
+    check_number("other sender",
+                 mail_accept(contract->queue,
+                             &(struct mail){.id = 2, .from = "b@example.com", .to = {"a.example"}, .due_ms = T0 + 7}),
                  ERR_NONE);
     check_ready(contract, "start", T0, "a.example b.example");
     check_number("defer", mail_update(contract->queue, 1, 0, MAIL_DEFER, T0 + 10), ERR_NONE);
@@ -135,52 +137,87 @@ struct window_case {
     const char *expected; /* ids in order */
 };
 
+static const struct window_case cases[] = {
+    {.name = "nothing", .request = {.now_ms = T0, .per_sender = 5, .limit = 5}, .expected = ""},
+    {.name = "nothing due",
+     .mails = {{.id = 1, .due_ms = T0 + 1}},
+     .request = {.now_ms = T0, .per_sender = 5, .limit = 5},
+     .expected = ""},
+    {.name = "by time, not by id",
+     .mails = {{.id = 1, .due_ms = 9}, {.id = 2, .due_ms = 8}, {.id = 3, .due_ms = 7}},
+     .request = {.now_ms = T0, .per_sender = 5, .limit = 5},
+     .expected = "3 2 1"},
+    {.name = "by id at the same time",
+     .mails = {{.id = 3, .due_ms = 7}, {.id = 1, .due_ms = 7}, {.id = 2, .due_ms = 7}},
+     .request = {.now_ms = T0, .per_sender = 5, .limit = 5},
+     .expected = "1 2 3"},
+    {.name = "limit",
+     .mails = {{.id = 1}, {.id = 2}, {.id = 3}},
+     .request = {.now_ms = T0, .per_sender = 5, .limit = 2},
+     .expected = "1 2"},
+    {.name = "per sender",
+     .mails = {{.id = 1}, {.id = 2}, {.id = 3}},
+     .request = {.now_ms = T0, .per_sender = 2, .limit = 5},
+     .expected = "1 2"},
+    {.name = "no room", .mails = {{.id = 1}}, .request = {.now_ms = T0, .per_sender = 2, .limit = 0}, .expected = ""},
+    {.name = "no room for a sender",
+     .mails = {{.id = 1}},
+     .request = {.now_ms = T0, .per_sender = 0, .limit = 5},
+     .expected = ""},
+    {.name = "in turns",
+     .mails = {{.id = 1, .due_ms = 1},
+               {.id = 2, .due_ms = 2},
+               {.id = 3, .due_ms = 3},
+               {.id = 4, .due_ms = 4},
+               {.id = 5, .from = "b@x", .due_ms = 5},
+               {.id = 6, .from = "c@x", .due_ms = 6},
+               {.id = 7, .from = "c@x", .due_ms = 7}},
+     .request = {.now_ms = T0, .per_sender = 3, .limit = 9},
+     .expected = "1 5 6 2 7 3"},
+    {.name = "in turns, to the limit",
+     .mails = {{.id = 1, .due_ms = 1},
+               {.id = 2, .due_ms = 2},
+               {.id = 5, .from = "b@x", .due_ms = 5},
+               {.id = 6, .from = "c@x", .due_ms = 6},
+               {.id = 7, .from = "c@x", .due_ms = 7}},
+     .request = {.now_ms = T0, .per_sender = 3, .limit = 4},
+     .expected = "1 5 6 2"},
+    {.name = "a sender without regard to case",
+     .mails = {{.id = 1, .from = "A@X"}, {.id = 2, .from = "a@x"}, {.id = 3, .from = "b@x", .due_ms = 1}},
+     .request = {.now_ms = T0, .per_sender = 1, .limit = 9},
+     .expected = "1 3"},
+    {.name = "the null sender is one",
+     .mails = {{.id = 1, .from = ""}, {.id = 2, .from = ""}, {.id = 3, .from = "b@x", .due_ms = 1}},
+     .request = {.now_ms = T0, .per_sender = 1, .limit = 9},
+     .expected = "1 3"},
+    {.name = "due ones only",
+     .mails = {{.id = 1, .due_ms = T0}, {.id = 2, .due_ms = T0 + 1}, {.id = 3, .from = "b@x", .due_ms = T0 + 1}},
+     .request = {.now_ms = T0, .per_sender = 5, .limit = 9},
+     .expected = "1"},
+    {.name = "held ones not",
+     .mails = {{.id = 1, .held = true}, {.id = 2}},
+     .request = {.now_ms = T0, .per_sender = 5, .limit = 9},
+     .expected = "2"},
+    {.name = "passes over",
+     .mails = {{.id = 1}, {.id = 2}, {.id = 3}, {.id = 4}},
+     .skipped = "1 3",
+     .request = {.now_ms = T0, .per_sender = 5, .limit = 9},
+     .expected = "2 4"},
+    {.name = "what is passed over does not count",
+     .mails = {{.id = 1}, {.id = 2}, {.id = 3}, {.id = 4, .from = "b@x", .due_ms = 1}},
+     .skipped = "1",
+     .request = {.now_ms = T0, .per_sender = 1, .limit = 2},
+     .expected = "2 4"},
+    {.name = "a sender all passed over",
+     .mails = {{.id = 1}, {.id = 2}, {.id = 4, .from = "b@x", .due_ms = 1}},
+     .skipped = "1 2",
+     .request = {.now_ms = T0, .per_sender = 9, .limit = 9},
+     .expected = "4"},
+};
+
 void contract_window_cases(void **state)
 {
     struct contract *contract = *state;
-    static const struct window_case cases[] = {
-        {.name = "nothing", .request = {.now_ms = T0, .per_sender = 5, .limit = 5}, .expected = ""},
-        {.name = "nothing due", .mails = {{.id = 1, .due_ms = T0 + 1}},
-         .request = {.now_ms = T0, .per_sender = 5, .limit = 5}, .expected = ""},
-        {.name = "by time, not by id", .mails = {{.id = 1, .due_ms = 9}, {.id = 2, .due_ms = 8}, {.id = 3, .due_ms = 7}},
-         .request = {.now_ms = T0, .per_sender = 5, .limit = 5}, .expected = "3 2 1"},
-        {.name = "by id at the same time", .mails = {{.id = 3, .due_ms = 7}, {.id = 1, .due_ms = 7}, {.id = 2, .due_ms = 7}},
-         .request = {.now_ms = T0, .per_sender = 5, .limit = 5}, .expected = "1 2 3"},
-        {.name = "limit", .mails = {{.id = 1}, {.id = 2}, {.id = 3}},
-         .request = {.now_ms = T0, .per_sender = 5, .limit = 2}, .expected = "1 2"},
-        {.name = "per sender", .mails = {{.id = 1}, {.id = 2}, {.id = 3}},
-         .request = {.now_ms = T0, .per_sender = 2, .limit = 5}, .expected = "1 2"},
-        {.name = "no room", .mails = {{.id = 1}}, .request = {.now_ms = T0, .per_sender = 2, .limit = 0}, .expected = ""},
-        {.name = "no room for a sender", .mails = {{.id = 1}}, .request = {.now_ms = T0, .per_sender = 0, .limit = 5},
-         .expected = ""},
-        {.name = "in turns",
-         .mails = {{.id = 1, .due_ms = 1}, {.id = 2, .due_ms = 2}, {.id = 3, .due_ms = 3}, {.id = 4, .due_ms = 4},
-                   {.id = 5, .from = "b@x", .due_ms = 5}, {.id = 6, .from = "c@x", .due_ms = 6},
-                   {.id = 7, .from = "c@x", .due_ms = 7}},
-         .request = {.now_ms = T0, .per_sender = 3, .limit = 9}, .expected = "1 5 6 2 7 3"},
-        {.name = "in turns, to the limit",
-         .mails = {{.id = 1, .due_ms = 1}, {.id = 2, .due_ms = 2}, {.id = 5, .from = "b@x", .due_ms = 5},
-                   {.id = 6, .from = "c@x", .due_ms = 6}, {.id = 7, .from = "c@x", .due_ms = 7}},
-         .request = {.now_ms = T0, .per_sender = 3, .limit = 4}, .expected = "1 5 6 2"},
-        {.name = "a sender without regard to case",
-         .mails = {{.id = 1, .from = "A@X"}, {.id = 2, .from = "a@x"}, {.id = 3, .from = "b@x", .due_ms = 1}},
-         .request = {.now_ms = T0, .per_sender = 1, .limit = 9}, .expected = "1 3"},
-        {.name = "the null sender is one",
-         .mails = {{.id = 1, .from = ""}, {.id = 2, .from = ""}, {.id = 3, .from = "b@x", .due_ms = 1}},
-         .request = {.now_ms = T0, .per_sender = 1, .limit = 9}, .expected = "1 3"},
-        {.name = "due ones only",
-         .mails = {{.id = 1, .due_ms = T0}, {.id = 2, .due_ms = T0 + 1}, {.id = 3, .from = "b@x", .due_ms = T0 + 1}},
-         .request = {.now_ms = T0, .per_sender = 5, .limit = 9}, .expected = "1"},
-        {.name = "held ones not", .mails = {{.id = 1, .held = true}, {.id = 2}},
-         .request = {.now_ms = T0, .per_sender = 5, .limit = 9}, .expected = "2"},
-        {.name = "passes over", .mails = {{.id = 1}, {.id = 2}, {.id = 3}, {.id = 4}}, .skipped = "1 3",
-         .request = {.now_ms = T0, .per_sender = 5, .limit = 9}, .expected = "2 4"},
-        {.name = "what is passed over does not count",
-         .mails = {{.id = 1}, {.id = 2}, {.id = 3}, {.id = 4, .from = "b@x", .due_ms = 1}}, .skipped = "1",
-         .request = {.now_ms = T0, .per_sender = 1, .limit = 2}, .expected = "2 4"},
-        {.name = "a sender all passed over", .mails = {{.id = 1}, {.id = 2}, {.id = 4, .from = "b@x", .due_ms = 1}},
-         .skipped = "1 2", .request = {.now_ms = T0, .per_sender = 9, .limit = 9}, .expected = "4"},
-    };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct queue_change delete = {.kind = QUEUE_CHANGE_DELETE, .now_ms = T0};
         for (size_t j = 0; j < MAILS_MAX && cases[i].mails[j].id != 0; j++) {
@@ -205,14 +242,18 @@ void contract_window_takes_turns_over_calls(void **state)
 {
     struct contract *contract = *state;
     static const struct mail mails[] = {
-        {.id = 1, .from = "a@x", .to = {"w.example"}, .due_ms = 1}, {.id = 2, .from = "a@x", .to = {"w.example"}, .due_ms = 2},
-        {.id = 3, .from = "b@x", .to = {"w.example"}, .due_ms = 3}, {.id = 4, .from = "c@x", .to = {"w.example"}, .due_ms = 4},
+        {.id = 1, .from = "a@x", .to = {"w.example"}, .due_ms = 1},
+        {.id = 2, .from = "a@x", .to = {"w.example"}, .due_ms = 2},
+        {.id = 3, .from = "b@x", .to = {"w.example"}, .due_ms = 3},
+        {.id = 4, .from = "c@x", .to = {"w.example"}, .due_ms = 4},
     };
     for (size_t i = 0; i < COUNT_OF(mails); i++) {
         check_number("accept", mail_accept(contract->queue, &mails[i]), ERR_NONE);
     }
-    uint64_t a = queue_sender_hash(SLICE("a@x")), b = queue_sender_hash(SLICE("b@x")), c = queue_sender_hash(SLICE("c@x"));
-    struct queue_window_request request = {.destination = SLICE("w.example"), .now_ms = T0, .per_sender = 1, .limit = 2};
+    uint64_t a = queue_sender_hash(SLICE("a@x")), b = queue_sender_hash(SLICE("b@x")),
+             c = queue_sender_hash(SLICE("c@x"));
+    struct queue_window_request request = {
+        .destination = SLICE("w.example"), .now_ms = T0, .per_sender = 1, .limit = 2};
     check_window(contract, "start", &request, "1 3");
     request.first_sender = b;
     request.first_due_ms = 3;
@@ -264,8 +305,7 @@ void contract_longest_names_fit(void **state)
     check_number("accept", mail_accept(contract->queue, &mail), ERR_NONE);
     set_destination(contract, longest, T0 + 1);
     check_ready(contract, "ready", T0 + 1, longest);
-    struct queue_window_request request = {
-        .destination = slice_of(longest), .now_ms = T0, .per_sender = 9, .limit = 9};
+    struct queue_window_request request = {.destination = slice_of(longest), .now_ms = T0, .per_sender = 9, .limit = 9};
     check_window(contract, "window", &request, "1");
     struct queue_change policy = {.kind = QUEUE_CHANGE_POLICY, .key = slice_of(longest), .bytes = SLICE("x")};
     check_number("policy", mail_apply(contract->queue, &policy), ERR_NONE);
@@ -347,7 +387,8 @@ static void check_window(struct contract *contract, const char *name, const stru
                                    (unsigned long long)picks[i].id);
         struct queue_entry entry;
         struct queue_message message;
-        check_number(name, queue_entry_get(contract->queue, picks[i].id, picks[i].number, contract->arena, &entry), ERR_NONE);
+        check_number(name, queue_entry_get(contract->queue, picks[i].id, picks[i].number, contract->arena, &entry),
+                     ERR_NONE);
         check_number(name, queue_message_get(contract->queue, picks[i].id, contract->arena, &message), ERR_NONE);
         check_number(name, picks[i].due_ms, entry.due_ms);
         check_true(name, picks[i].sender_hash == queue_sender_hash(message.sender));

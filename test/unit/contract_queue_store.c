@@ -14,16 +14,41 @@ void contract_accepted_message_is_kept(void **state)
 {
     struct contract *contract = *state;
     struct queue_recipient recipients[] = {
-        {.address = SLICE("one@example.net"), .orcpt = SLICE("rfc822;eins@example.net"), .notify = 3,
-         .status = QUEUE_PENDING, .code = 451, .dsn = {4, 7, 1}, .text = SLICE("later"), .host = SLICE("mx.example.net")},
+        {.address = SLICE("one@example.net"),
+         .orcpt = SLICE("rfc822;eins@example.net"),
+         .notify = 3,
+         .status = QUEUE_PENDING,
+         .code = 451,
+         .dsn = {4, 7, 1},
+         .text = SLICE("later"),
+         .host = SLICE("mx.example.net")},
         {.address = SLICE("two@example.net"), .status = QUEUE_DELIVERED, .code = 250, .dsn = {2, 0, 0}},
     };
-    struct queue_entry entry = {.id = 77, .number = 0, .destination = SLICE("example.net"), .due_ms = T0, .warned = true,
-        .attempts = 3, .first_attempt_ms = 5, .last_attempt_ms = 6, .reason = SLICE("policy"), .why = SLICE("{}"),
-        .recipients = recipients, .recipient_count = 2};
-    struct queue_message message = {.id = 77, .arrival_ms = 4, .size = 0, .entry_count = 1, .sender = SLICE("a@example.com"),
-        .origin = SLICE("report"), .eight_bit = true, .is_signed = true, .ret = 2, .envid = SLICE("x"), .header_length = 9};
-    struct queue_change accept = {.kind = QUEUE_CHANGE_ACCEPT, .message = &message, .entries = &entry, .entry_count = 1};
+    struct queue_entry entry = {.id = 77,
+                                .number = 0,
+                                .destination = SLICE("example.net"),
+                                .due_ms = T0,
+                                .warned = true,
+                                .attempts = 3,
+                                .first_attempt_ms = 5,
+                                .last_attempt_ms = 6,
+                                .reason = SLICE("policy"),
+                                .why = SLICE("{}"),
+                                .recipients = recipients,
+                                .recipient_count = 2};
+    struct queue_message message = {.id = 77,
+                                    .arrival_ms = 4,
+                                    .size = 0,
+                                    .entry_count = 1,
+                                    .sender = SLICE("a@example.com"),
+                                    .origin = SLICE("report"),
+                                    .eight_bit = true,
+                                    .is_signed = true,
+                                    .ret = 2,
+                                    .envid = SLICE("x"),
+                                    .header_length = 9};
+    struct queue_change accept = {
+        .kind = QUEUE_CHANGE_ACCEPT, .message = &message, .entries = &entry, .entry_count = 1};
     check_number("apply", mail_apply(contract->queue, &accept), ERR_NONE);
 
     for (int round = 0; round < 2; round++) {
@@ -54,7 +79,8 @@ void contract_accepted_message_is_kept(void **state)
 void contract_content_is_kept_in_chunks(void **state)
 {
     struct contract *contract = *state;
-    static const uint32_t sizes[] = {1, 2000, 4096, QUEUE_CHUNK_MAX - 1, QUEUE_CHUNK_MAX, QUEUE_CHUNK_MAX + 1, 3 * QUEUE_CHUNK_MAX};
+    static const uint32_t sizes[] = {
+        1, 2000, 4096, QUEUE_CHUNK_MAX - 1, QUEUE_CHUNK_MAX, QUEUE_CHUNK_MAX + 1, 3 * QUEUE_CHUNK_MAX};
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         uint64_t id = 100 + i;
         check_number("accept", mail_accept(contract->queue, &(struct mail){.id = id, .size = sizes[i]}), ERR_NONE);
@@ -122,8 +148,8 @@ void contract_batch_is_all_or_nothing(void **state)
     check_number("apply", queue_apply(contract->queue, batch, COUNT_OF(batch)), ERR_EXISTS);
     check_gone(contract, "second", 2);
     check_number("state", queue_meta_get(contract->queue, SLICE("name"), contract->arena, &bytes), ERR_NOT_FOUND);
-    check_number("destination",
-                 queue_destination_get(contract->queue, known.name, contract->arena, &found), ERR_NOT_FOUND);
+    check_number("destination", queue_destination_get(contract->queue, known.name, contract->arena, &found),
+                 ERR_NOT_FOUND);
     check_totals(contract, "after",
                  (struct queue_totals){.messages = 1, .bytes = 10, .entries = 1, .oldest_id = 1, .newest_id = 1});
     mail_free(&made);

@@ -109,10 +109,8 @@ static void add_entry(struct mail_changes *made, const struct mail *mail, const 
     uint32_t number = made->message.entry_count++;
     snprintf(made->addresses[number], sizeof made->addresses[number], "user%u.%llx@%.30s", number,
              (unsigned long long)mail->id, destination);
-    made->recipients[number] = (struct queue_recipient){.address = slice_of(made->addresses[number]),
-                                                        .orcpt = SLICE_EMPTY,
-                                                        .text = SLICE_EMPTY,
-                                                        .host = SLICE_EMPTY};
+    made->recipients[number] = (struct queue_recipient){
+        .address = slice_of(made->addresses[number]), .orcpt = SLICE_EMPTY, .text = SLICE_EMPTY, .host = SLICE_EMPTY};
     made->entries[number] = (struct queue_entry){
         .id = mail->id,
         .number = (uint16_t)number,

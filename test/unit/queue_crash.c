@@ -1,6 +1,6 @@
-/* The database when its process is killed: what queue_apply() had promised is there at the next start, and all of it fits.
- * A child applies random batches and says in a pipe what it is about to do and what was done; the parent kills it at a
- * random moment, opens the queue and compares. */
+/* The database when its process is killed: what queue_apply() had promised is there at the next start, and all of it
+ * fits. A child applies random batches and says in a pipe what it is about to do and what was done; the parent kills it
+ * at a random moment, opens the queue and compares. */
 #include "queue/queue.h"
 #include "test/unit/check.h"
 #include "test/unit/folder.h"
@@ -41,7 +41,8 @@ static struct queue *open_queue(void)
 {
     struct queue *queue;
     struct buffer fault;
-    struct queue_options options = {.path = slice_of(folder_path(&folder, "queue")), .map_size = MAP_SIZE, .done_keep_ms = 1000};
+    struct queue_options options = {
+        .path = slice_of(folder_path(&folder, "queue")), .map_size = MAP_SIZE, .done_keep_ms = 1000};
     buffer_init(&fault, 1024);
     enum err err = queue_open(&options, &queue, &fault);
     check_slice("fault", buffer_slice(&fault), SLICE_EMPTY);
@@ -70,7 +71,8 @@ static void apply_random(struct queue *queue, uint64_t *random, uint64_t *id, in
     }
     for (size_t i = random_below(random, BATCH_MAX + 1); i > 0 && *id > 20; i--) {
         uint64_t deleted = *id - BATCH_MAX - 1 - random_below(random, 10);
-        deletes[word.delete_count] = (struct queue_change){.kind = QUEUE_CHANGE_DELETE, .id = deleted, .now_ms = (int64_t)*id};
+        deletes[word.delete_count] =
+            (struct queue_change){.kind = QUEUE_CHANGE_DELETE, .id = deleted, .now_ms = (int64_t)*id};
         batch[count++] = &deletes[word.delete_count];
         word.deleted[word.delete_count++] = deleted;
     }

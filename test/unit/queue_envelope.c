@@ -37,11 +37,16 @@ static void ids_are_read_strictly(void **state)
         const char *text;
         uint64_t id; /* 0: refused */
     } cases[] = {
-        {"18BCFE5680000000", 0x18BCFE5680000000}, {"8BCFE5680000", 0x8BCFE5680000},
-        {"8BCFE568000", 0},                       {"18BCFE56800000000", 0},
-        {"18bcfe5680000000", 0},                  {"18BCFE568000000G", 0},
-        {"0000000000000000", 0},                  {"", 0},
-        {"+8BCFE5680000000", 0},                  {"18BCFE568000000 ", 0},
+        {"18BCFE5680000000", 0x18BCFE5680000000},
+        {"8BCFE5680000", 0x8BCFE5680000},
+        {"8BCFE568000", 0},
+        {"18BCFE56800000000", 0},
+        {"18bcfe5680000000", 0},
+        {"18BCFE568000000G", 0},
+        {"0000000000000000", 0},
+        {"", 0},
+        {"+8BCFE5680000000", 0},
+        {"18BCFE568000000 ", 0},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         uint64_t id;
@@ -79,7 +84,8 @@ static void statuses_have_names(void **state)
 static void entry_is_finished_without_pending(void **state)
 {
     (void)state;
-    struct queue_recipient recipients[] = {{.status = QUEUE_DELIVERED}, {.status = QUEUE_FAILED}, {.status = QUEUE_PENDING}};
+    struct queue_recipient recipients[] = {
+        {.status = QUEUE_DELIVERED}, {.status = QUEUE_FAILED}, {.status = QUEUE_PENDING}};
     struct queue_entry entry = {.recipients = recipients, .recipient_count = 2};
     assert_true(queue_entry_is_finished(&entry));
     entry.recipient_count = 3;
@@ -93,18 +99,46 @@ enum kind { MESSAGE, ENTRY, DESTINATION, KIND_COUNT };
 static void encode(enum kind kind, struct buffer *out)
 {
     struct queue_recipient recipients[] = {
-        {.address = SLICE("one@example.net"), .orcpt = SLICE("rfc822;one"), .notify = 0xff, .status = QUEUE_EXPIRED,
-         .code = 65535, .dsn = {5, 255, 255}, .text = SLICE("text"), .host = SLICE("mx")},
+        {.address = SLICE("one@example.net"),
+         .orcpt = SLICE("rfc822;one"),
+         .notify = 0xff,
+         .status = QUEUE_EXPIRED,
+         .code = 65535,
+         .dsn = {5, 255, 255},
+         .text = SLICE("text"),
+         .host = SLICE("mx")},
         {.address = SLICE("")},
     };
-    struct queue_message message = {.id = UINT64_MAX, .arrival_ms = INT64_MIN, .size = UINT64_MAX, .chunk_count = UINT32_MAX,
-        .entry_count = 7, .sender = SLICE("a@example.com"), .origin = SLICE("report"), .utf8 = true, .ret = 255,
-        .envid = SLICE("id"), .header_length = UINT32_MAX};
-    struct queue_entry entry = {.id = 1, .number = UINT16_MAX, .destination = SLICE("[192.0.2.1]"), .due_ms = INT64_MAX,
-        .held = true, .attempts = UINT32_MAX, .first_attempt_ms = -1, .last_attempt_ms = 1, .reason = SLICE("dns"),
-        .why = SLICE("{\"a\":1}"), .recipients = recipients, .recipient_count = 2};
-    struct queue_destination destination = {.name = SLICE("example.org"), .not_before_ms = 5, .failures = 6,
-        .failing_since_ms = 7, .reason = SLICE("connect"), .why = SLICE("{}"), .text = SLICE("refused")};
+    struct queue_message message = {.id = UINT64_MAX,
+                                    .arrival_ms = INT64_MIN,
+                                    .size = UINT64_MAX,
+                                    .chunk_count = UINT32_MAX,
+                                    .entry_count = 7,
+                                    .sender = SLICE("a@example.com"),
+                                    .origin = SLICE("report"),
+                                    .utf8 = true,
+                                    .ret = 255,
+                                    .envid = SLICE("id"),
+                                    .header_length = UINT32_MAX};
+    struct queue_entry entry = {.id = 1,
+                                .number = UINT16_MAX,
+                                .destination = SLICE("[192.0.2.1]"),
+                                .due_ms = INT64_MAX,
+                                .held = true,
+                                .attempts = UINT32_MAX,
+                                .first_attempt_ms = -1,
+                                .last_attempt_ms = 1,
+                                .reason = SLICE("dns"),
+                                .why = SLICE("{\"a\":1}"),
+                                .recipients = recipients,
+                                .recipient_count = 2};
+    struct queue_destination destination = {.name = SLICE("example.org"),
+                                            .not_before_ms = 5,
+                                            .failures = 6,
+                                            .failing_since_ms = 7,
+                                            .reason = SLICE("connect"),
+                                            .why = SLICE("{}"),
+                                            .text = SLICE("refused")};
     switch (kind) {
         case MESSAGE:
             queue_message_encode(&message, out);
@@ -251,16 +285,11 @@ static void full_buffer_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ids_are_times_and_texts),
-        cmocka_unit_test(ids_are_read_strictly),
-        cmocka_unit_test(ids_sort_by_time),
-        cmocka_unit_test(senders_are_told_apart_without_case),
-        cmocka_unit_test(statuses_have_names),
-        cmocka_unit_test(entry_is_finished_without_pending),
-        cmocka_unit_test(records_come_back),
-        cmocka_unit_test(damage_is_seen),
-        cmocka_unit_test(peek_counts_recipients),
-        cmocka_unit_test(small_arena_is_an_error),
+        cmocka_unit_test(ids_are_times_and_texts), cmocka_unit_test(ids_are_read_strictly),
+        cmocka_unit_test(ids_sort_by_time),        cmocka_unit_test(senders_are_told_apart_without_case),
+        cmocka_unit_test(statuses_have_names),     cmocka_unit_test(entry_is_finished_without_pending),
+        cmocka_unit_test(records_come_back),       cmocka_unit_test(damage_is_seen),
+        cmocka_unit_test(peek_counts_recipients),  cmocka_unit_test(small_arena_is_an_error),
         cmocka_unit_test(full_buffer_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* The database's own promises about its files: modes, locks, what it says when it cannot be opened, and damage to the file. */
+/* The database's own promises about its files: modes, locks, what it says when it cannot be opened, and damage to the
+ * file. */
 #include "queue/queue.h"
 #include "test/unit/check.h"
 #include "test/unit/folder.h"
@@ -80,8 +81,11 @@ static void files_are_the_owners(void **state)
     static const struct {
         const char *name;
         mode_t mode;
-    } files[] = {{"queue", S_IFDIR | 0700}, {"queue/data.mdb", S_IFREG | 0600}, {"queue/lock.mdb", S_IFREG | 0600},
-                 {"queue/lock", S_IFREG | 0600}, {"queue/reserve", S_IFREG | 0600}};
+    } files[] = {{"queue", S_IFDIR | 0700},
+                 {"queue/data.mdb", S_IFREG | 0600},
+                 {"queue/lock.mdb", S_IFREG | 0600},
+                 {"queue/lock", S_IFREG | 0600},
+                 {"queue/reserve", S_IFREG | 0600}};
     mode_t mask = umask(0);
     struct queue *queue = open_queue(MAP_SIZE);
     umask(mask);
@@ -194,7 +198,8 @@ static void check_reads_beside_a_relay(void **state)
     pid_t child = start_holder();
     for (int i = 0; i < 20; i++) {
         uint64_t faults, told = 0;
-        check_number("check", queue_check(slice_of(folder_path(&folder, "queue")), count_fault, &told, &faults), ERR_NONE);
+        check_number("check", queue_check(slice_of(folder_path(&folder, "queue")), count_fault, &told, &faults),
+                     ERR_NONE);
         check_number("faults", faults, 0);
         check_number("told", told, 0);
         usleep(5000);
@@ -295,15 +300,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-        TEST(files_are_the_owners),
-        TEST(what_cannot_be_opened_is_told),
-        TEST(other_peoples_folder_is_refused),
-        TEST(second_relay_names_the_first),
-        TEST(check_reads_beside_a_relay),
-        TEST(foreign_files_are_refused),
-        TEST(other_formats_are_refused),
-        TEST(damaged_totals_are_made_again),
-        TEST(smaller_map_still_empties),
+        TEST(files_are_the_owners),         TEST(what_cannot_be_opened_is_told), TEST(other_peoples_folder_is_refused),
+        TEST(second_relay_names_the_first), TEST(check_reads_beside_a_relay),    TEST(foreign_files_are_refused),
+        TEST(other_formats_are_refused),    TEST(damaged_totals_are_made_again), TEST(smaller_map_still_empties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* The database when space runs out: new mail is refused, bookkeeping goes on, and a failing disk is told from a full one. */
+/* The database when space runs out: new mail is refused, bookkeeping goes on, and a failing disk is told from a full
+ * one. */
 #include "queue/queue.h"
 #include "test/unit/check.h"
 #include "test/unit/folder.h"
@@ -38,8 +39,10 @@ static struct queue *open_queue(uint64_t map_size, uint64_t free_min)
 {
     struct queue *queue;
     struct buffer fault;
-    struct queue_options options = {.path = slice_of(folder_path(&folder, "queue")), .map_size = map_size,
-                                    .done_keep_ms = 1000, .free_min = free_min};
+    struct queue_options options = {.path = slice_of(folder_path(&folder, "queue")),
+                                    .map_size = map_size,
+                                    .done_keep_ms = 1000,
+                                    .free_min = free_min};
     buffer_init(&fault, 1024);
     enum err err = queue_open(&options, &queue, &fault);
     check_slice("fault", buffer_slice(&fault), SLICE_EMPTY);
@@ -258,7 +261,8 @@ static void full_disk_does_not_stop_a_start(void **state)
 
 /* ---- a failing disk ---- */
 
-/* A short write with room on the disk is a fault of the disk: LMDB says EIO, and nothing is trusted until the next start. */
+/* A short write with room on the disk is a fault of the disk: LMDB says EIO, and nothing is trusted until the next
+ * start. */
 static void failed_write_breaks_the_queue(void **state)
 {
     (void)state;

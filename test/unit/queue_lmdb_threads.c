@@ -51,7 +51,8 @@ static void read_all(struct writer *writer, struct arena *arena)
     struct queue_entry entry;
     size_t count, listed = 0;
     struct queue_ready_request ready_request = {.now_ms = INT64_MAX, .limit = PICKS, .arena = arena};
-    struct queue_window_request window = {.destination = SLICE("a.x"), .now_ms = INT64_MAX, .per_sender = PICKS, .limit = PICKS};
+    struct queue_window_request window = {
+        .destination = SLICE("a.x"), .now_ms = INT64_MAX, .per_sender = PICKS, .limit = PICKS};
     struct queue_listing listing = {.limit = PICKS, .arena = arena, .visit = count_visit, .owner = &listed};
     uint64_t newest = atomic_load(&writer->accepted);
     arena_reset(arena);

@@ -1,5 +1,5 @@
-/* The database against the model: random batches go to both, and both must say the same, whatever is asked. A failing seed is
- * printed; `unit-queue_model SEED` runs it alone. */
+/* The database against the model: random batches go to both, and both must say the same, whatever is asked. A failing
+ * seed is printed; `unit-queue_model SEED` runs it alone. */
 #include "test/unit/queue_model.h"
 #include "test/sim/queue_memory.h"
 #include "test/unit/check.h"
@@ -9,7 +9,7 @@
 #define SEEDS 24
 #define STEPS 300
 #define BATCH_MAX 6
-#define IDS 40       /* few, so that everything happens to the same ones */
+#define IDS 40 /* few, so that everything happens to the same ones */
 #define TIME_RANGE 64
 #define PICKS_MAX 32
 #define DONE_KEEP_MS INT64_MAX /* the database forgets outcomes piece by piece, the model at once */
@@ -51,8 +51,8 @@ static const char *any_destination(struct pair *pair)
 
 static void open_both(struct pair *pair)
 {
-    struct queue_options options = {.path = slice_of(folder_path(&pair->folder, "queue")),
-                                    .map_size = 16 << 20, .done_keep_ms = DONE_KEEP_MS};
+    struct queue_options options = {
+        .path = slice_of(folder_path(&pair->folder, "queue")), .map_size = 16 << 20, .done_keep_ms = DONE_KEEP_MS};
     struct buffer fault;
     buffer_init(&fault, 1024);
     check_number("open", queue_open(&options, &pair->real, &fault), ERR_NONE);
@@ -114,7 +114,9 @@ static void add_update(struct pair *pair, struct batch *batch)
     if (below(pair, 8) == 0) {
         entry->destination = slice_of(any_destination(pair));
     }
-    add_change(batch, (struct queue_change){.kind = QUEUE_CHANGE_UPDATE, .entries = entry, .entry_count = 1,
+    add_change(batch, (struct queue_change){.kind = QUEUE_CHANGE_UPDATE,
+                                            .entries = entry,
+                                            .entry_count = 1,
                                             .now_ms = 1 + (int64_t)below(pair, TIME_RANGE)});
 }
 
@@ -164,8 +166,8 @@ static void step(struct pair *pair)
     assert_non_null(batch);
     arena_reset(pair->arena);
     for (size_t i = 1 + below(pair, BATCH_MAX); i > 0; i--) {
-        static void (*const adders[])(struct pair *, struct batch *) = {add_mail,   add_mail,   add_update,     add_update,
-                                                                        add_update, add_small, add_destination};
+        static void (*const adders[])(struct pair *, struct batch *) = {
+            add_mail, add_mail, add_update, add_update, add_update, add_small, add_destination};
         adders[below(pair, COUNT_OF(adders))](pair, batch);
     }
     enum err real = queue_apply(pair->real, batch->list, batch->count);
@@ -198,7 +200,8 @@ static void compare_ready(struct pair *pair)
     struct queue_ready after = {.time_ms = (int64_t)below(pair, TIME_RANGE), .name = slice_of(any_destination(pair))};
     struct queue_ready_request request = {.now_ms = (int64_t)below(pair, TIME_RANGE + 10),
                                           .limit = below(pair, COUNT_OF(real) + 1),
-                                          .after = below(pair, 2) == 0 ? &after : NULL, .arena = pair->arena};
+                                          .after = below(pair, 2) == 0 ? &after : NULL,
+                                          .arena = pair->arena};
     size_t real_count, model_count;
     check_number("ready", queue_ready(pair->real, &request, real, &real_count), ERR_NONE);
     check_number("ready", model_ready(pair->model, &request, model, &model_count), ERR_NONE);
@@ -224,8 +227,10 @@ static void compare_window(struct pair *pair)
     uint64_t skipped = below(pair, 5);
     struct queue_window_request request = {.destination = slice_of(any_destination(pair)),
                                            .now_ms = (int64_t)below(pair, TIME_RANGE + 10),
-                                           .per_sender = below(pair, 6), .limit = below(pair, PICKS_MAX + 1),
-                                           .skip = below(pair, 2) == 0 ? skip_some : NULL, .owner = &skipped};
+                                           .per_sender = below(pair, 6),
+                                           .limit = below(pair, PICKS_MAX + 1),
+                                           .skip = below(pair, 2) == 0 ? skip_some : NULL,
+                                           .owner = &skipped};
     if (below(pair, 2) == 0) {
         request.first_sender = queue_sender_hash(slice_of(senders[below(pair, COUNT_OF(senders))]));
         request.first_due_ms = (int64_t)(below(pair, 2) * below(pair, TIME_RANGE));
@@ -353,7 +358,9 @@ static void run_seed(uint64_t seed)
         compare(&pair);
         if (below(&pair, 50) == 0) {
             close_both(&pair);
-            check_number("check", queue_check(slice_of(folder_path(&pair.folder, "queue")), print_fault, &pair, &faults), ERR_NONE);
+            check_number("check",
+                         queue_check(slice_of(folder_path(&pair.folder, "queue")), print_fault, &pair, &faults),
+                         ERR_NONE);
             check_true("whole", faults == 0 || pair.parks);
             open_both(&pair);
             compare(&pair);

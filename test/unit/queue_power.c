@@ -1,6 +1,7 @@
-/* The database when the power goes. The C library's writing calls are wrapped, so that there is an image of what the disk
- * has for certain, and a list of what was written since: only a sync makes that certain too. A power cut leaves the image
- * with any part of the list. Whatever it leaves, the next start must find all that was promised, and nothing that does not fit. */
+/* The database when the power goes. The C library's writing calls are wrapped, so that there is an image of what the
+ * disk has for certain, and a list of what was written since: only a sync makes that certain too. A power cut leaves
+ * the image with any part of the list. Whatever it leaves, the next start must find all that was promised, and nothing
+ * that does not fit. */
 #include "queue/queue.h"
 #include "test/unit/check.h"
 #include "test/unit/folder.h"
@@ -138,7 +139,8 @@ static struct queue *open_queue(struct folder *in)
 {
     struct queue *queue;
     struct buffer fault;
-    struct queue_options options = {.path = slice_of(folder_path(in, "queue")), .map_size = IMAGE_MAX, .done_keep_ms = 1000};
+    struct queue_options options = {
+        .path = slice_of(folder_path(in, "queue")), .map_size = IMAGE_MAX, .done_keep_ms = 1000};
     buffer_init(&fault, 1024);
     enum err err = queue_open(&options, &queue, &fault);
     check_slice("fault", buffer_slice(&fault), SLICE_EMPTY);
@@ -161,7 +163,8 @@ static void write_image(const char *path, const unsigned char *image, size_t siz
     close(file);
 }
 
-/* Every third message was delivered after it was accepted, before the next came: of the last one that is not certain. */
+/* Every third message was delivered after it was accepted, before the next came: of the last one that is not certain.
+ */
 static void check_promise(struct queue *queue, struct arena *arena, uint64_t id)
 {
     struct queue_message message;
