@@ -14,8 +14,8 @@
 #define TYPE_SOA 6U
 #define TYPE_OPT 41U
 #define OPTION_EXTENDED_ERROR 15U
-#define JUMPS_MAX 127U /* as many as a name can have labels */
-#define CHAIN_MAX 16U  /* CNAMEs in one answer */
+#define JUMPS_MAX 32U /* pointers in one name; nobody needs more, and each costs time */
+#define CHAIN_MAX 12U /* CNAMEs in one answer */
 
 #define FLAG_RESPONSE 0x8000U
 #define FLAG_OPCODE 0x7800U
@@ -33,7 +33,7 @@ struct wire {
     bool failed;
 };
 struct wire_record {
-    struct resolver_name owner;
+    size_t owner_at;
     unsigned type, class;
     uint32_t ttl_raw; /* the OPT record keeps other things there */
     uint32_t ttl_s;
@@ -57,7 +57,10 @@ static uint32_t wire_u32(struct wire *wire);
 static struct slice wire_bytes(struct wire *wire, size_t length);
 static void wire_name(struct wire *wire, struct resolver_name *name);
 static void wire_label(struct wire *wire, unsigned length, struct resolver_name *name);
+static void wire_skip_name(struct wire *wire);
 static bool wire_record(struct wire *wire, struct wire_record *record);
+static bool owner_of(struct slice packet, const struct wire_record *record, struct resolver_name *owner);
+static bool survey_record(struct wire *wire, struct wire_record *record, struct resolver_name *owner);
 static struct wire data_of(struct slice packet, const struct wire_record *record);
 static bool survey_packet(struct slice packet, const struct resolver_question *question, struct survey *survey);
 static bool survey_question(struct wire *wire, const struct resolver_question *question);
@@ -191,9 +194,26 @@ static void wire_label(struct wire *wire, unsigned length, struct resolver_name 
     }
 }
 
+/* Steps over a name without following its pointers. */
+static void wire_skip_name(struct wire *wire)
+{
+    unsigned length = 1;
+    while (length > 0 && !wire->failed) {
+        length = wire_u8(wire);
+        if ((length & POINTER) == POINTER) {
+            wire_u8(wire);
+            return;
+        }
+        wire->failed = wire->failed || length > LABEL_MAX;
+        wire_bytes(wire, length);
+    }
+}
+
+/* All but the owner, which is read by owner_of(): most records are passed over for their type alone. */
 static bool wire_record(struct wire *wire, struct wire_record *record)
 {
-    wire_name(wire, &record->owner);
+    record->owner_at = wire->at;
+    wire_skip_name(wire);
     record->type = wire_u16(wire);
     record->class = wire_u16(wire);
     record->ttl_raw = wire_u32(wire);
@@ -202,6 +222,13 @@ static bool wire_record(struct wire *wire, struct wire_record *record)
     record->data_at = wire->at;
     wire_bytes(wire, record->data_length);
     return !wire->failed;
+}
+
+static bool owner_of(struct slice packet, const struct wire_record *record, struct resolver_name *owner)
+{
+    struct wire wire = {.packet = packet, .at = record->owner_at};
+    wire_name(&wire, owner);
+    return !wire.failed;
 }
 
 /* A reader that ends where the record's data ends; compression still reaches all that is before. */
@@ -246,12 +273,19 @@ static bool survey_question(struct wire *wire, const struct resolver_question *q
            type == resolver_kind_number(question->kind) && class == CLASS_IN;
 }
 
+/* A record whose owner can be read too. */
+static bool survey_record(struct wire *wire, struct wire_record *record, struct resolver_name *owner)
+{
+    return wire_record(wire, record) && owner_of(wire->packet, record, owner);
+}
+
 static bool survey_answer(struct wire *wire, unsigned count, struct survey *survey)
 {
     struct wire_record record;
+    struct resolver_name owner;
     survey->answer_at = wire->at;
     survey->answer_count = count;
-    while (count > 0 && wire_record(wire, &record)) {
+    while (count > 0 && survey_record(wire, &record, &owner)) {
         count--;
         if (record.type == TYPE_CNAME && !is_name(data_of(survey->packet, &record))) {
             return false;
@@ -270,7 +304,8 @@ static bool is_name(struct wire data)
 static bool survey_authority(struct wire *wire, unsigned count, struct survey *survey)
 {
     struct wire_record record;
-    while (count > 0 && wire_record(wire, &record)) {
+    struct resolver_name owner;
+    while (count > 0 && survey_record(wire, &record, &owner)) {
         count--;
         if (record.class != CLASS_IN) {
             continue;
@@ -279,6 +314,7 @@ static bool survey_authority(struct wire *wire, unsigned count, struct survey *s
         if (record.type == TYPE_SOA && !survey_soa(&record, survey)) {
             return false;
         }
+        survey->soa_owner = record.type == TYPE_SOA ? owner : survey->soa_owner;
     }
     return count == 0;
 }
@@ -292,7 +328,6 @@ static bool survey_soa(const struct wire_record *record, struct survey *survey)
     wire_bytes(&data, 16); /* serial, refresh, retry, expire */
     uint32_t minimum_s = wire_u32(&data);
     survey->has_soa = true;
-    survey->soa_owner = record->owner;
     survey->negative_ttl_s = smaller(record->ttl_s, minimum_s); /* RFC 2308 5 */
     return !data.failed;
 }
@@ -300,7 +335,8 @@ static bool survey_soa(const struct wire_record *record, struct survey *survey)
 static bool survey_additional(struct wire *wire, unsigned count, struct survey *survey)
 {
     struct wire_record record;
-    while (count > 0 && wire_record(wire, &record)) {
+    struct resolver_name owner;
+    while (count > 0 && survey_record(wire, &record, &owner)) {
         count--;
         if (record.type != TYPE_OPT) {
             continue;
@@ -333,9 +369,11 @@ static struct wire answer_of(const struct survey *survey)
 /* Steps to the next record of the answer that has this owner and type. */
 static bool next_owned(struct wire *wire, const struct resolver_name *owner, unsigned type, struct wire_record *record)
 {
+    struct resolver_name name;
     while (wire->left > 0 && wire_record(wire, record)) {
         wire->left--;
-        if (record->type == type && record->class == CLASS_IN && resolver_name_equal(&record->owner, owner)) {
+        if (record->type == type && record->class == CLASS_IN && owner_of(wire->packet, record, &name) &&
+            resolver_name_equal(&name, owner)) {
             return true;
         }
     }
