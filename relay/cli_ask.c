@@ -95,7 +95,8 @@ static void on_connected(struct stream *stream, enum err err)
         return;
     }
     if (err != ERR_NONE) {
-        if (!is_quiet)
+        conversation->asking->was_absent = true;
+        if (!is_quiet && !conversation->asking->is_optional)
             cli_say("the relay does not run, or listens elsewhere: nobody answers at %.*s", SLICE_ARGS(conversation->path));
         end(conversation, CLI_UNAVAILABLE);
         return;

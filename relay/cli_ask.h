@@ -15,6 +15,8 @@ struct cli_asking {
     void *owner;
     bool is_raw;
     bool is_quiet; /* not a word on errors */
+    bool is_optional; /* that no relay runs is no error, and is not told: was_absent */
+    bool was_absent;
 };
 /* A request for the command, with the id (first argument, where there is one) and the options of the command line. */
 void cli_ask_new(struct cli_asking *asking, const struct cli *cli, const char *command);

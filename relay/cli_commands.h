@@ -30,5 +30,8 @@ int cli_policy_match(const struct cli *cli);
 /* cli_health.c */
 int cli_health(const struct cli *cli);
 int cli_metrics(const struct cli *cli);
+/* cli_explain.c */
+int cli_explain(const struct cli *cli);
+int cli_test_send(const struct cli *cli);
 
 #endif

@@ -100,6 +100,29 @@ const struct cli_command cli_commands[] = {
         .run = cli_queue_check,
     },
     {
+        .words = "explain",
+        .synopsis = "ADDRESS",
+        .summary = "Say what would happen to mail for an address, step by step",
+        .help = "Route, MX hosts, policy and what it says of each host. With --connect each host that is admitted is asked too, up to\n"
+                "STARTTLS and its certificate; no mail is sent. Exit status 0 when mail could go to one host at least. Uses the\n"
+                "relay's cache; without a running relay it says so and looks up afresh. --from: for routes by sender.",
+        .options = 1u << CLI_OPTION_CONNECT | 1u << CLI_OPTION_FROM,
+        .arguments_min = 1,
+        .arguments_max = 1,
+        .run = cli_explain,
+    },
+    {
+        .words = "test-send",
+        .synopsis = "ADDRESS",
+        .summary = "Send a test message and wait for what becomes of it",
+        .help = "Exit status 0 only when it was delivered. One that would have to wait is withdrawn. --from: its sender; without it\n"
+                "[bounce] postmaster, else postmaster at the relay's name.",
+        .options = 1u << CLI_OPTION_FROM,
+        .arguments_min = 1,
+        .arguments_max = 1,
+        .run = cli_test_send,
+    },
+    {
         .words = "policy list",
         .synopsis = "",
         .summary = "List the policies that the relay keeps",

@@ -42,6 +42,8 @@ static const struct control_command *const commands[] = {
     &control_policy_refresh,
     &control_policy_forget,
     &control_policy_exempt,
+    &control_explain,
+    &control_test_send,
 };
 
 static void on_incoming(struct listener *listener);
@@ -217,7 +219,7 @@ static void leave(struct control_session *session)
     session->state = CONTROL_GONE;
     session->wants_step = false;
     timer_cancel(&session->timer);
-    if (!session->is_writing)
+    if (session->pending == 0)
         timer_start(&session->timer, 0, on_timer);
 }
 
@@ -376,11 +378,23 @@ void control_go_on(struct control_session *session)
 
 /* ---- writes ---- */
 
+void control_begin_write(struct control_session *session)
+{
+    session->pending++;
+}
+
+void control_end_write(struct control_session *session)
+{
+    session->pending--;
+    if (session->state == CONTROL_GONE && session->pending == 0)
+        timer_start(&session->timer, 0, on_timer);
+}
+
 void control_submit(struct control_session *session, const struct queue_change *changes, size_t count,
                     void (*written)(struct control_session *session, enum err err))
 {
-    assert(!session->is_writing);
-    session->is_writing = true;
+    assert(!list_has(&session->write.node));
+    control_begin_write(session);
     session->written = written;
     session->write = (struct journal_write){.changes = changes, .change_count = count, .done = on_written};
     journal_submit(session->relay->journal, &session->write);
@@ -389,10 +403,8 @@ void control_submit(struct control_session *session, const struct queue_change *
 static void on_written(struct journal_write *write, enum err err)
 {
     struct control_session *session = LIST_OF(write, struct control_session, write);
-    session->is_writing = false;
     session->written(session, err);
-    if (session->state == CONTROL_GONE && !session->is_writing)
-        timer_start(&session->timer, 0, on_timer);
+    control_end_write(session);
 }
 
 /* ---- values ---- */
@@ -414,7 +426,6 @@ bool control_log(struct control_session *session, struct log_line *line, const c
 {
     if (!log_open(line, session->relay->log, LOG_INFO, event))
         return false;
-    log_string(line, "by", session->uid == UINT32_MAX ? "unknown" : "uid");
     if (session->uid != UINT32_MAX)
         log_number(line, "uid", session->uid);
     return true;

@@ -31,7 +31,7 @@ enum control_exit {
     X(READING) /* the request is not complete */                                                                       \
     X(RUNNING)                                                                                                         \
     X(ENDING) /* the last line is on its way */                                                                        \
-    X(GONE)   /* nobody listens any more; a write is still under way, or the end of this turn is awaited */
+    X(GONE)   /* nobody listens any more; writes are still under way, or the end of this turn is awaited */
 enum control_state {
 #define X(name) CONTROL_##name,
     CONTROL_STATE_LIST(X)
@@ -63,7 +63,7 @@ struct control_session {
     struct timer timer;        /* for the next step, or the end */
     bool wants_step;
     struct journal_write write;
-    bool is_writing;
+    size_t pending;            /* writes under way: the session lives until they are done */
     void (*written)(struct control_session *session, enum err err);
 };
 
@@ -77,6 +77,9 @@ void control_go_on(struct control_session *session);
 /* One at a time. The changes must live until written(), which is called in any case, also when the client has gone. */
 void control_submit(struct control_session *session, const struct queue_change *changes, size_t count,
                     void (*written)(struct control_session *session, enum err err));
+/* The same for what is written in another way, such as a draft: the session lives from one to the other. */
+void control_begin_write(struct control_session *session);
+void control_end_write(struct control_session *session);
 /* Texts of the request; empty when absent. */
 struct slice control_text(const struct control_session *session, const char *key);
 /* The canonical form of a domain or of an address's domain, in the arena; empty: it is none. */
@@ -92,6 +95,7 @@ bool control_log(struct control_session *session, struct log_line *line, const c
 
 extern const struct control_command control_health, control_metrics, control_queue_list, control_queue_show, control_queue_why,
     control_queue_export, control_queue_flush, control_queue_hold, control_queue_release, control_queue_delete,
-    control_policy_list, control_policy_show, control_policy_refresh, control_policy_forget, control_policy_exempt;
+    control_policy_list, control_policy_show, control_policy_refresh, control_policy_forget, control_policy_exempt,
+    control_explain, control_test_send;
 
 #endif

@@ -149,7 +149,8 @@ static void finish(struct changing *changing)
         json_set_text(answer, "exempt_reason", changing->reason);
     }
     control_answer(session, &answer);
-    control_note(session, "mail that waits is tried at its next time; sternpost queue flush --to %.*s tries it now",
-                 SLICE_ARGS(changing->domain));
+    if (!changing->is_forget)
+        control_note(session, "mail that waits is tried at its next time; sternpost queue flush --to %.*s tries it now",
+                     SLICE_ARGS(changing->domain));
     control_done(session, CONTROL_DONE);
 }

@@ -1,0 +1,89 @@
+#include "relay/explain_lookup.h"
+
+#include "base/list.h"
+#include "base/text.h"
+#include "relay/relay.h"
+
+static void step(struct explain_lookup *lookup);
+static void on_txt(struct resolve *resolve, const struct resolve_answer *answer);
+static void on_fetched(struct fetch *fetch, struct slice body, struct slice failure);
+
+static bool read_cache(struct explain_lookup *lookup)
+{
+    struct slice bytes;
+    struct queue *queue = lookup->relay->queue;
+    return queue != NULL && queue_policy_get(queue, lookup->domain, lookup->arena, &bytes) == ERR_NONE &&
+           sts_entry_decode(bytes, lookup->arena, &lookup->cached) == ERR_NONE;
+}
+
+void explain_lookup_start(struct explain_lookup *lookup)
+{
+    struct sts_lookup_request request = {
+        .domain = lookup->domain,
+        .purpose = STS_LOOKUP_DELIVERY,
+        .cached = read_cache(lookup) ? &lookup->cached : NULL,
+        .now_ms = clock_wall_ms(),
+        .arena = lookup->arena,
+    };
+    sts_lookup_start(&lookup->machine, &request);
+    step(lookup);
+}
+
+void explain_lookup_cancel(struct explain_lookup *lookup)
+{
+    resolve_cancel(&lookup->txt);
+    if (lookup->is_fetching)
+        fetch_cancel(&lookup->fetch);
+    lookup->is_fetching = false;
+}
+
+static struct slice name_of(struct explain_lookup *lookup, const char *prefix)
+{
+    return text_print(lookup->name, sizeof lookup->name, "%s%.*s", prefix, SLICE_ARGS(lookup->domain));
+}
+
+/* The first step is always the TXT record, so that done() cannot come inside the start. */
+static void step(struct explain_lookup *lookup)
+{
+    switch (sts_lookup_next(&lookup->machine)) {
+    case STS_LOOKUP_TXT:
+        resolve_start(&lookup->txt, RECORD_TXT, name_of(lookup, "_mta-sts."), on_txt);
+        break;
+    case STS_LOOKUP_HTTPS:
+        lookup->is_fetching = true;
+        fetch_start(&lookup->fetch, lookup->relay, name_of(lookup, "mta-sts."), on_fetched);
+        break;
+    case STS_LOOKUP_DONE: {
+        struct finding finding = {.result = *sts_lookup_result(&lookup->machine)};
+        finding.exempt = sts_entry_is_exempt(&finding.result.entry, clock_wall_ms());
+        finding.exempt_reason = finding.exempt ? finding.result.entry.exempt_reason : SLICE_EMPTY;
+        lookup->done(lookup, &finding);
+        break;
+    }
+    }
+}
+
+static void on_txt(struct resolve *resolve, const struct resolve_answer *answer)
+{
+    struct explain_lookup *lookup = LIST_OF(resolve, struct explain_lookup, txt);
+    enum sts_txt_status status = answer->status == RESOLVE_FOUND            ? STS_TXT_FOUND
+                                 : resolve_is_temporary(answer->status) ? STS_TXT_FAILED
+                                                                        : STS_TXT_NONE;
+    struct slice *texts = arena_array(lookup->arena, answer->count + 1, sizeof *texts);
+    for (size_t i = 0; texts != NULL && i < answer->count; i++)
+        texts[i] = answer->records[i].text;
+    struct slice detail = answer->detail.length > 0 ? answer->detail : slice_of(resolve_status_text(answer->status));
+    sts_lookup_txt(&lookup->machine, texts == NULL ? STS_TXT_FAILED : status, texts, texts == NULL ? 0 : answer->count, detail);
+    step(lookup);
+}
+
+static void on_fetched(struct fetch *fetch, struct slice body, struct slice failure)
+{
+    struct explain_lookup *lookup = LIST_OF(fetch, struct explain_lookup, fetch);
+    lookup->is_fetching = false;
+    if (failure.length == 0)
+        sts_lookup_body(&lookup->machine, body);
+    else
+        sts_lookup_fetch_failed(&lookup->machine, failure);
+    step(lookup);
+}
