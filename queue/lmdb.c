@@ -16,9 +16,7 @@
 #define LOCK_FILE_SIZE 16384
 /* A map must be able to grow behind what is stored already, for bookkeeping at least. */
 #define GROWTH_MIN (UINT64_C(1) << 20)
-/* Less than this is no room, whatever the options say. */
-#define FREE_MIN (UINT64_C(1) << 20)
-#define PROBE_SIZE 65536
+#define PAGE_SIZE_MAX 65536 /* of all machines: a map is a multiple */
 
 static struct queue *queue_new(const struct queue_options *options);
 static enum err open_all(struct queue *queue, struct buffer *fault);
@@ -27,7 +25,9 @@ static enum err sync_parent(int directory);
 static enum err sync_directory(int directory);
 static enum err take_lock(struct queue *queue, struct buffer *fault);
 static void say_holder(const struct queue *queue, struct buffer *fault);
+static unsigned reader_flags(const struct queue *queue);
 static enum err make_lock_file(struct queue *queue);
+static enum err remove_unborn(struct queue *queue);
 static enum err open_environment(struct queue *queue, struct buffer *fault);
 static enum err widen_map(struct queue *queue);
 static enum err open_tables(struct queue *queue, struct buffer *fault);
@@ -35,7 +35,6 @@ static enum err open_each_table(struct lmdb_view *view);
 static enum err check_format(struct lmdb_view *view, struct buffer *fault);
 static enum err check_totals(struct lmdb_view *view);
 static enum err say(const struct queue *queue, struct buffer *fault, const char *what, enum err err);
-static bool probe_finds_room(int directory);
 
 enum err queue_open(const struct queue_options *options, struct queue **queue, struct buffer *fault)
 {
@@ -94,31 +93,6 @@ uint64_t lmdb_accept_limit(const struct queue *queue)
 {
     uint64_t headroom = queue->options.map_size / LMDB_HEADROOM_SHARE;
     return queue->options.map_size - (headroom < LMDB_HEADROOM_MAX ? headroom : LMDB_HEADROOM_MAX);
-}
-
-/* Asked right after the failure: what the failed write left behind still fills the disk. A quota of the user does not
- * show in the free space, so a small write is tried too. */
-bool lmdb_disk_is_full(const struct queue *queue)
-{
-    struct statvfs disk;
-    if (fstatvfs(queue->directory, &disk) != 0) {
-        return false;
-    }
-    uint64_t needed = queue->options.free_min > FREE_MIN ? queue->options.free_min : FREE_MIN;
-    return (uint64_t)disk.f_bavail * disk.f_frsize < needed || !probe_finds_room(queue->directory);
-}
-
-static bool probe_finds_room(int directory)
-{
-    static const char page[PROBE_SIZE];
-    int probe = openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (probe < 0) {
-        return errno != ENOSPC && errno != EDQUOT;
-    }
-    ssize_t written = write(probe, page, sizeof page);
-    bool is_full = written < 0 ? errno == ENOSPC || errno == EDQUOT : (size_t)written < sizeof page;
-    close(probe);
-    return !is_full;
 }
 
 /* ---- opening ---- */
@@ -233,7 +207,11 @@ static void say_holder(const struct queue *queue, struct buffer *fault)
 static enum err open_environment(struct queue *queue, struct buffer *fault)
 {
     const struct queue_options *options = &queue->options;
+    if (!options->read_only && (options->map_size < QUEUE_MAP_MIN || options->map_size > SIZE_MAX / 2)) {
+        return say(queue, fault, "cannot have that size", ERR_LIMIT);
+    }
     enum err err = options->read_only ? ERR_NONE : make_lock_file(queue);
+    err = err == ERR_NONE && !options->read_only ? remove_unborn(queue) : err;
     if (err != ERR_NONE) {
         return say(queue, fault, "cannot be written", err);
     }
@@ -242,12 +220,12 @@ static enum err open_environment(struct queue *queue, struct buffer *fault)
         code = mdb_env_set_maxdbs(queue->env, LMDB_TABLE_COUNT);
     }
     if (code == MDB_SUCCESS && !options->read_only) {
-        code = mdb_env_set_mapsize(queue->env, options->map_size);
+        code = mdb_env_set_mapsize(queue->env, (size_t)options->map_size & ~(size_t)(PAGE_SIZE_MAX - 1));
     }
     /* Every commit is synced: no flag that trades that for speed, and no map that a stray pointer can write to. With
      * readahead a cold queue is read 3 (random) to 15 times (in order) as fast as without. */
     if (code == MDB_SUCCESS) {
-        code = mdb_env_open(queue->env, queue->path, MDB_NOTLS | (options->read_only ? MDB_RDONLY : 0U), 0600);
+        code = mdb_env_open(queue->env, queue->path, MDB_NOTLS | reader_flags(queue), 0600);
     }
     if (code != MDB_SUCCESS) {
         buffer_print(fault, "the queue %s cannot be opened: %s", queue->path, mdb_strerror(code));
@@ -263,6 +241,15 @@ static enum err open_environment(struct queue *queue, struct buffer *fault)
     return err == ERR_NONE ? ERR_NONE : say(queue, fault, "cannot be opened", err);
 }
 
+/* Without its lock file no relay is running, and making one here could make it another user's. */
+static unsigned reader_flags(const struct queue *queue)
+{
+    if (!queue->options.read_only) {
+        return 0;
+    }
+    return faccessat(queue->directory, "lock.mdb", F_OK, 0) == 0 ? MDB_RDONLY : MDB_RDONLY | MDB_NOLOCK;
+}
+
 /* Before the library opens it: closing it later would drop the library's own locks. */
 static enum err make_lock_file(struct queue *queue)
 {
@@ -276,6 +263,29 @@ static enum err make_lock_file(struct queue *queue)
     }
     close(file);
     return error == EOPNOTSUPP || error == EINVAL ? ERR_NONE : err_from_errno(error);
+}
+
+/* What a power cut leaves of a queue that was just being made: the file, and none of its two first pages. LMDB takes it
+ * for a foreign file, and would refuse it for ever. */
+static enum err remove_unborn(struct queue *queue)
+{
+    int file = openat(queue->directory, "data.mdb", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (file < 0) {
+        return errno == ENOENT ? ERR_NONE : err_from_errno(errno);
+    }
+    char bytes[4096];
+    off_t size = 0, size_max = 2 * (off_t)sysconf(_SC_PAGESIZE);
+    ssize_t length;
+    bool is_empty = true;
+    while (is_empty && size <= size_max && (length = read(file, bytes, sizeof bytes)) > 0) {
+        size += length;
+        is_empty = bytes[0] == 0 && memcmp(bytes, bytes + 1, (size_t)length - 1) == 0;
+    }
+    close(file);
+    if (is_empty && size <= size_max && unlinkat(queue->directory, "data.mdb", 0) != 0) {
+        return err_from_errno(errno);
+    }
+    return ERR_NONE;
 }
 
 /* The queue may hold more than the options allow by now; what is in it must still get out. */

@@ -13,12 +13,12 @@ struct slice_of_listing {
 
 static enum err list_start(struct slice_of_listing *list);
 static struct lmdb_key list_prefix(const struct slice_of_listing *list);
-static enum err list_visit(struct slice_of_listing *list, bool *goes_on);
+static enum err list_visit(struct slice_of_listing *list, size_t *visited, bool *goes_on);
 static bool list_position(const struct slice_of_listing *list, uint64_t *id, uint16_t *number);
 static enum err list_load(struct slice_of_listing *list, uint64_t id, uint16_t number, struct queue_entry *entry);
 static enum err list_message(struct slice_of_listing *list, uint64_t id);
 static enum err done_start(struct slice_of_listing *list);
-static enum err done_visit(struct slice_of_listing *list, bool *goes_on);
+static enum err done_visit(struct slice_of_listing *list, size_t *visited, bool *goes_on);
 static enum err damaged_unless_memory(struct queue_listing *listing, enum err err);
 
 enum err queue_list(struct queue *queue, struct queue_listing *listing)
@@ -28,12 +28,12 @@ enum err queue_list(struct queue *queue, struct queue_listing *listing)
     bool goes_on = true;
     enum err err = lmdb_view_read(queue, &list.view);
     err = err == ERR_NONE ? list_start(&list) : err;
-    for (size_t left = listing->limit; err == ERR_NONE && left > 0 && goes_on; left--) {
+    for (size_t visited = 0; err == ERR_NONE && visited < listing->limit && goes_on;) {
         if (!lmdb_key_begins(list.cursor.key, &prefix)) {
             err = ERR_NOT_FOUND;
             break;
         }
-        err = list_visit(&list, &goes_on);
+        err = list_visit(&list, &visited, &goes_on);
         err = err == ERR_NONE ? lmdb_cursor_next(&list.cursor) : err;
     }
     lmdb_cursor_close(&list.cursor);
@@ -64,7 +64,8 @@ static struct lmdb_key list_prefix(const struct slice_of_listing *list)
     return list->listing->destination.length > 0 ? lmdb_key_destination(list->listing->destination) : all;
 }
 
-static enum err list_visit(struct slice_of_listing *list, bool *goes_on)
+/* A damaged key does not count: it gives no place to go on from, so a slice must not end there. */
+static enum err list_visit(struct slice_of_listing *list, size_t *visited, bool *goes_on)
 {
     struct queue_listing *listing = list->listing;
     uint64_t id;
@@ -74,6 +75,7 @@ static enum err list_visit(struct slice_of_listing *list, bool *goes_on)
         listing->damaged_count++;
         return ERR_NONE;
     }
+    (*visited)++;
     listing->after_id = id;
     listing->after_number = (uint32_t)number + 1;
     enum err err = list_load(list, id, number, &entry);
@@ -132,8 +134,8 @@ enum err queue_list_done(struct queue *queue, struct queue_listing *listing)
     bool goes_on = true;
     enum err err = lmdb_view_read(queue, &list.view);
     err = err == ERR_NONE ? done_start(&list) : err;
-    for (size_t left = listing->limit; err == ERR_NONE && left > 0 && goes_on; left--) {
-        err = done_visit(&list, &goes_on);
+    for (size_t visited = 0; err == ERR_NONE && visited < listing->limit && goes_on;) {
+        err = done_visit(&list, &visited, &goes_on);
         err = err == ERR_NONE ? lmdb_cursor_previous(&list.cursor) : err;
     }
     lmdb_cursor_close(&list.cursor);
@@ -157,20 +159,22 @@ static enum err done_start(struct slice_of_listing *list)
     return lmdb_cursor_before(&list->cursor, &key);
 }
 
-static enum err done_visit(struct slice_of_listing *list, bool *goes_on)
+static enum err done_visit(struct slice_of_listing *list, size_t *visited, bool *goes_on)
 {
     struct queue_listing *listing = list->listing;
     struct lmdb_slot slot;
     struct slice message, entry_record;
     struct queue_entry entry;
-    if (!lmdb_key_read_done(list->cursor.key, &slot) || !lmdb_done_split(list->cursor.value, &message, &entry_record)) {
+    if (!lmdb_key_read_done(list->cursor.key, &slot)) {
         listing->damaged_count++;
         return ERR_NONE;
     }
+    (*visited)++;
     listing->after_time_ms = slot.due_ms;
     listing->after_id = slot.id;
     listing->after_number = (uint32_t)slot.number + 1;
-    enum err err = queue_message_decode(message, &list->message);
+    enum err err = lmdb_done_split(list->cursor.value, &message, &entry_record) ? ERR_NONE : ERR_CORRUPT;
+    err = err == ERR_NONE ? queue_message_decode(message, &list->message) : err;
     err = err == ERR_NONE ? queue_entry_decode(entry_record, listing->arena, &entry) : err;
     if (err != ERR_NONE) {
         return damaged_unless_memory(listing, err);

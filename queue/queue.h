@@ -17,15 +17,17 @@
 
 struct queue;
 
+#define QUEUE_MAP_MIN (UINT64_C(1) << 20)
 struct queue_options {
     struct slice path;        /* directory; made with mode 0700 when absent (its parent must exist) */
-    uint64_t map_size;        /* bytes, upper bound of the data file */
+    uint64_t map_size;        /* bytes, upper bound of the data file; at least QUEUE_MAP_MIN */
     int64_t done_keep_ms;     /* how long outcomes are kept for `queue list --done`; 0: not at all */
     bool read_only;           /* offline tools: no lock is taken, nothing is swept */
     uint64_t free_min;        /* bytes free on the disk below which EIO is taken for a full disk */
 };
 /* Errors and the sentence in fault: ERR_IN_USE (another relay holds the lock; its pid is named), ERR_PERMISSION and
- * ERR_NOT_FOUND (cannot be created or written), ERR_CORRUPT, ERR_FULL, ERR_IO. Sweeps chunks without message. */
+ * ERR_NOT_FOUND (cannot be created or written), ERR_CORRUPT, ERR_FULL, ERR_IO, ERR_LIMIT (map_size), ERR_UNSUPPORTED (its
+ * format). Sweeps chunks without message. */
 MUST_CHECK enum err queue_open(const struct queue_options *options, struct queue **queue, struct buffer *fault);
 void queue_close(struct queue **queue);
 
@@ -69,6 +71,9 @@ struct queue_space {
     uint64_t disk_free;
 };
 MUST_CHECK enum err queue_space(struct queue *queue, struct queue_space *space);
+/* Where the queue lies when that is no place to keep promises: "NFS", "tmpfs", "the layer of a container", ...; NULL: none of
+ * those that are known. For a warning. */
+const char *queue_unsafe_place(struct queue *queue);
 struct queue_totals {
     uint64_t messages, bytes, entries;
     uint64_t oldest_id; /* 0: the queue is empty */

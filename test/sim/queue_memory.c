@@ -204,6 +204,12 @@ enum err queue_space(struct queue *queue, struct queue_space *space)
     return ERR_NONE;
 }
 
+const char *queue_unsafe_place(struct queue *queue)
+{
+    (void)queue;
+    return NULL;
+}
+
 /* ---- parts ---- */
 
 static enum err open_on(struct queue_memory_disk *disk, const struct queue_options *options,

@@ -62,6 +62,12 @@ static int tear_down(void **state)
     return 0;
 }
 
+static void count_fault(void *owner, struct slice fault)
+{
+    print_error("check: %.*s\n", SLICE_ARGS(fault));
+    (*(uint64_t *)owner)++;
+}
+
 /* Runs in a child, so that what it locks or gives up is its own. */
 static int run_child(int (*run)(void))
 {
@@ -136,6 +142,45 @@ static void other_peoples_folder_is_refused(void **state)
     check_number("not its file", run_child(open_as_nobody), ERR_PERMISSION);
 }
 
+static void unreasonable_size_is_refused(void **state)
+{
+    (void)state;
+    struct queue *queue;
+    struct buffer fault;
+    buffer_init(&fault, 1024);
+    check_number("small", open_at("queue", QUEUE_MAP_MIN - 1, &queue, &fault), ERR_LIMIT);
+    check_number("large", open_at("queue", UINT64_MAX, &queue, &fault), ERR_LIMIT);
+    buffer_free(&fault);
+    queue = open_queue(QUEUE_MAP_MIN + 1);
+    check_number("accept", mail_accept(queue, &(struct mail){.id = 1}), ERR_NONE);
+    queue_close(&queue);
+}
+
+static void unsafe_places_are_known(void **state)
+{
+    (void)state;
+    struct queue *queue = open_queue(MAP_SIZE);
+    const char *place = queue_unsafe_place(queue);
+    bool is_memory = slice_starts(slice_of(folder.path), SLICE("/dev/shm"));
+    check_true("tmpfs", !is_memory || (place != NULL && slice_equal(slice_of(place), SLICE("tmpfs"))));
+    queue_close(&queue);
+}
+
+/* What a check by another user must not leave behind: a lock file that the relay cannot open. */
+static void check_makes_no_file(void **state)
+{
+    (void)state;
+    struct queue *queue = open_queue(MAP_SIZE);
+    check_number("accept", mail_accept(queue, &(struct mail){.id = 1}), ERR_NONE);
+    queue_close(&queue);
+    unlink(folder_path(&folder, "queue/lock.mdb"));
+    uint64_t faults, told = 0;
+    enum err err = queue_check(slice_of(folder_path(&folder, "queue")), count_fault, &told, &faults);
+    check_number("check", err, ERR_NONE);
+    check_number("faults", faults, 0);
+    check_number("no lock file", access(folder_path(&folder, "queue/lock.mdb"), F_OK), -1);
+}
+
 /* A relay in another process, until it is killed. */
 static pid_t start_holder(void)
 {
@@ -186,12 +231,6 @@ static void second_relay_names_the_first(void **state)
     queue_close(&queue);
 }
 
-static void count_fault(void *owner, struct slice fault)
-{
-    print_error("check: %.*s\n", SLICE_ARGS(fault));
-    (*(uint64_t *)owner)++;
-}
-
 static void check_reads_beside_a_relay(void **state)
 {
     (void)state;
@@ -221,6 +260,21 @@ static void foreign_files_are_refused(void **state)
         close(file);
         free(bytes);
         check_refused("not a database", "queue", ERR_CORRUPT, "cannot be opened: ");
+    }
+}
+
+static void unborn_files_are_made_anew(void **state)
+{
+    (void)state;
+    static const off_t sizes[] = {0, 1, 4096, 8192};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        mkdir(folder_path(&folder, "queue"), 0700);
+        int file = open(folder_path(&folder, "queue/data.mdb"), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+        assert_int_equal(ftruncate(file, sizes[i]), 0);
+        close(file);
+        struct queue *queue = open_queue(MAP_SIZE);
+        check_number("accept", mail_accept(queue, &(struct mail){.id = 1}), ERR_NONE);
+        queue_close(&queue);
     }
 }
 
@@ -301,8 +355,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(files_are_the_owners),         TEST(what_cannot_be_opened_is_told), TEST(other_peoples_folder_is_refused),
+        TEST(unreasonable_size_is_refused), TEST(unsafe_places_are_known),       TEST(check_makes_no_file),
         TEST(second_relay_names_the_first), TEST(check_reads_beside_a_relay),    TEST(foreign_files_are_refused),
-        TEST(other_formats_are_refused),    TEST(damaged_totals_are_made_again), TEST(smaller_map_still_empties),
+        TEST(unborn_files_are_made_anew),   TEST(other_formats_are_refused),     TEST(damaged_totals_are_made_again),
+        TEST(smaller_map_still_empties),
     };
+    folder_use_memory();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
