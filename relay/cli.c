@@ -203,6 +203,7 @@ static bool find_in_group(struct cli *cli, struct buffer *fault)
     struct slice group = slice_of(cli->arguments[0]);
     if (cli->argument_count == 1) {
         cli->group = group;
+        drop_arguments(cli, 1);
         if (!cli_has(cli, CLI_OPTION_HELP))
             buffer_print(fault, "%.*s what? See sternpost %.*s --help", SLICE_ARGS(group), SLICE_ARGS(group));
         return cli_has(cli, CLI_OPTION_HELP);
