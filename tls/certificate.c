@@ -1,6 +1,7 @@
 #include "tls/certificate.h"
 
 #include "base/text.h"
+#include "tls/constraint.h"
 #include "tls/verify.h"
 
 #include <mbedtls/asn1.h>
@@ -11,7 +12,8 @@
 #include <time.h>
 
 #define WEAK_FLAGS (MBEDTLS_X509_BADCERT_BAD_MD | MBEDTLS_X509_BADCERT_BAD_PK | MBEDTLS_X509_BADCERT_BAD_KEY)
-#define RSA_BITS_MIN 2048 /* of the library's default profile */
+#define RSA_BITS_MIN 2048                           /* of the library's default profile */
+#define CONSTRAINED_FLAG MBEDTLS_X509_BADCERT_OTHER /* which the library does not set */
 #define USAGE_FLAGS                                                                                                    \
     (MBEDTLS_X509_BADCERT_KEY_USAGE | MBEDTLS_X509_BADCERT_EXT_KEY_USAGE | MBEDTLS_X509_BADCERT_NS_CERT_TYPE)
 
@@ -23,6 +25,7 @@ static const struct {
 } meanings[] = {
     {MBEDTLS_X509_BADCERT_REVOKED, TLS_FAILURE_REVOKED},
     {MBEDTLS_X509_BADCERT_NOT_TRUSTED | MBEDTLS_X509_BADCERT_MISSING, TLS_FAILURE_NOT_TRUSTED},
+    {CONSTRAINED_FLAG, TLS_FAILURE_NOT_TRUSTED},
     {MBEDTLS_X509_BADCERT_EXPIRED, TLS_FAILURE_EXPIRED},
     {MBEDTLS_X509_BADCERT_FUTURE, TLS_FAILURE_NOT_YET_VALID},
     {MBEDTLS_X509_BADCERT_CN_MISMATCH, TLS_FAILURE_HOST_MISMATCH},
@@ -36,7 +39,8 @@ static enum tls_failure failure_of(const struct tls_evidence *evidence, uint32_t
 static void gather_leaf(struct tls_evidence *evidence, const mbedtls_x509_crt *leaf);
 static void gather_names(struct tls_evidence *evidence, const mbedtls_x509_crt *leaf);
 static void describe_trouble(struct tls_evidence *evidence, const mbedtls_x509_crt *certificate, int depth);
-static void describe_origin(struct buffer *out, const struct tls_evidence *evidence, const mbedtls_x509_crt *certificate);
+static void describe_origin(struct buffer *out, const struct tls_evidence *evidence,
+                            const mbedtls_x509_crt *certificate);
 static void describe_weakness(struct buffer *out, const struct tls_evidence *evidence,
                               const mbedtls_x509_crt *certificate);
 static void describe_failure(struct buffer *out, const struct tls_evidence *evidence, enum tls_failure failure);
@@ -53,6 +57,10 @@ int tls_evidence_gather(void *context, mbedtls_x509_crt *certificate, int depth,
         if (evidence->name != TLS_NAME_PROVED) {
             *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
         }
+    }
+    struct slice extensions = slice_make(certificate->v3_ext.p, certificate->v3_ext.len);
+    if (depth > 0 && evidence->host.length > 0 && !tls_constraint_permits(extensions, evidence->host)) {
+        *flags |= CONSTRAINED_FLAG;
     }
     uint32_t own = *flags & ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH;
     /* The walk ends at the leaf, so that of two equal troubles the one nearer to the peer is told. */
@@ -223,8 +231,13 @@ static void describe_trouble(struct tls_evidence *evidence, const mbedtls_x509_c
     buffer_free(&text);
 }
 
-static void describe_origin(struct buffer *out, const struct tls_evidence *evidence, const mbedtls_x509_crt *certificate)
+static void describe_origin(struct buffer *out, const struct tls_evidence *evidence,
+                            const mbedtls_x509_crt *certificate)
 {
+    if ((evidence->trouble & MBEDTLS_X509_BADCERT_NOT_TRUSTED) == 0) {
+        buffer_print(out, " may not be used to issue for %.*s (name constraints)", SLICE_ARGS(evidence->host));
+        return;
+    }
     char issuer[128];
     print_distinguished_name(issuer, sizeof issuer, &certificate->issuer);
     buffer_print(out, " is signed by %s, which is not among the %zu trust anchors", issuer, evidence->anchor_count);
@@ -256,8 +269,9 @@ static void describe_failure(struct buffer *out, const struct tls_evidence *evid
 {
     struct slice host = evidence->host;
     if (failure == TLS_FAILURE_UNSUPPORTED_CERTIFICATE) {
-        buffer_add(out, SLICE("the certificate or one of its issuers' is signed with an algorithm that is not supported "
-                              "(such as Ed25519)"));
+        buffer_add(out,
+                   SLICE("the certificate or one of its issuers' is signed with an algorithm that is not supported "
+                         "(such as Ed25519)"));
     } else if (failure == TLS_FAILURE_HOST_MISMATCH && host.length == 0) {
         buffer_add(out, SLICE("there is no host name to be proved"));
     } else if (failure == TLS_FAILURE_HOST_MISMATCH) {

@@ -1,5 +1,5 @@
-/* What a peer's certificates showed: gathered while mbedTLS walks the chain, since afterwards a refused chain is gone, and
- * judged when the handshake has ended. For tls/ only.
+/* What a peer's certificates showed: gathered while mbedTLS walks the chain, since afterwards a refused chain is gone,
+ * and judged when the handshake has ended. For tls/ only.
  *
  * Give tls_evidence_gather() to mbedtls_ssl_set_verify() with the evidence; it sees the chain root first, leaf last. */
 #ifndef TLS_CERTIFICATE_H

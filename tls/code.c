@@ -32,7 +32,8 @@ static const struct {
      "a record that cannot be decrypted: it was damaged, or the peer refused the handshake in the clear"},
     {MBEDTLS_ERR_SSL_INVALID_RECORD, "what the peer sent is not TLS"},
     {MBEDTLS_ERR_SSL_BAD_INPUT_DATA, "a record that is too long, or what the peer sent is not TLS"},
-    {MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE, "the peer sent a TLS message that is not expected here"},
+    {MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE,
+     "the peer sent a TLS message that is not expected here (a key update is not supported)"},
 };
 
 void tls_code_reason(int code, char *out, size_t capacity)

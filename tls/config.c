@@ -56,9 +56,10 @@ static const uint16_t client_signatures[] = {
     MBEDTLS_TLS1_3_SIG_ECDSA_SECP521R1_SHA512, MBEDTLS_TLS1_3_SIG_NONE,
 };
 
-/* A key share is sent for the first only. X25519 is slower here, and alone would exclude P-256 certificates in TLS 1.2. */
+/* A key share is sent for the first only. X25519 is slower here, and alone would exclude P-256 certificates in TLS 1.2.
+ */
 static const uint16_t groups[] = {
-    MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1, MBEDTLS_SSL_IANA_TLS_GROUP_X25519,    MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1,
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1, MBEDTLS_SSL_IANA_TLS_GROUP_X25519, MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1,
     MBEDTLS_SSL_IANA_TLS_GROUP_SECP521R1, MBEDTLS_SSL_IANA_TLS_GROUP_NONE,
 };
 
@@ -88,7 +89,8 @@ enum err tls_config_client(mbedtls_ssl_config *config, const struct tls_material
     if (verify) {
         mbedtls_ssl_conf_dhm_min_bitlen(config, DH_BITS_MIN);
     }
-    if (kind->protocol == TLS_PROTOCOL_HTTP && mbedtls_ssl_conf_alpn_protocols(config, (const char **)http_protocols) != 0) {
+    if (kind->protocol == TLS_PROTOCOL_HTTP &&
+        mbedtls_ssl_conf_alpn_protocols(config, (const char **)http_protocols) != 0) {
         return ERR_MEMORY;
     }
     return ERR_NONE;

@@ -1,5 +1,5 @@
-/* How mbedTLS is set up: one configuration object for each kind of session, since toggling one between "verify" and "any
- * certificate" is how a strict policy gets lost. For tls/ only. */
+/* How mbedTLS is set up: one configuration object for each kind of session, since toggling one between "verify" and
+ * "any certificate" is how a strict policy gets lost. For tls/ only. */
 #ifndef TLS_CONFIG_H
 #define TLS_CONFIG_H
 

@@ -33,7 +33,8 @@ struct tls_context {
     struct tls_hosts pss_hosts;
 };
 
-/* Where distributions keep the bundle: Debian and Alpine, Fedora, older Fedora, SUSE, and Alpine without the package. */
+/* Where distributions keep the bundle: Debian and Alpine, Fedora, older Fedora, SUSE, and Alpine without the package.
+ */
 static const char *const system_bundles[] = {
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -198,8 +199,9 @@ static enum err load_anchors(struct tls_context *context, struct slice path, str
     }
     struct slice found = find_system_bundle();
     if (found.length == 0) {
-        buffer_add(warnings, SLICE("no bundle of trust anchors was found on this system: no certificate can be verified "
-                                   "(install ca-certificates, or set [tls] ca-file)\n"));
+        buffer_add(warnings,
+                   SLICE("no bundle of trust anchors was found on this system: no certificate can be verified "
+                         "(install ca-certificates, or set [tls] ca-file)\n"));
         return ERR_NONE;
     }
     struct buffer reason;

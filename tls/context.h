@@ -1,6 +1,7 @@
-/* A TLS context: trust anchors, our own certificate, limits. Reference-counted and immutable after it was made (but for a
- * memory of servers' quirks), so a reload makes a new one while sessions go on with theirs, on any number of threads. The trust store is parsed once per context (6-13 ms), never per
- * connection. Call tls_start() once per process before the first context, after any fork and privilege change. */
+/* A TLS context: trust anchors, our own certificate, limits. Reference-counted, and immutable after it was made (but
+ * for a memory of servers' quirks), so that a reload makes a new one while sessions go on with theirs, on any number of
+ * threads. The trust store is parsed once per context (6-13 ms), never per connection. Call tls_start() once per
+ * process before the first context, after any fork and privilege change. */
 #ifndef TLS_CONTEXT_H
 #define TLS_CONTEXT_H
 
@@ -20,10 +21,10 @@ struct tls_context_options {
     struct slice key;         /* PEM file */
     enum tls_version minimum;
 };
-/* On error fault says what and where in a sentence ("/etc/x.pem: no certificate found"). warnings: sentences, one a line
- * (certificates of the bundle that could not be read: they are skipped, not fatal). ERR_NOT_FOUND, ERR_SYNTAX,
- * ERR_PERMISSION, ERR_MEMORY. No usable anchor at all is an error when ca_file was named, else a warning: then nothing can
- * be verified, and what needs verification waits. */
+/* On error fault says what and where in a sentence ("/etc/x.pem: no certificate found"). warnings: sentences, one a
+ * line (certificates of the bundle that could not be read: they are skipped, not fatal). ERR_NOT_FOUND, ERR_SYNTAX,
+ * ERR_PERMISSION, ERR_LIMIT, ERR_IO, ERR_MEMORY (fault may be empty then). No usable anchor at all is an error when
+ * ca_file was named, else a warning: then nothing can be verified, and what needs verification waits. */
 MUST_CHECK enum err tls_context_new(const struct tls_context_options *options, struct tls_context **context,
                                     struct buffer *fault, struct buffer *warnings);
 struct tls_context *tls_context_share(struct tls_context *context); /* one more reference */

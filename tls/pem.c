@@ -98,7 +98,8 @@ enum err tls_pem_key(const struct tls_pem *pem, mbedtls_pk_context *key, struct 
     if (tls_code_is_memory(code)) {
         return ERR_MEMORY;
     }
-    if (code == MBEDTLS_ERR_PK_PASSWORD_REQUIRED || strstr(pem->text, "-----BEGIN ENCRYPTED PRIVATE KEY-----") != NULL) {
+    if (code == MBEDTLS_ERR_PK_PASSWORD_REQUIRED ||
+        strstr(pem->text, "-----BEGIN ENCRYPTED PRIVATE KEY-----") != NULL) {
         buffer_print(fault, "%.*s: the key is locked by a passphrase; store it without one", SLICE_ARGS(pem->path));
     } else if (strstr(pem->text, "PRIVATE KEY-----") == NULL) {
         buffer_print(fault, "%.*s: no private key found", SLICE_ARGS(pem->path));

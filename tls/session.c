@@ -256,8 +256,8 @@ static void refuse_hopeless(struct tls_session *session)
     }
 }
 
-/* The library is given the name too: without one it refuses to verify, and it sends it as SNI. It must be told NULL where
- * there is none: then it compares none, and our own check says that nothing is proved. */
+/* The library is given the name too: without one it refuses to verify, and it sends it as SNI. It must be told NULL
+ * where there is none: then it compares none, and our own check says that nothing is proved. */
 static bool set_up_client(struct tls_session *session, enum tls_protocol protocol)
 {
     struct tls_client_kind kind = {.demand = session->demand, .protocol = protocol, .maximum = TLS_1_3};
@@ -306,8 +306,8 @@ static void open_session(struct tls_session *session)
     session->status = TLS_OPEN;
 }
 
-/* The library's result alone is not enough: it is 0 too where nobody looked at the name. The certificate is asked again,
- * the one that the session has, not what the callback saw. */
+/* The library's result alone is not enough: it is 0 too where nobody looked at the name. The certificate is asked
+ * again, the one that the session has, not what the callback saw. */
 static void judge_peer(struct tls_session *session)
 {
     struct tls_verdict *verdict = &session->verdict;
@@ -323,8 +323,8 @@ static void judge_peer(struct tls_session *session)
 
 static void receive(struct tls_session *session)
 {
-    bool has_something = buffer_length(&session->incoming) > 0 || buffer_failed(&session->incoming) ||
-                         session->ended || mbedtls_ssl_check_pending(&session->ssl) != 0;
+    bool has_something = buffer_length(&session->incoming) > 0 || buffer_failed(&session->incoming) || session->ended ||
+                         mbedtls_ssl_check_pending(&session->ssl) != 0;
     int code = has_something ? 1 : MBEDTLS_ERR_SSL_WANT_READ;
     while (code > 0 && buffer_room(&session->plain) > 0) {
         code = read_record(session);
@@ -423,8 +423,9 @@ static void fail_by_code(struct tls_session *session, int code)
     } else if (is_refused_pss(session, code)) {
         tls_hosts_add(tls_context_pss_hosts(session->context), session->evidence.host);
         session->verdict.retry_at_once = true;
-        fail(session, TLS_FAILURE_PROTOCOL, SLICE("the peer signs with RSA-PSS in TLS 1.2, which mbedTLS 3.6.6 refuses; "
-                                                  "the next connection asks for another signature"));
+        fail(session, TLS_FAILURE_PROTOCOL,
+             SLICE("the peer signs with RSA-PSS in TLS 1.2, which mbedTLS 3.6.6 refuses; "
+                   "the next connection asks for another signature"));
     } else {
         fail(session, TLS_FAILURE_PROTOCOL, slice_of(reason));
     }
@@ -467,8 +468,8 @@ static void fail_by_alert(struct tls_session *session)
     const unsigned char *alert = session->ssl.MBEDTLS_PRIVATE(in_msg);
     unsigned char number = alert[1];
     char detail[96];
-    struct slice text = text_print(detail, sizeof detail, "the peer sent the alert %s (%u)", tls_alert_name(number),
-                                   (unsigned)number);
+    struct slice text =
+        text_print(detail, sizeof detail, "the peer sent the alert %s (%u)", tls_alert_name(number), (unsigned)number);
     fail(session, number == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION ? TLS_FAILURE_VERSION : TLS_FAILURE_ALERT, text);
 }
 

@@ -1,14 +1,17 @@
 /* One TLS session as a machine over byte rings: ciphertext in and out on one side, plaintext on the other. It never
  * touches a socket. Call it so:
  *
- *   - feed() ciphertext that arrived, write() plaintext to be sent: both only store; end() when the peer's stream ended.
+ *   - feed() ciphertext that arrived, write() plaintext to be sent: both only store; end() when the peer's stream
+ *     ended.
  *   - work() does what can be done now: handshake flights, decryption, encryption. During the handshake it costs
  *     milliseconds: run it as a job then. While a job runs nothing else may touch the session.
  *   - wire() is ciphertext to send, wired() reports it sent; plain() is plaintext that arrived, consume() takes it.
- *     After wired() and consume() work() again: what waited inside for room goes on then, without another byte from outside.
+ *     After wired() and consume() work() again: what waited inside for room goes on then, without another byte from
+ *     outside.
  *   - status() says where it is; verdict() what the peer proved.
  *
- * Not one byte of plaintext is given out or taken before the demand is met: under TLS_VERIFY the handshake itself fails. */
+ * Not one byte of plaintext is given out or taken before the demand is met: under TLS_VERIFY the handshake itself
+ * fails. */
 #ifndef TLS_SESSION_H
 #define TLS_SESSION_H
 

@@ -5,11 +5,12 @@
 
 #include "base/buffer.h"
 
-/* Does one dNSName of a certificate match the host? Case is ignored; "*" stands for exactly one whole leftmost label. */
+/* Does one dNSName of a certificate match the host? Case is ignored; "*" stands for exactly one whole leftmost
+ * label. */
 bool tls_name_matches(struct slice pattern, struct slice host);
 
-/* Can a certificate prove this name at all? A host name in A-label form, without a dot at its end; an address cannot be
- * proved, whatever a certificate says (RFC 8461 4.2). */
+/* Can a certificate prove this name at all? A host name in A-label form, without a dot at its end; an address cannot
+ * be proved, whatever a certificate says (RFC 8461 4.2). */
 bool tls_name_is_host(struct slice name);
 
 #endif

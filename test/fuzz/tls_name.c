@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(matches == (tls_name_is_host(host) && matches_naively(pattern, host)));
     if (pattern.length <= sizeof capitals) {
         for (size_t i = 0; i < pattern.length; i++)
-            capitals[i] = pattern.data[i] >= 'a' && pattern.data[i] <= 'z' ? (char)(pattern.data[i] - 32) : pattern.data[i];
+            capitals[i] = (char)(byte_is_alpha(pattern.data[i]) ? pattern.data[i] & ~32 : pattern.data[i]);
         assert(tls_name_matches(slice_make(capitals, pattern.length), host) == matches);
     }
     return 0;

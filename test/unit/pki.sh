@@ -79,7 +79,8 @@ make_leaf()
 subjectAltName = $3" "${4:-}" "${5:-}" "${6:-}"
 }
 
-for authority in root unknown-root middle old-middle constrained leaf; do
+for authority in root unknown-root middle old-middle constrained permitted elsewhere excluded addresses dotted unclear \
+    leaf; do
     make_key $authority ec
 done
 make_authority root root CN=Root
@@ -87,6 +88,12 @@ make_authority unknown-root unknown-root CN=Unknown
 make_authority middle root CN=Middle
 make_authority old-middle root "CN=Old Middle" "" 200101000000Z 210101000000Z
 make_authority constrained root CN=Constrained "nameConstraints = critical, permitted;DNS:example.com"
+make_authority permitted root CN=Permitted "nameConstraints = permitted;DNS:example.com,permitted;DNS:example.net"
+make_authority elsewhere root CN=Elsewhere "nameConstraints = permitted;DNS:example.org,permitted;DNS:le.com"
+make_authority excluded root CN=Excluded "nameConstraints = excluded;DNS:mx.example.com"
+make_authority addresses root CN=Addresses "nameConstraints = permitted;IP:192.0.2.0/255.255.255.0,permitted;email:example.org"
+make_authority dotted root CN=Dotted "nameConstraints = permitted;DNS:.example.com"
+make_authority unclear root CN=Unclear "2.5.29.30 = DER:30050401000400"
 make_key ed25519-root ed25519
 make_authority ed25519-root ed25519-root CN=Ed25519
 make_key weak-root rsa1024
@@ -123,10 +130,13 @@ make_leaf by-middle middle DNS:mx.example.com
 make_leaf by-old-middle old-middle DNS:mx.example.com
 make_leaf by-constrained constrained DNS:mx.example.com
 make_leaf by-ed25519 ed25519-root DNS:mx.example.com
+for issuer in permitted elsewhere excluded addresses dotted unclear; do
+    make_leaf by-$issuer $issuer DNS:mx.example.com,DNS:example.com
+done
 make_key ed25519 ed25519
 make_leaf ed25519 root DNS:mx.example.com
 
-for issuer in middle old-middle constrained ed25519; do
+for issuer in middle old-middle constrained permitted elsewhere excluded addresses dotted unclear ed25519; do
     [ $issuer = ed25519 ] && issuer=ed25519-root
     leaf=by-${issuer%-root}
     cat "$leaf.pem" "$issuer.pem" >"$leaf-chain.pem"

@@ -249,7 +249,8 @@ static bool check_without_bundle(const struct pki *pki)
     if (chroot(pki->folder) != 0 || chdir("/") != 0)
         return false;
     struct attempt attempt;
-    attempt_start(&attempt, &(struct tls_context_options){.certificate = SLICE("/good.pem"), .key = SLICE("/good.key")});
+    attempt_start(&attempt,
+                  &(struct tls_context_options){.certificate = SLICE("/good.pem"), .key = SLICE("/good.key")});
     assert_int_equal(attempt.err, ERR_NONE);
     assert_int_equal(tls_context_anchor_count(attempt.context), 0);
     check_says("no bundle", &attempt.warnings, "no certificate can be verified");
@@ -317,14 +318,10 @@ static void test_references(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bundles),
-        cmocka_unit_test(test_long_path),
-        cmocka_unit_test(test_unreadable_file),
-        cmocka_unit_test(test_own_certificates),
-        cmocka_unit_test(test_generations),
-        cmocka_unit_test(test_system_bundle),
-        cmocka_unit_test(test_no_bundle),
-        cmocka_unit_test(test_minimum),
+        cmocka_unit_test(test_bundles),         cmocka_unit_test(test_long_path),
+        cmocka_unit_test(test_unreadable_file), cmocka_unit_test(test_own_certificates),
+        cmocka_unit_test(test_generations),     cmocka_unit_test(test_system_bundle),
+        cmocka_unit_test(test_no_bundle),       cmocka_unit_test(test_minimum),
         cmocka_unit_test(test_references),
     };
     return cmocka_run_group_tests(tests, set_up, pki_tear_down);

@@ -165,8 +165,8 @@ static void test_cut_at_many_offsets(void **state)
             char name[64];
             snprintf(name, sizeof name, "%s cut at %zu", of_client ? "client" : "server", offset);
             start(&client, &server);
-            reached = of_client ? settle_with_mishap(client, server, &mishap)
-                                : settle_with_mishap(server, client, &mishap);
+            reached =
+                of_client ? settle_with_mishap(client, server, &mishap) : settle_with_mishap(server, client, &mishap);
             check_true(name, tls_session_verdict(client)->verified);
             check_talk(name, client, server, SIZE_MAX);
             pair_free(&client, &server);

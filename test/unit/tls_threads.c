@@ -1,5 +1,5 @@
-/* Sessions on several threads that share one context, and sessions that go from one thread to the next, as the jobs of the
- * relay do it. What is wrong with it shows under ThreadSanitizer. */
+/* Sessions on several threads that share one context, and sessions that go from one thread to the next, as the jobs of
+ * the relay do it. What is wrong with it shows under ThreadSanitizer. */
 #include "test/unit/pki.h"
 #include "test/unit/tls_pair.h"
 
