@@ -17,8 +17,8 @@ MUST_CHECK enum err host_signal(int number, void (*handler)(void *owner, int num
 struct resolver_options {
     const struct endpoint *servers; /* none: /etc/resolv.conf's, else 127.0.0.1; port 0 is 53 */
     size_t server_count;            /* at most 6, else ERR_LIMIT */
-    uint32_t attempt_timeout_ms; /* 0: 3000 */
-    uint32_t total_timeout_ms;   /* 0: 15000 */
+    uint32_t attempt_timeout_ms;    /* 0: 3000 */
+    uint32_t total_timeout_ms;      /* 0: 15000 */
 };
 /* Never fails for want of a server: queries then end with RESOLVE_NO_SERVER. May be called again (reload):
  * lookups that are under way end with the servers they began with. */
