@@ -27,7 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     tls_context_free(&context);
     buffer_clear(&fault);
     options.key = options.certificate = options.ca_file;
-    (void)tls_context_new(&options, &context, &fault, &warnings);
+    err = tls_context_new(&options, &context, &fault, &warnings);
+    assert((err == ERR_NONE) == (context != NULL && tls_context_serves(context)));
     tls_context_free(&context);
     buffer_free(&fault);
     buffer_free(&warnings);
