@@ -11,6 +11,7 @@
 
 #define NAMES_MAX 256
 #define PATH_LENGTH_MAX 4096
+#define READ_MAX 65536u
 
 /* The file that is being read, line by line. */
 struct ini {
@@ -22,6 +23,7 @@ struct ini {
     bool section_is_bad; /* told once; its keys are passed over */
 };
 
+static enum err read_all(FILE *file, struct buffer *out);
 static void read_text(struct ini *ini, struct slice text);
 static void take_section(struct ini *ini, struct slice line);
 static void take_key(struct ini *ini, struct slice line, size_t number);
@@ -38,16 +40,25 @@ enum err config_slurp(const char *path, struct buffer *out, bool *may_be_read_by
         return ERR_IO;
     }
     *may_be_read_by_all = (status.st_mode & S_IROTH) != 0;
-    size_t length;
-    do {
-        char *space = buffer_space(out, 65536);
-        length = space == NULL ? 0 : fread(space, 1, 65536, file);
-        if (space != NULL)
-            buffer_added(out, length);
-    } while (length > 0);
-    enum err err = ferror(file) ? ERR_IO : buffer_failed(out) ? ERR_LIMIT : ERR_NONE;
+    enum err err = read_all(file, out);
     fclose(file);
     return err;
+}
+
+static enum err read_all(FILE *file, struct buffer *out)
+{
+    size_t length = 1;
+    while (length > 0 && buffer_room(out) > 0) {
+        size_t wanted = buffer_room(out) < READ_MAX ? buffer_room(out) : READ_MAX;
+        char *space = buffer_space(out, wanted);
+        if (space == NULL)
+            return ERR_MEMORY;
+        length = fread(space, 1, wanted, file);
+        buffer_added(out, length);
+    }
+    if (ferror(file))
+        return ERR_IO;
+    return feof(file) || fgetc(file) == EOF ? ERR_NONE : ERR_LIMIT;
 }
 
 void config_read_file(struct config_loader *loader, const char *path, bool must_exist)

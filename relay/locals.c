@@ -3,13 +3,13 @@
 #include "base/idna.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/text.h"
+#include "relay/config_internal.h"
 #include "relay/host.h"
 #include "smtp/address.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define ALIASES_SIZE_MAX (16u << 20)
 #define EXPANDED_MAX 1000
@@ -83,22 +83,9 @@ void locals_free(struct locals **locals)
 static enum err read_file(struct slice path, struct buffer *content)
 {
     char name[4096];
-    if (path.length >= sizeof name)
-        return ERR_NOT_FOUND;
-    memcpy(name, path.data, path.length);
-    name[path.length] = '\0';
-    FILE *file = fopen(name, "re");
-    if (file == NULL)
-        return err_from_errno(errno);
-    size_t length;
-    do {
-        char *space = buffer_space(content, 65536);
-        length = space == NULL ? 0 : fread(space, 1, 65536, file);
-        buffer_added(content, length);
-    } while (length > 0);
-    enum err err = ferror(file) ? ERR_IO : buffer_failed(content) ? ERR_LIMIT : ERR_NONE;
-    fclose(file);
-    return err;
+    bool may_be_read_by_all;
+    text_print(name, sizeof name, "%.*s", SLICE_ARGS(path));
+    return path.length < sizeof name ? config_slurp(name, content, &may_be_read_by_all) : ERR_NOT_FOUND;
 }
 
 /* ---- the aliases file: "name: address, address", continued by leading white space, "#" comments ---- */

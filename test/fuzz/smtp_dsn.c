@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned kind = size > 0 ? data[0] : 0;
     rest = slice_from(rest, 1);
     struct smtp_dsn_recipient recipient = {.action = (enum smtp_dsn_action)(kind % 5),
-                                           .status = {kind % 6, 1, 1},
+                                           .status = {(uint8_t)(kind % 6), 1, 1},
                                            .last_attempt_ms = kind,
                                            .retry_until_ms = kind};
     struct smtp_dsn dsn = {.hostname = SLICE("mx.example"),

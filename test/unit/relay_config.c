@@ -1,0 +1,287 @@
+/* The configuration: sources and their order, values, faults with their place and cure. */
+#include "check.h"
+
+#include "base/clock.h"
+#include "relay/config.h"
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int64_t clock_wall_ms(void)
+{
+    return 0; /* of the log line, which nothing here prints */
+}
+
+static char directory[] = "/tmp/sternpost-config-XXXXXX";
+
+static struct slice write_file(const char *name, const char *text, mode_t mode)
+{
+    static char path[256];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    assert_int_equal(chmod(path, mode), 0);
+    return slice_of(path);
+}
+
+struct loaded {
+    struct config *config;
+    struct buffer faults, warnings;
+    enum err err;
+};
+
+static void load(struct loaded *loaded, const struct config_source *source)
+{
+    buffer_init(&loaded->faults, 1u << 20);
+    buffer_init(&loaded->warnings, 1u << 20);
+    loaded->err = config_load(source, &loaded->config, &loaded->faults, &loaded->warnings);
+}
+
+static void unload(struct loaded *loaded)
+{
+    config_free(&loaded->config);
+    buffer_free(&loaded->faults);
+    buffer_free(&loaded->warnings);
+}
+
+static void load_text(struct loaded *loaded, const char *text)
+{
+    struct config_source source = {.file = write_file("main.conf", text, 0640)};
+    load(loaded, &source);
+}
+
+static void test_nothing_is_needed(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    load_text(&loaded, "");
+    assert_int_equal(loaded.err, ERR_NONE);
+    const struct config *config = loaded.config;
+    assert_int_equal(config->listen_count, 1);
+    assert_int_equal(config->listen[0].endpoint.port, 25);
+    assert_true(ip_is_loopback(&config->listen[0].endpoint.ip));
+    assert_int_equal(config->retry.count, 6);
+    assert_int_equal(config->message_size_max, 50u << 20);
+    assert_int_equal(config->tls_default, CONFIG_TLS_OPPORTUNISTIC);
+    assert_true(config->sts_enabled);
+    assert_false(config->expired_floor);
+    assert_false(config->access_networks_given);
+    assert_int_equal(config->local_domains.count, 2);
+    unload(&loaded);
+}
+
+static void test_order_of_sources(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    const char *environment[] = {"STERNPOST_QUEUE_PATH=/from/environment", "STERNPOST_DELIVERY_PORT=2", "OTHER=1", NULL};
+    struct slice sets[] = {SLICE("delivery.port=3")};
+    struct config_source source = {
+        .file = write_file("main.conf", "hostname = file.example\n[queue]\npath = /from/file\n[delivery]\nport = 1\n", 0640),
+        .environment = environment,
+        .sets = sets,
+        .set_count = 1,
+    };
+    load(&loaded, &source);
+    assert_int_equal(loaded.err, ERR_NONE);
+    check_slice("file", loaded.config->hostname, SLICE("file.example"));
+    check_slice("environment over file", loaded.config->queue_path, SLICE("/from/environment"));
+    check_number("--set over environment", loaded.config->delivery_port, 3);
+    unload(&loaded);
+}
+
+static void test_directory_beside_the_file(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    char path[256];
+    snprintf(path, sizeof path, "%s/conf.d", directory);
+    assert_int_equal(mkdir(path, 0755), 0);
+    write_file("conf.d/20.conf", "hostname = second.example\n", 0640);
+    write_file("conf.d/10.conf", "hostname = first.example\n[queue]\npath = /ten\n", 0640);
+    write_file("conf.d/ignored.txt", "nonsense", 0640);
+    load_text(&loaded, "hostname = main.example\n");
+    assert_int_equal(loaded.err, ERR_NONE);
+    check_slice("the last file", loaded.config->hostname, SLICE("second.example"));
+    check_slice("an earlier one", loaded.config->queue_path, SLICE("/ten"));
+    unload(&loaded);
+    const char *const names[] = {"conf.d/20.conf", "conf.d/10.conf", "conf.d/ignored.txt"};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        snprintf(path, sizeof path, "%s/%s", directory, names[i]);
+        unlink(path);
+    }
+    snprintf(path, sizeof path, "%s/conf.d", directory);
+    assert_int_equal(rmdir(path), 0);
+}
+
+static const struct {
+    const char *name, *text, *fault; /* what the message must contain */
+} faults[] = {
+    {"unknown key", "[queue]\npathh = /x\n", "main.conf:2: unknown key \"pathh\" in [queue]; did you mean \"path\"?"},
+    {"unknown section", "[queu]\n", "main.conf:1: unknown section [queu]; did you mean [queue]?"},
+    {"bad size", "\n[queue]\nsize-max = lots\n", "main.conf:3: size-max = \"lots\" is not right: expected a size such as 50M"},
+    {"bad network", "[access]\nnetworks = 10.0.0.1/8\n", "main.conf:2: networks"},
+    {"no key", "[queue]\nnonsense\n", "main.conf:2: not \"key = value\""},
+    {"two faults are both told", "[queue]\nx = 1\ny = 2\n", "main.conf:3: unknown key \"y\""},
+    {"route without name", "[route]\nvia = a.example\n", "main.conf:1: this section needs a name"},
+    {"name where none belongs", "[queue \"x\"]\n", "main.conf:1: section [queue] takes no name"},
+    {"route without via", "[route \"*\"]\ntls = verify\n", "via is missing"},
+    {"password without proof", "[route \"*\"]\nvia = a.example:25\ntls = encrypt\nusername = u\npassword = p\n",
+     "credentials need verified TLS"},
+    {"continued value", "[access]\nnetworks = 10.0.0.0/8\n  bad\n", "main.conf:2: networks"},
+    {"certificate without key", "[tls]\ncertificate = /x\n", "certificate and key belong together"},
+    {"retry of nothing", "[retry]\nschedule = 0s\n", "main.conf:2: schedule"},
+};
+
+static void test_faults_name_place_and_cure(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(faults); i++) {
+        struct loaded loaded;
+        load_text(&loaded, faults[i].text);
+        check_number(faults[i].name, loaded.err, ERR_SYNTAX);
+        struct slice said = buffer_slice(&loaded.faults);
+        struct slice wanted = slice_of(faults[i].fault);
+        if (slice_find_slice(said, wanted) == said.length)
+            print_error("%s: said %.*s", faults[i].name, SLICE_ARGS(said));
+        check_true(faults[i].name, slice_find_slice(said, wanted) < said.length);
+        unload(&loaded);
+    }
+}
+
+static void test_secrets(void **state)
+{
+    (void)state;
+    static const char text[] = "[route \"*\"]\nvia = a.example:587\nusername = u\npassword = hunter2\n";
+    struct loaded loaded;
+    struct config_source source = {.file = write_file("secret.conf", text, 0644)};
+    load(&loaded, &source);
+    assert_int_equal(loaded.err, ERR_SYNTAX);
+    struct slice said = buffer_slice(&loaded.faults);
+    assert_true(slice_find_slice(said, SLICE("everybody can read")) < said.length);
+    assert_int_equal(slice_find_slice(said, SLICE("hunter2")), said.length);
+    unload(&loaded);
+    source.file = write_file("secret.conf", text, 0640);
+    load(&loaded, &source);
+    assert_int_equal(loaded.err, ERR_NONE);
+    check_slice("password", loaded.config->routes[0].password, SLICE("hunter2"));
+    unload(&loaded);
+}
+
+static void test_environment(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    char secret[300];
+    struct slice path = write_file("password", "s3cret\n", 0600);
+    snprintf(secret, sizeof secret, "STERNPOST_ROUTE_PASSWORD_FILE=%.*s", SLICE_ARGS(path));
+    const char *environment[] = {"STERNPOST_ROUTE_VIA=up.example:465", "STERNPOST_ROUTE_TLS=implicit", "STERNPOST_ROUTE_USERNAME=u",
+                                 secret, "STERNPOST_TLS_POLICY_DEFAULT=encrypt", "STERNPOST_SERVICE_HOST=10.0.0.1",
+                                 "STERNPOST_PORT=tcp://10.0.0.1:25", "STERNPOST_QUEUE_PATHH=/x", NULL};
+    struct config_source source = {.file = write_file("empty.conf", "", 0640), .environment = environment};
+    load(&loaded, &source);
+    assert_int_equal(loaded.err, ERR_NONE);
+    assert_int_equal(loaded.config->route_count, 1);
+    check_slice("pattern", loaded.config->routes[0].pattern, SLICE("*"));
+    check_slice("password", loaded.config->routes[0].password, SLICE("s3cret"));
+    check_number("port", loaded.config->routes[0].port, 465);
+    check_number("default", loaded.config->tls_default, CONFIG_TLS_ENCRYPT);
+    struct slice warned = buffer_slice(&loaded.warnings);
+    assert_true(slice_find_slice(warned, SLICE("did you mean STERNPOST_QUEUE_PATH?")) < warned.length);
+    assert_int_equal(slice_find_slice(warned, SLICE("SERVICE")), warned.length);
+    unload(&loaded);
+}
+
+static void test_routes(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    load_text(&loaded, "[route \"Example.COM\"]\nvia = exact.example\n[route \"*.example.com\"]\nvia = [2a00::1]:26\n"
+                       "[route \"*.deep.example.com\"]\nvia = deep.example:25\n[route \"from:boss.example\"]\nvia = from.example:25\n"
+                       "[route \"*\"]\nvia = all.example:25\ntls = sts\n");
+    assert_int_equal(loaded.err, ERR_NONE);
+    static const struct {
+        const char *domain, *sender, *host;
+    } wanted[] = {
+        {"example.com", "x.example", "exact.example"},       {"a.example.com", "boss.example", "2a00::1"},
+        {"b.deep.example.com", "x.example", "deep.example"}, {"else.example", "boss.example", "from.example"},
+        {"else.example", "x.example", "all.example"},        {"deep.example.com", "x.example", "2a00::1"},
+    };
+    for (size_t i = 0; i < COUNT_OF(wanted); i++) {
+        const struct config_route *route =
+            config_route_find(loaded.config, slice_of(wanted[i].domain), slice_of(wanted[i].sender));
+        check_true(wanted[i].domain, route != NULL);
+        check_slice(wanted[i].domain, route->host, slice_of(wanted[i].host));
+    }
+    check_number("default port", config_route_find(loaded.config, SLICE("example.com"), SLICE_EMPTY)->port, 587);
+    unload(&loaded);
+}
+
+static void test_sets(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    struct slice sets[] = {SLICE("route.\"example.com\".via=up.example:25"), SLICE("hostname=set.example"),
+                           SLICE("retry.schedule=2s 4s"), SLICE("destination.\"slow.example\".rate=100/h")};
+    struct config_source source = {.file = write_file("empty.conf", "", 0640), .sets = sets, .set_count = COUNT_OF(sets)};
+    load(&loaded, &source);
+    assert_int_equal(loaded.err, ERR_NONE);
+    check_slice("route", loaded.config->routes[0].host, SLICE("up.example"));
+    check_slice("top level", loaded.config->hostname, SLICE("set.example"));
+    check_number("list", loaded.config->retry.count, 2);
+    const struct config_rate *rate = config_rate_find(loaded.config, SLICE("slow.example"));
+    assert_non_null(rate);
+    check_number("messages", rate->messages, 100);
+    check_number("per", rate->per_ms, 3600000);
+    unload(&loaded);
+}
+
+/* The sample is made from the parser's own table, so it must load, and change nothing. */
+static void test_sample_loads(void **state)
+{
+    (void)state;
+    struct buffer sample;
+    struct loaded loaded;
+    buffer_init(&sample, 1u << 20);
+    config_print_sample(&sample);
+    buffer_add_byte(&sample, '\0');
+    assert_false(buffer_failed(&sample));
+    load_text(&loaded, buffer_slice(&sample).data);
+    assert_int_equal(loaded.err, ERR_NONE);
+    unload(&loaded);
+    buffer_free(&sample);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return mkdtemp(directory) == NULL ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    const char *const names[] = {"main.conf", "secret.conf", "password", "empty.conf"};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        char path[256];
+        snprintf(path, sizeof path, "%s/%s", directory, names[i]);
+        unlink(path);
+    }
+    return rmdir(directory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_is_needed),  cmocka_unit_test(test_order_of_sources),
+        cmocka_unit_test(test_directory_beside_the_file), cmocka_unit_test(test_faults_name_place_and_cure),
+        cmocka_unit_test(test_secrets),            cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_routes),             cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_sample_loads),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

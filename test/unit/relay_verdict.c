@@ -1,0 +1,123 @@
+/* What a failure means: kind, scope, status and words of each trouble. */
+#include "check.h"
+
+#include "relay/verdict.h"
+
+#include <cmocka.h>
+
+static const struct {
+    const char *name;
+    struct trouble_facts facts;
+    enum verdict_kind kind;
+    enum verdict_scope scope;
+    uint8_t dsn[3];
+} cases[] = {
+    {"5xx to RCPT", {.trouble = TROUBLE_REPLY, .stage = SMTP_STAGE_RCPT, .reply = {.code = 550, .status = {5, 1, 1}}},
+     VERDICT_FAIL, VERDICT_RECIPIENT, {5, 1, 1}},
+    {"4xx to RCPT", {.trouble = TROUBLE_REPLY, .stage = SMTP_STAGE_RCPT, .reply = {.code = 450, .status = {4, 2, 0}}},
+     VERDICT_DEFER, VERDICT_RECIPIENT, {4, 2, 0}},
+    {"552 to RCPT counts as 452", {.trouble = TROUBLE_REPLY, .stage = SMTP_STAGE_RCPT, .reply = {.code = 552}},
+     VERDICT_DEFER, VERDICT_RECIPIENT, {4, 0, 0}},
+    {"552 to the content is what it says", {.trouble = TROUBLE_REPLY, .stage = SMTP_STAGE_FINAL, .reply = {.code = 552}},
+     VERDICT_FAIL, VERDICT_MESSAGE, {5, 0, 0}},
+    {"a status of the wrong class is not taken over",
+     {.trouble = TROUBLE_REPLY, .stage = SMTP_STAGE_MAIL, .reply = {.code = 451, .status = {5, 7, 1}}},
+     VERDICT_DEFER, VERDICT_MESSAGE, {4, 0, 0}},
+    {"a greeting of 554 is no bounce", {.trouble = TROUBLE_GREETING, .reply = {.code = 554}}, VERDICT_DEFER,
+     VERDICT_DESTINATION, {4, 4, 2}},
+    {"STARTTLS refused for good is no bounce",
+     {.trouble = TROUBLE_NO_STARTTLS, .reply = {.code = 554}, .required_tls = true, .by_policy = true}, VERDICT_DEFER,
+     VERDICT_DESTINATION, {4, 7, 5}},
+    {"a bad certificate is no bounce", {.trouble = TROUBLE_HANDSHAKE, .by_policy = true}, VERDICT_DEFER, VERDICT_DESTINATION,
+     {4, 7, 5}},
+    {"a host that is not admitted", {.trouble = TROUBLE_NOT_ADMITTED, .by_policy = true}, VERDICT_DEFER, VERDICT_DESTINATION,
+     {4, 7, 0}},
+    {"credentials refused bounce nothing", {.trouble = TROUBLE_CREDENTIALS, .reply = {.code = 535}}, VERDICT_DEFER,
+     VERDICT_DESTINATION, {4, 7, 8}},
+    {"no such domain", {.trouble = TROUBLE_NO_DOMAIN}, VERDICT_FAIL, VERDICT_DESTINATION, {5, 1, 2}},
+    {"null MX", {.trouble = TROUBLE_NULL_MX}, VERDICT_FAIL, VERDICT_DESTINATION, {5, 1, 10}},
+    {"loop", {.trouble = TROUBLE_LOOP}, VERDICT_FAIL, VERDICT_DESTINATION, {5, 4, 6}},
+    {"MX lookup fails", {.trouble = TROUBLE_MX_LOOKUP}, VERDICT_DEFER, VERDICT_DESTINATION, {4, 4, 3}},
+    {"lost while connecting", {.trouble = TROUBLE_LOST, .stage = SMTP_STAGE_EHLO}, VERDICT_DEFER, VERDICT_DESTINATION, {4, 4, 2}},
+    {"lost within the message may be the message's fault", {.trouble = TROUBLE_LOST, .stage = SMTP_STAGE_CONTENT}, VERDICT_DEFER,
+     VERDICT_MESSAGE, {4, 4, 2}},
+    {"too big", {.trouble = TROUBLE_TOO_BIG}, VERDICT_FAIL, VERDICT_MESSAGE, {5, 3, 4}},
+    {"no SMTPUTF8", {.trouble = TROUBLE_NO_UTF8}, VERDICT_FAIL, VERDICT_MESSAGE, {5, 6, 7}},
+};
+
+static void test_meanings(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct trouble_facts facts = cases[i].facts;
+        facts.host = facts.address = facts.detail = SLICE_EMPTY;
+        facts.reply.text = SLICE_EMPTY;
+        struct verdict verdict = verdict_of(&facts);
+        check_number(cases[i].name, verdict.kind, cases[i].kind);
+        check_number(cases[i].name, verdict.scope, cases[i].scope);
+        for (size_t j = 0; j < 3; j++)
+            check_number(cases[i].name, verdict.dsn[j], cases[i].dsn[j]);
+    }
+}
+
+/* Each trouble has a sentence and an advice; no text of a peer passes unclean. */
+static void test_words(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+#define X(name, reason, subject, detail) #name,
+        TROUBLE_LIST(X)
+#undef X
+    };
+    for (size_t i = 1; i < COUNT_OF(names); i++) {
+        struct trouble_facts facts = {
+            .trouble = (enum trouble)i, .host = SLICE("mx\r\n.example"), .address = SLICE("11.0.0.1"), .stage = SMTP_STAGE_RCPT,
+            .reply = {.code = 550, .text = SLICE("no\r\nevent=forged\x1b")}, .detail = SLICE("det\nail")};
+        struct buffer text;
+        buffer_init(&text, 65536);
+        verdict_print(&facts, &text);
+        check_true(names[i], buffer_length(&text) > 10);
+        buffer_add_byte(&text, ' ');
+        verdict_advice(&facts, &text);
+        check_true(names[i], !slice_has(buffer_slice(&text), '\n') && !slice_has(buffer_slice(&text), '\r') &&
+                                 !slice_has(buffer_slice(&text), '\x1b'));
+        buffer_free(&text);
+    }
+}
+
+static void test_policy_sentence(void **state)
+{
+    (void)state;
+    struct trouble_facts facts = {.trouble = TROUBLE_NO_STARTTLS, .host = SLICE("mx1.example.com"), .address = SLICE("11.0.0.1"),
+                                  .detail = SLICE_EMPTY, .reply = {.text = SLICE_EMPTY}, .required_tls = true, .by_policy = true};
+    struct buffer text;
+    buffer_init(&text, 65536);
+    verdict_print(&facts, &text);
+    check_slice("STARTTLS", buffer_slice(&text),
+                SLICE("mx1.example.com[11.0.0.1] offers no STARTTLS, which the domain's MTA-STS policy requires"));
+    buffer_free(&text);
+}
+
+static void test_policy_matters(void **state)
+{
+    (void)state;
+    struct trouble_facts handshake = {.trouble = TROUBLE_HANDSHAKE, .by_policy = true};
+    struct trouble_facts configured = {.trouble = TROUBLE_HANDSHAKE};
+    struct trouble_facts connect = {.trouble = TROUBLE_CONNECT, .by_policy = true};
+    assert_true(verdict_is_policy_matter(&handshake));
+    assert_false(verdict_is_policy_matter(&configured));
+    assert_false(verdict_is_policy_matter(&connect));
+    assert_true(verdict_is_more_telling(&handshake, &connect));
+    assert_false(verdict_is_more_telling(&connect, &handshake));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_meanings),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_policy_sentence),
+        cmocka_unit_test(test_policy_matters),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
