@@ -230,13 +230,14 @@ static void run(struct channel_state *state)
     pump(state);
 }
 
-static void send_wire(struct channel_state *state)
+static size_t send_wire(struct channel_state *state)
 {
     struct slice wire = tls_session_wire(state->tls);
     if (wire.length == 0)
-        return;
+        return 0;
     stream_write(&state->stream, wire);
     tls_session_wired(state->tls, wire.length);
+    return wire.length;
 }
 
 static size_t take_plain(struct channel_state *state)
@@ -252,8 +253,15 @@ static size_t take_plain(struct channel_state *state)
 /* After work: moves bytes on, tells the owner, and works again while there is something to work on. */
 static void pump(struct channel_state *state)
 {
-    send_wire(state);
-    size_t arrived = take_plain(state);
+    size_t arrived = 0;
+    for (;;) {
+        size_t sent = send_wire(state);
+        size_t taken = take_plain(state);
+        arrived += taken;
+        if ((sent == 0 && taken == 0) || tls_session_is_costly(state->tls))
+            break;
+        tls_session_work(state->tls); /* what its full rings held back */
+    }
     set_reading(state);
     bool was_secured = state->secured;
     if (!report(state))
@@ -341,12 +349,13 @@ void channel_write(struct channel *channel, struct slice bytes)
 static void encrypt(struct channel_state *state)
 {
     size_t taken;
+    size_t sent;
     do {
         taken = tls_session_write(state->tls, buffer_slice(&state->plain));
         buffer_consume(&state->plain, taken);
         tls_session_work(state->tls);
-        send_wire(state);
-    } while (taken > 0 && buffer_length(&state->plain) > 0);
+        sent = send_wire(state);
+    } while (taken > 0 || sent > 0);
 }
 
 size_t channel_pending(const struct channel *channel)

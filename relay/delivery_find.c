@@ -370,7 +370,7 @@ void delivery_find_addresses(struct delivery *delivery)
     delivery->address_index = 0;
     delivery->addresses_failed = false;
     delivery->addresses_detail = SLICE_EMPTY;
-    delivery->without_tls = false;
+    delivery->without_tls = delivery->has_retried_tls = false;
     struct slice host = delivery_host(delivery);
     struct ip ip;
     if (ip_parse(host, &ip)) {

@@ -84,6 +84,7 @@ struct delivery {
     int64_t connected_ms, transaction_ms; /* monotonic */
     size_t transaction_count;
     bool is_authenticated;
+    bool has_retried_tls;          /* this host got its second handshake, which avoids what made the first one fail */
     bool without_tls;              /* this address again, after an opportunistic handshake failed */
 };
 

@@ -159,6 +159,12 @@ static void on_secured(struct channel *channel, const struct tls_verdict *verdic
 {
     struct delivery *delivery = LIST_OF(channel, struct delivery, channel);
     count_handshake(delivery, verdict);
+    if (verdict->retry_at_once && !delivery->has_retried_tls) {
+        delivery->has_retried_tls = true;
+        delivery_hang_up(delivery);
+        delivery_connect(delivery);
+        return;
+    }
     if (!verdict->secured || (demands_proof(delivery) && !verdict->verified)) {
         struct trouble_facts facts = {.trouble = TROUBLE_HANDSHAKE, .stage = SMTP_STAGE_SECURING};
         if (!arena_print(delivery->arena, &facts.detail, "%s%s%s", tls_failure_text(verdict->failure),

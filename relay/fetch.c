@@ -138,6 +138,13 @@ static void on_connected(struct channel *channel, enum err err)
 static void on_secured(struct channel *channel, const struct tls_verdict *verdict)
 {
     struct fetch *fetch = LIST_OF(channel, struct fetch, channel);
+    if (verdict->retry_at_once && !fetch->has_retried_tls) {
+        fetch->has_retried_tls = true;
+        channel_abort(&fetch->channel);
+        sts_http_free(&fetch->http);
+        connect_next(fetch);
+        return;
+    }
     if (!verdict->verified) {
         char why[512];
         set_failure(fetch, "TLS failed",

@@ -22,6 +22,7 @@ struct fetch {
     struct ip address_items[FETCH_ADDRESSES_MAX];
     struct route_addresses addresses;
     size_t address_index;
+    bool has_retried_tls;        /* a handshake was tried again that the TLS library can do in another way */
     struct channel channel;
     struct sts_http *http;
     struct timer timer;
