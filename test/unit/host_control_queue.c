@@ -1,0 +1,284 @@
+/* What the administrator sees of the queue over the control socket, and does to it. */
+#include "base/text.h"
+#include "test/unit/running.h"
+
+static struct answers answers;
+
+/* The ids of the messages that were listed, as one text: "1 3". */
+static const char *listed(const char *request)
+{
+    static char text[4096];
+    size_t length = 0;
+    text[0] = '\0';
+    ask(request, &answers);
+    check_number(request, answers.status, 0);
+    for (size_t i = 0; i < answers.count; i++) {
+        uint64_t id = 0;
+        if (queue_id_parse(json_text(answers.lines[i], "id"), &id))
+            length += text_print(text + length, sizeof text - length, "%s%llu", i > 0 ? " " : "", (unsigned long long)id).length;
+    }
+    answers_free(&answers);
+    return text;
+}
+
+static struct queue_entry entry_of(uint64_t id, uint16_t number, enum err expected)
+{
+    static struct arena *arena;
+    struct queue_entry entry = {0};
+    arena_free(&arena);
+    arena = arena_new(1u << 20);
+    assert_non_null(arena);
+    assert_int_equal(queue_entry_get(running.relay->queue, id, number, arena, &entry), expected);
+    if (id == 0)
+        arena_free(&arena);
+    return entry;
+}
+
+static void forget_entry(void)
+{
+    (void)entry_of(0, 0, ERR_NOT_FOUND);
+}
+
+static int setup(void **state)
+{
+    running_setup(state);
+    int64_t now_ms = clock_wall_ms();
+    running_mail(1, "ann@x.example", "a.example", "b.example");
+    running_mail(2, "", "b.example", NULL);
+    running_mail(3, "Bob@x.example", "c.example", NULL);
+    running_mail(queue_id_make(now_ms, 4), "ann@x.example", "a.example", NULL);
+    assert_int_equal(mail_update(running.relay->queue, 2, 0, MAIL_DEFER, now_ms + HOUR_MS), ERR_NONE);
+    assert_int_equal(mail_update(running.relay->queue, 3, 0, MAIL_HOLD, now_ms + HOUR_MS), ERR_NONE);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    forget_entry();
+    return running_teardown(state);
+}
+
+static void test_filters(void **state)
+{
+    struct {
+        const char *request, *ids;
+    } cases[] = {
+        {"{\"command\":\"queue list\",\"older\":\"1h\"}", "1 2 3"},
+        {"{\"command\":\"queue list\",\"to\":\"b.example\"}", "1 2"},
+        {"{\"command\":\"queue list\",\"to\":\"B.Example.\"}", "1 2"},
+        {"{\"command\":\"queue list\",\"to\":\"user1.1@b.example\"}", "1"},
+        {"{\"command\":\"queue list\",\"to\":\"USER1.1@b.example\"}", "1"},
+        {"{\"command\":\"queue list\",\"to\":\"nobody@b.example\"}", ""},
+        {"{\"command\":\"queue list\",\"to\":\"d.example\"}", ""},
+        {"{\"command\":\"queue list\",\"from\":\"\"}", "2"},
+        {"{\"command\":\"queue list\",\"from\":\"<>\"}", "2"},
+        {"{\"command\":\"queue list\",\"from\":\"bob@X.example\"}", "3"},
+        {"{\"command\":\"queue list\",\"from\":\"ann@x.example\",\"older\":\"1m\"}", "1"},
+        {"{\"command\":\"queue list\",\"status\":\"deferred\"}", "2"},
+        {"{\"command\":\"queue list\",\"status\":\"held\"}", "3"},
+        {"{\"command\":\"queue list\",\"status\":\"waiting\",\"older\":\"1m\"}", "1"},
+        {"{\"command\":\"queue list\",\"status\":\"active\"}", ""},
+        {"{\"command\":\"queue list\",\"id\":\"0000000000000002\"}", "2"},
+        {"{\"command\":\"queue list\",\"to\":\"a.example\",\"older\":\"1m\"}", "1"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        check_slice(cases[i].request, slice_of(listed(cases[i].request)), slice_of(cases[i].ids));
+}
+
+static void test_what_is_listed(void **state)
+{
+    (void)state;
+    ask("{\"command\":\"queue show\",\"id\":\"0000000000000001\"}", &answers);
+    check_number("answers", answers.count, 1);
+    const struct json *message = answers.lines[0];
+    const struct json *recipients = json_get(message, "recipients");
+    check_slice("sender", json_text(message, "sender"), SLICE("ann@x.example"));
+    check_number("size", json_number(message, "size", 0), 200);
+    check_slice("origin", json_text(message, "origin"), SLICE("smtp [192.0.2.1] app.example.com"));
+    check_true("header", json_get(message, "header") != NULL);
+    check_number("recipients", json_count(recipients), 2);
+    check_slice("address", json_text(json_at(recipients, 1), "address"), SLICE("user1.1@b.example"));
+    check_slice("destination", json_text(json_at(recipients, 1), "destination"), SLICE("b.example"));
+    check_slice("status", json_text(json_at(recipients, 0), "status"), SLICE("waiting"));
+    check_true("next", json_text(json_at(recipients, 0), "next_attempt").length > 0);
+    answers_free(&answers);
+}
+
+/* Where the destination waits, that is when the entry is tried, and why. */
+static void test_a_destination_that_waits(void **state)
+{
+    (void)state;
+    char when[32];
+    int64_t next_ms = (clock_wall_ms() / 1000 + 3 * 3600) * 1000;
+    struct queue_destination known = {.name = SLICE("a.example"),
+                                      .not_before_ms = next_ms,
+                                      .failures = 3,
+                                      .failing_since_ms = next_ms - HOUR_MS,
+                                      .reason = SLICE("tls"),
+                                      .text = SLICE("mx offers no STARTTLS"),
+                                      .why = SLICE("{\"problem\":\"mx offers no STARTTLS\",\"advice\":\"Mend it.\",\"attempted_ms\":5}")};
+    struct queue_change change = {.kind = QUEUE_CHANGE_DESTINATION, .destination = &known};
+    assert_int_equal(mail_apply(running.relay->queue, &change), ERR_NONE);
+    ask("{\"command\":\"queue list\",\"to\":\"a.example\",\"older\":\"1m\"}", &answers);
+    const struct json *recipient = json_at(json_get(answers.lines[0], "recipients"), 0);
+    check_slice("next", json_text(recipient, "next_attempt"), text_date_iso(next_ms, when));
+    check_slice("text", json_text(recipient, "text"), SLICE("mx offers no STARTTLS"));
+    answers_free(&answers);
+    ask("{\"command\":\"queue why\",\"id\":\"0000000000000001\"}", &answers);
+    check_number("entries", answers.count, 2);
+    check_slice("problem", json_text(answers.lines[0], "problem"), SLICE("mx offers no STARTTLS"));
+    check_slice("advice", json_text(answers.lines[0], "advice"), SLICE("Mend it."));
+    check_true("of the destination", json_flag(answers.lines[0], "of_destination", false));
+    check_number("failures", json_number(answers.lines[0], "destination_failures", 0), 3);
+    check_true("not of the other", !json_flag(answers.lines[1], "of_destination", true));
+    answers_free(&answers);
+    /* A flush forgets the back-off. */
+    assert_int_equal(ask_status("{\"command\":\"queue flush\",\"to\":\"a.example\",\"older\":\"1m\"}"), 0);
+    struct arena *arena = arena_new(65536);
+    enum err err = queue_destination_get(running.relay->queue, SLICE("a.example"), arena, &known);
+    check_true("forgotten, or failed anew", err == ERR_NOT_FOUND || known.not_before_ms != next_ms);
+    arena_free(&arena);
+}
+
+static void test_export(void **state)
+{
+    (void)state;
+    struct mail mail = {.id = 9, .due_ms = clock_wall_ms() + HOUR_MS, .size = 200000};
+    static char expected[200000];
+    struct buffer content;
+    assert_int_equal(mail_accept(running.relay->queue, &mail), ERR_NONE);
+    mail_content(9, expected, sizeof expected);
+    buffer_init(&content, 1u << 20);
+    ask("{\"command\":\"queue export\",\"id\":\"0000000000000009\"}", &answers);
+    for (size_t i = 0; i < answers.count; i++)
+        assert_int_equal(text_base64_decode(json_text(answers.lines[i], "base64"), &content), ERR_NONE);
+    check_number("status", answers.status, 0);
+    check_slice("content", buffer_slice(&content), slice_make(expected, sizeof expected));
+    answers_free(&answers);
+    buffer_free(&content);
+}
+
+/* ---- changes ---- */
+
+static void test_hold_and_release(void **state)
+{
+    (void)state;
+    ask("{\"command\":\"queue hold\",\"to\":\"b.example\"}", &answers);
+    check_number("held", json_number(answers.lines[0], "messages", 0), 2);
+    answers_free(&answers);
+    check_true("b of 1", entry_of(1, 1, ERR_NONE).held);
+    check_true("a of 1", !entry_of(1, 0, ERR_NONE).held);
+    check_true("b of 2", entry_of(2, 0, ERR_NONE).held);
+    ask("{\"command\":\"queue hold\",\"to\":\"b.example\"}", &answers);
+    check_number("once more", answers.status, 0);
+    check_number("unchanged", json_number(answers.lines[0], "unchanged", 0), 2);
+    answers_free(&answers);
+    /* What is held is not flushed. */
+    ask("{\"command\":\"queue flush\",\"to\":\"b.example\"}", &answers);
+    check_number("flush", answers.status, 1);
+    check_number("held", json_number(answers.lines[0], "held", 0), 2);
+    answers_free(&answers);
+    assert_int_equal(ask_status("{\"command\":\"queue release\",\"id\":\"0000000000000003\"}"), 0);
+    check_true("3", !entry_of(3, 0, ERR_NONE).held);
+    check_true("b of 2", entry_of(2, 0, ERR_NONE).held);
+}
+
+static void test_flush_makes_due(void **state)
+{
+    (void)state;
+    int64_t now_ms = clock_wall_ms();
+    check_true("not due", entry_of(2, 0, ERR_NONE).due_ms > now_ms);
+    ask("{\"command\":\"queue flush\",\"id\":\"0000000000000002\"}", &answers);
+    check_number("flushed", json_number(answers.lines[0], "messages", 0), 1);
+    answers_free(&answers);
+    struct queue_entry entry = entry_of(2, 0, ERR_NONE);
+    check_true("due, or tried already", entry.due_ms <= clock_wall_ms() || entry.attempts > 1);
+    check_true("the others are not", entry_of(1, 1, ERR_NONE).due_ms > clock_wall_ms());
+}
+
+static void test_delete(void **state)
+{
+    (void)state;
+    /* Of a message with two destinations only what was meant. */
+    assert_int_equal(ask_status("{\"command\":\"queue delete\",\"to\":\"user1.1@b.example\"}"), 0);
+    (void)entry_of(1, 1, ERR_NOT_FOUND);
+    check_number("pending", entry_of(1, 0, ERR_NONE).recipients[0].status, QUEUE_PENDING);
+    (void)entry_of(2, 0, ERR_NONE);
+    /* A whole message. */
+    assert_int_equal(ask_status("{\"command\":\"queue delete\",\"id\":\"0000000000000001\"}"), 0);
+    (void)entry_of(1, 0, ERR_NOT_FOUND);
+    check_slice("ended", slice_of(listed("{\"command\":\"queue list\",\"done\":true,\"from\":\"ann@x.example\"}")), SLICE("1 1"));
+    /* Everything, only when it is said. */
+    assert_int_equal(ask_status("{\"command\":\"queue delete\"}"), 64);
+    check_slice("left", slice_of(listed("{\"command\":\"queue list\",\"older\":\"1m\"}")), SLICE("2 3"));
+    assert_int_equal(ask_status("{\"command\":\"queue delete\",\"all\":true}"), 0);
+    check_slice("left", slice_of(listed("{\"command\":\"queue list\"}")), SLICE(""));
+}
+
+/* An entry that is in flight has an outcome on its way, which must not be overwritten. */
+static void test_in_flight(void **state)
+{
+    static const char *const kinds[] = {"hold", "release", "flush", "delete"};
+    (void)state;
+    struct destination *destination = schedule_destination(running.relay->schedule, SLICE("b.example"));
+    assert_non_null(destination);
+    assert_true(destination_fly(destination, 2, 0));
+    check_slice("listed", slice_of(listed("{\"command\":\"queue list\",\"status\":\"active\"}")), SLICE("2"));
+    struct queue_entry before = entry_of(2, 0, ERR_NONE);
+    int64_t due_ms = before.due_ms;
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        char request[128];
+        snprintf(request, sizeof request, "{\"command\":\"queue %s\",\"to\":\"b.example\",\"from\":\"<>\"}", kinds[i]);
+        ask(request, &answers);
+        check_number(kinds[i], answers.status, strcmp(kinds[i], "flush") == 0 ? 0 : 1);
+        check_number(kinds[i], json_number(answers.lines[0], "active", 0), 1);
+        check_number(kinds[i], json_number(answers.lines[0], "messages", 9), 0);
+        answers_free(&answers);
+        struct queue_entry after = entry_of(2, 0, ERR_NONE);
+        check_true(kinds[i], !after.held && after.due_ms == due_ms && after.recipients[0].status == QUEUE_PENDING);
+    }
+    destination_release(destination, 2, 0);
+    check_number("later", ask_status("{\"command\":\"queue hold\",\"id\":\"0000000000000002\"}"), 0);
+    check_true("held", entry_of(2, 0, ERR_NONE).held);
+    check_slice("no flight is left", slice_of(listed("{\"command\":\"queue list\",\"status\":\"active\"}")), SLICE(""));
+}
+
+/* More than one batch, and more than one slice. */
+static void test_many(void **state)
+{
+    (void)state;
+    for (uint64_t id = 100; id < 700; id++)
+        running_mail(id, "many@x.example", "m.example", id % 2 == 0 ? "n.example" : NULL);
+    ask("{\"command\":\"queue hold\",\"from\":\"many@x.example\"}", &answers);
+    check_number("held", json_number(answers.lines[0], "messages", 0), 600);
+    answers_free(&answers);
+    ask("{\"command\":\"queue list\",\"status\":\"held\",\"to\":\"n.example\"}", &answers);
+    check_number("listed", answers.count, 300);
+    answers_free(&answers);
+    ask("{\"command\":\"queue delete\",\"to\":\"m.example\"}", &answers);
+    check_number("deleted", json_number(answers.lines[0], "messages", 0), 600);
+    answers_free(&answers);
+    ask("{\"command\":\"queue list\",\"from\":\"many@x.example\"}", &answers);
+    check_number("left", answers.count, 300);
+    answers_free(&answers);
+}
+
+#define QUEUE_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    folder_use_memory();
+    const struct CMUnitTest tests[] = {
+        QUEUE_TEST(test_filters),
+        QUEUE_TEST(test_what_is_listed),
+        QUEUE_TEST(test_a_destination_that_waits),
+        QUEUE_TEST(test_export),
+        QUEUE_TEST(test_hold_and_release),
+        QUEUE_TEST(test_flush_makes_due),
+        QUEUE_TEST(test_delete),
+        QUEUE_TEST(test_in_flight),
+        QUEUE_TEST(test_many),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
