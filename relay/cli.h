@@ -83,6 +83,7 @@ const char *cli_option_meaning(enum cli_option option);
 void cli_print_help(struct buffer *out);                                  /* all commands */
 bool cli_print_group(struct slice group, struct buffer *out);             /* of "queue"; false: no such group */
 void cli_print_command(const struct cli_command *command, struct buffer *out);
+void cli_print_manual(struct buffer *out); /* the commands and options for the manual page: man macros */
 
 struct config_source cli_source(const struct cli *cli);
 /* Reads the configuration that -c, --set and the environment name. Files that may not be read are skipped: the relay's socket refuses

@@ -1,5 +1,6 @@
 #include "relay/cli_commands.h"
 
+#include "base/json.h"
 #include "relay/intake.h"
 #include "relay/locals.h"
 #include "relay/serve.h"
@@ -95,6 +96,35 @@ int cli_version(const struct cli *cli)
     return CLI_DONE;
 }
 
+static struct json *lines_of(const struct buffer *messages)
+{
+    struct json *array = json_array_new();
+    struct slice rest = buffer_slice(messages);
+    struct slice line;
+    while (slice_cut(&rest, '\n', &line)) {
+        if (line.length > 0)
+            json_append_text(array, line);
+    }
+    return array;
+}
+
+static void print_judgement(bool is_valid, const struct buffer *faults, const struct buffer *warnings)
+{
+    struct buffer line;
+    struct json *judgement = json_object_new();
+    struct json *told = lines_of(faults);
+    struct json *warned = lines_of(warnings);
+    buffer_init(&line, 4 * MESSAGES_MAX);
+    json_set_flag(judgement, "valid", is_valid);
+    json_set(judgement, "faults", &told);
+    json_set(judgement, "warnings", &warned);
+    if (json_print(judgement, &line) == ERR_NONE)
+        buffer_add_byte(&line, '\n');
+    cli_put(buffer_slice(&line));
+    buffer_free(&line);
+    json_free(&judgement);
+}
+
 /* All that `serve` would refuse, without touching the queue or a socket. */
 int cli_check_config(const struct cli *cli)
 {
@@ -111,15 +141,16 @@ int cli_check_config(const struct cli *cli)
         err = access != ERR_NONE ? access : err;
         check_aliases(config, &warnings);
     }
-    print_messages("", &faults);
-    print_messages("warning: ", &warnings);
+    if (cli_has(cli, CLI_OPTION_JSON)) {
+        print_judgement(err == ERR_NONE, &faults, &warnings);
+    } else {
+        print_messages("", &faults);
+        print_messages("warning: ", &warnings);
+        cli_put(err == ERR_NONE ? SLICE("The configuration is valid.\n") : SLICE_EMPTY);
+    }
     buffer_free(&faults);
     buffer_free(&warnings);
     config_free(&config);
-    if (cli_has(cli, CLI_OPTION_JSON))
-        cli_put(err == ERR_NONE ? SLICE("{\"valid\":true}\n") : SLICE("{\"valid\":false}\n"));
-    else if (err == ERR_NONE)
-        cli_put(SLICE("The configuration is valid.\n"));
     return err == ERR_NONE ? CLI_DONE : err == ERR_MEMORY ? CLI_SOFTWARE : CLI_CONFIG;
 }
 

@@ -5,6 +5,8 @@
 #define COLUMN 34
 
 static void print_option(enum cli_option option, struct buffer *out);
+static void print_escaped(struct buffer *out, const char *text);
+static void print_manual_option(enum cli_option option, struct buffer *out);
 static void print_row(const char *words, const char *synopsis, const char *summary, struct buffer *out);
 
 void cli_print_help(struct buffer *out)
@@ -80,4 +82,52 @@ static void print_row(const char *words, const char *synopsis, const char *summa
     buffer_add_byte(&text, '\0');
     print_columns(buffer_slice(&text).data, summary, out);
     buffer_free(&text);
+}
+
+/* ---- the manual page ---- */
+
+void cli_print_manual(struct buffer *out)
+{
+    for (size_t i = 0; i < cli_command_count; i++) {
+        const struct cli_command *command = &cli_commands[i];
+        buffer_add(out, SLICE(".TP\n.B "));
+        print_escaped(out, command->words);
+        buffer_add(out, command->synopsis[0] == '\0' ? SLICE_EMPTY : SLICE(" "));
+        print_escaped(out, command->synopsis);
+        buffer_add_byte(out, '\n');
+        print_escaped(out, command->summary);
+        buffer_add(out, SLICE(".\n"));
+        print_escaped(out, command->help);
+        buffer_add(out, command->help[0] == '\0' ? SLICE_EMPTY : SLICE("\n"));
+    }
+    buffer_add(out, SLICE(".SH OPTIONS\n"));
+    for (size_t i = 0; i < CLI_OPTION_COUNT; i++)
+        print_manual_option((enum cli_option)i, out);
+}
+
+static void print_manual_option(enum cli_option option, struct buffer *out)
+{
+    buffer_add(out, SLICE(".TP\n.B "));
+    print_escaped(out, cli_option_word(option));
+    buffer_add(out, cli_option_value(option)[0] == '\0' ? SLICE_EMPTY : SLICE(" "));
+    print_escaped(out, cli_option_value(option));
+    buffer_add_byte(out, '\n');
+    print_escaped(out, cli_option_meaning(option));
+    buffer_add(out, CLI_OPTIONS_COMMON & 1u << option ? SLICE(". Every command takes it.\n") : SLICE(".\n"));
+}
+
+/* A hyphen of its own would be taken for one that may break a line; a dot at a line's start for a request. */
+static void print_escaped(struct buffer *out, const char *text)
+{
+    for (const char *c = text; *c != '\0'; c++) {
+        bool is_first = c == text || c[-1] == '\n';
+        if (is_first && (*c == '.' || *c == '\''))
+            buffer_add(out, SLICE("\\&"));
+        if (*c == '-')
+            buffer_add(out, SLICE("\\-"));
+        else if (*c == '\\')
+            buffer_add(out, SLICE("\\e"));
+        else
+            buffer_add_byte(out, *c);
+    }
 }

@@ -22,7 +22,7 @@ const struct cli_command cli_commands[] = {
     },
     {
         .words = "queue list",
-        .synopsis = FILTER_TEXT,
+        .synopsis = FILTER_TEXT " [--done]",
         .summary = "List what waits, or with --done what has ended in the last days",
         .help = "STATUS is deferred (tried, to be tried again), held, active (being delivered now) or waiting (never tried).",
         .options = FILTER | 1u << CLI_OPTION_DONE,
