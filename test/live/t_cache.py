@@ -15,6 +15,7 @@ class Kept(case.LiveCase):
         self.lab.policy(domain, **policy)
         self.assert_verified(self.deliver("first@" + domain))
         mx.offer_starttls = False
+        mx.drop()
         return mx
 
     def assert_still_bound(self, domain, mx):
@@ -94,6 +95,7 @@ class Changed(case.LiveCase):
         self.lab.mx("moves.example", host="mx.old.example")
         self.lab.policy("moves.example", mx=["mx.old.example"], policy_id="1")
         self.assert_verified(self.deliver("a@moves.example"), policy_id="1")
+        self.lab.servers["moves.example"].drop()
         self.lab.dns.remove("moves.example", "MX")
         new = self.lab.mx("moves.example", host="mx.new.example")
         self.lab.policy("moves.example", mx=["mx.new.example"], policy_id="2")
@@ -107,12 +109,14 @@ class Changed(case.LiveCase):
         self.lab.policy("same.example")
         for i in range(3):
             self.deliver("a%d@same.example" % i)
+            self.lab.servers["same.example"].drop()
         self.assertEqual(self.lab.policies.requests("same.example"), 1)
 
     def test_a_policy_withdrawn_by_its_domain(self):
         mx = self.lab.mx("withdrawn.example")
         self.lab.policy("withdrawn.example")
         self.assert_verified(self.deliver("a@withdrawn.example"))
+        mx.drop()
         self.lab.policy("withdrawn.example", mode="none", mx=[], policy_id="2")
         mx.offer_starttls = False
         self.deliver("b@withdrawn.example")
@@ -123,6 +127,7 @@ class Changed(case.LiveCase):
         mx = self.lab.mx("begins.example", offer_starttls=False)
         self.lab.policy("begins.example", mode="testing", policy_id="1")
         self.deliver("a@begins.example")
+        mx.drop()
         self.lab.policy("begins.example", mode="enforce", policy_id="2")
         self.send("b@begins.example")
         self.relay.wait_event("deferred", to="b@begins.example")

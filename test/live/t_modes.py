@@ -179,6 +179,7 @@ class Forgetting(case.LiveCase):
         self.lab.policy("forget.example")
         self.assert_verified(self.deliver("a@forget.example"))
         self.lab.dns.remove("_mta-sts.forget.example")
+        mx.drop()
         mx.offer_starttls = False
         self.assertEqual(self.relay.run("policy", "forget", "forget.example").returncode, 0)
         self.deliver("b@forget.example")

@@ -223,6 +223,7 @@ class Limits(case.LiveCase):
         finally:
             for raw in held:
                 raw.close()
+        case.wait_until(self.relay.is_greeting, 10, "room for others")
 
 
 class Access(case.LiveCase):

@@ -42,7 +42,7 @@ class Refusals(case.LiveCase):
         path.write_text('[route "*"]\nvia = up.example:587\nusername = u\npassword = p\n', encoding="ascii")
         path.chmod(0o644)
         one.arguments = ["-c", str(path)]
-        self.fail(one, 78, re.escape(str(path)) + ":4", "(?i)readable|permission|mode")
+        self.fail(one, 78, re.escape(str(path)) + ":4", "(?i)read|permission|mode")
 
     def test_open_to_the_world(self):
         one = self.private_relay()

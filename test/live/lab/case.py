@@ -28,6 +28,11 @@ class LiveCase(unittest.TestCase):
             type(self).shared = LAB.relay(type(self).__name__, self.settings).start()
         return type(self).shared
 
+    def tearDown(self):
+        if type(self).shared is not None and not type(self).shared.is_running():
+            type(self).shared.check_sanitizers()
+            self.fail("the relay ended with %d" % type(self).shared.process.returncode)
+
     @classmethod
     def tearDownClass(cls):
         if cls.shared is not None:
@@ -80,10 +85,11 @@ class LiveCase(unittest.TestCase):
             self.assertEqual(server.messages, [])
 
     def diagnose(self):
-        """What to read after a failure."""
-        for one in (type(self).shared, getattr(self, "private", None)):
-            if one is not None:
-                yield "the relay's log (%s):\n%s" % (one.log_path, one.tail(40))
+        """What to read after a failure: what the relays have logged during this test."""
+        if type(self).shared is not None:
+            yield "the relay's log:\n" + type(self).shared.tail(40, self.log_size)
+        if getattr(self, "private", None) is not None:
+            yield "the log of the test's own relay:\n" + self.private.tail(40)
 
 
 class Result(unittest.TextTestResult):
@@ -91,6 +97,7 @@ class Result(unittest.TextTestResult):
 
     def startTest(self, test):
         test.started = time.monotonic()
+        test.log_size = test.shared.log_size() if getattr(test, "shared", None) else 0
         super().startTest(test)
 
     def addSuccess(self, test):

@@ -55,7 +55,9 @@ class Relay:
         }
         self.settings.update(settings or {})
         self.arguments = list(arguments)
-        self.env = os.environ | (env or {})
+        # Ours and the runner's variables of that prefix are not meant for the relay.
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("STERNPOST")}
+        self.env = inherited | (env or {})
         self.log_path = self.directory / "relay.log"
         self.process = None
         self.parsed, self.offset, self.rest = [], 0, ""
@@ -83,8 +85,10 @@ class Relay:
             raise RuntimeError("the relay ended with %d:\n%s" % (self.process.returncode, self.tail()))
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-                greeting = connection.makefile("rb").readline()
+                stream = connection.makefile("rb")
+                greeting = stream.readline()
                 connection.sendall(b"QUIT\r\n")
+                stream.read()
                 return greeting.startswith(b"220")
         except OSError:
             return False
@@ -124,10 +128,15 @@ class Relay:
         if found:
             raise RuntimeError("a sanitizer complained:\n" + text[found.start():][:6000])
 
-    def tail(self, lines=60):
+    def log_size(self):
+        return self.log_path.stat().st_size if self.log_path.exists() else 0
+
+    def tail(self, lines=60, since=0):
+        """The last lines of its log, none from before the byte offset `since`."""
         if not self.log_path.exists():
             return ""
-        return "\n".join(self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        text = self.log_path.read_bytes()[since:].decode("utf-8", "replace")
+        return "\n".join(text.splitlines()[-lines:])
 
     # ---- its log
 

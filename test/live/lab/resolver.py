@@ -40,8 +40,11 @@ forward-zone:
 
 
 class Resolver:
-    """`silent` is an address of an authority of its own for names under lost.example, so that
-    its silence does not make the resolver distrust the one for all else."""
+    """Answers at `address`, and at 127.0.0.1 as a resolver of one's own host. `silent` is an
+    authority of its own for names under lost.example, so that its silence does not make the
+    resolver distrust the one for all else."""
+
+    loopback = "127.0.0.1"
 
     def __init__(self, directory, address, authority, silent):
         self.directory, self.address = directory, address

@@ -71,7 +71,7 @@ class ScriptedMx:
         self.messages = []
         self.lock = threading.Lock()
         self.is_stopped = False
-        self.open_sockets = set()
+        self.sessions = set()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.listener = socket.create_server((address, port), family=family, backlog=128)
         threading.Thread(target=self.accept_all, daemon=True).start()
@@ -89,9 +89,9 @@ class ScriptedMx:
     def drop(self):
         """Closes every connection, as a server does with idle ones; the next has to be made anew."""
         with self.lock:
-            for each in list(self.open_sockets):
+            for session in list(self.sessions):
                 try:
-                    each.shutdown(socket.SHUT_RDWR)
+                    session.socket.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass
 
@@ -110,21 +110,21 @@ class ScriptedMx:
                 client, peer = self.listener.accept()
             except OSError:
                 return
-            with self.lock:
-                self.open_sockets.add(client)
             connection = Connection(peer[0])
             self.connections.append(connection)
             threading.Thread(target=self.serve, args=(client, connection), daemon=True).start()
 
     def serve(self, client, connection):
         session = Session(self, client, connection)
+        with self.lock:
+            self.sessions.add(session)
         try:
             session.run()
         except (OSError, EOFError, ssl.SSLError):
             pass
         finally:
             with self.lock:
-                self.open_sockets.discard(client)
+                self.sessions.discard(session)
             try:
                 session.socket.close()
                 client.close()

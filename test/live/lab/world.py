@@ -153,7 +153,7 @@ class World:
         self.port += 1
         folder = self.directory / ("%s-%d" % (name, self.port))
         if dns is None:
-            dns = self.resolver.address
+            dns = self.resolver.loopback
         base = {"tls.ca-file": self.ca.root.certificate, "dns.servers": dns}
         # As a packaged relay would find it: started by root, its folders owned by its user.
         folder.mkdir()
