@@ -224,6 +224,8 @@ static void log_recipient(struct relay *relay, const struct record_request *requ
              text_print(dsn, sizeof dsn, "%u.%u.%u", recipient->dsn[0], recipient->dsn[1], recipient->dsn[2]));
     if (recipient->status == QUEUE_PENDING || recipient->status == QUEUE_EXPIRED)
         log_deferral(&line, request);
+    else if (recipient->code == 0)
+        log_text(&line, "problem", recipient->text); /* nobody answered: it is our own reason */
     log_text(&line, "reply", recipient->code > 0 ? recipient->text : SLICE_EMPTY);
     log_close(&line);
 }
