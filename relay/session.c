@@ -215,6 +215,8 @@ static bool flush(struct session *session)
 
 static void begin_tls(struct session *session)
 {
+    if (channel_verdict(&session->channel) != NULL)
+        return; /* it has begun: this turn only says that the 220 has left */
     struct tls_session *tls = tls_session_server(session->intake->relay->tls);
     if (tls == NULL || !channel_secure(&session->channel, &tls)) {
         close_session(session);
