@@ -23,6 +23,7 @@ static void finish_hostname(struct config_loader *loader);
 static void finish_locals(struct config_loader *loader);
 static void check_routes(struct config_loader *loader);
 static void check_tls(struct config_loader *loader);
+static void check_available(struct config_loader *loader);
 
 const char *config_tls_name(enum config_tls tls)
 {
@@ -260,6 +261,28 @@ static void finish(struct config_loader *loader)
     finish_locals(loader);
     check_routes(loader);
     check_tls(loader);
+    check_available(loader);
+}
+
+/* What is promised by name but not there must not be taken for done. */
+static void check_available(struct config_loader *loader)
+{
+    static const char absent[] = "is not available in this version";
+    const struct config *config = loader->config;
+    for (size_t i = 0; i < config->listen_count; i++) {
+        if (config->listen[i].door != CONFIG_SMTP)
+            config_fault(loader, SLICE("[listen] submission, submissions"), "%s", absent);
+    }
+    if (config->proxy_networks.count > 0)
+        config_fault(loader, SLICE("[listen] proxy-networks"), "%s", absent);
+    if (config->users_file.length > 0)
+        config_fault(loader, SLICE("[access] users-file"), "%s", absent);
+    if (config->postmaster.length > 0)
+        config_fault(loader, SLICE("[bounce] postmaster"), "%s", absent);
+    if (config->dkim_count > 0)
+        config_fault(loader, SLICE("[dkim]"), "%s", absent);
+    if (config->http_listen.count > 0)
+        config_fault(loader, SLICE("[http] listen"), "%s; use `sternpost health` and `sternpost metrics`", absent);
 }
 
 /* /etc/hosts: the first name behind an address that has our name is the canonical one. */

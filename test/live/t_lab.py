@@ -84,7 +84,8 @@ class Policies(case.LiveCase):
                 self.assertEqual(status, expected[fault])
                 if fault == "no-type":
                     self.assertIsNone(media_type)
-        self.assertEqual(self.lab.policies.requests("served.example"), 6)
+        # The server writes its log when it has answered.
+        case.wait_until(lambda: self.lab.policies.requests("served.example") == 6, 10, "the log of six requests")
 
     def test_certificates(self):
         self.lab.policy("certificate.example")

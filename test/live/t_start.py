@@ -1,6 +1,5 @@
 """How the relay starts, fails to start, reloads and stops: exit codes and what it says."""
 
-import http.client
 import os
 import re
 import shutil
@@ -196,28 +195,6 @@ class Running(case.LiveCase):
             return True
         except OSError:
             return False
-
-    def test_health_and_metrics_by_http(self):
-        port = 9100
-        one = self.private_relay({"http.listen": "127.0.0.1:%d" % port}).start()
-        self.lab.mx("counted.example")
-        self.lab.policy("counted.example")
-        self.send_to(one, "a@counted.example")
-        one.wait_event("delivered", to="a@counted.example")
-
-        def get(path):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-
-        self.assertEqual(get("/healthz")[0], 200)
-        self.assertEqual(case.wait_until(lambda: get("/readyz")[0] == 200, 10, "readiness"), True)
-        self.assertEqual(get("/nothing")[0], 404)
-        status, text = get("/metrics")
-        self.assertEqual(status, 200)
-        self.assertRegex(text, r"(?m)^sternpost_\w*delivered\w*_total(\{[^}]*\})? 1$")
-        self.assertRegex(text, r"(?m)^# TYPE sternpost_")
 
     def test_many_connections_at_once(self):
         one = self.private_relay({"listen.connections-per-client": "300"}).start()
