@@ -27,6 +27,7 @@ struct journal {
     int64_t commit_us;    /* its duration */
     bool is_broken;       /* the disk failed: nothing is written any more */
     bool was_full;        /* the last commit found no space */
+    bool gives_up;        /* what finds no space is not tried again */
     bool is_answering;    /* done() of a batch is being called: what is submitted meanwhile waits, or it would be taken for a part
                              of that batch and answered without having been written */
     int64_t space_checked_ms;
@@ -40,6 +41,7 @@ static void commit(struct job *job);
 static void committed(struct job *job);
 static void answer_all(struct journal *journal, struct list *writes, enum err err);
 static void batch_was_full(struct journal *journal);
+static void tell_given_up(struct journal *journal);
 static size_t write_bytes(const struct journal_write *write);
 static void on_retry(struct timer *timer);
 
@@ -137,11 +139,13 @@ static void committed(struct job *job)
     struct journal *journal = LIST_OF(job, struct journal, job);
     struct metrics *metrics = &journal->relay->metrics;
     enum err err = journal->err;
-    if (err == ERR_FULL) {
+    if (err == ERR_FULL && !journal->gives_up) {
         metrics->commit_failed++;
         batch_was_full(journal);
         return;
     }
+    if (err == ERR_FULL)
+        tell_given_up(journal);
     if (err == ERR_NONE) {
         metrics->commits++;
         metrics->commit_writes += journal->batch.count;
@@ -207,6 +211,25 @@ static void batch_was_full(struct journal *journal)
         timer_start(&journal->retry, FULL_RETRY_MS, on_retry);
     answer_all(journal, &refused, ERR_FULL);
     go_on(journal);
+}
+
+/* What was not written is on the disk as it was before: those entries are tried again after the next start. */
+void journal_give_up(struct journal *journal)
+{
+    journal->gives_up = true;
+    if (timer_is_running(&journal->retry))
+        timer_start(&journal->retry, 0, on_retry);
+}
+
+static void tell_given_up(struct journal *journal)
+{
+    struct log_line line;
+    if (!log_open(&line, journal->relay->log, LOG_ERROR, "outcomes_lost"))
+        return;
+    log_number(&line, "writes", (int64_t)journal->batch.count);
+    log_string(&line, "problem", "the disk is full, and the relay has to stop");
+    log_string(&line, "advice", "make room before the next start; mail whose delivery could not be written down goes out once more");
+    log_close(&line);
 }
 
 static void on_retry(struct timer *timer)

@@ -16,7 +16,8 @@ struct journal_write {
     const struct queue_change *changes;
     size_t change_count;
     bool is_new_mail; /* may be refused when space is short; bookkeeping may not */
-    /* On the loop, exactly once. ERR_NONE: on disk. ERR_FULL (new mail only): nothing of it is stored; answer 452.
+    /* On the loop, exactly once. ERR_NONE: on disk. ERR_FULL (new mail, or all after journal_give_up()): nothing of it is
+     * stored; answer 452.
      * ERR_IO and others: nothing is known to be stored; answer 451. */
     void (*done)(struct journal_write *write, enum err err);
     struct list_node node; /* the journal's */
@@ -25,6 +26,8 @@ struct journal_write {
 struct journal *journal_new(struct relay *relay); /* NULL: out of memory, or no thread */
 void journal_free(struct journal **journal);      /* nothing may be under way */
 void journal_submit(struct journal *journal, struct journal_write *write);
+/* The relay has to end: what finds no room on the disk is answered instead of tried again. */
+void journal_give_up(struct journal *journal);
 bool journal_is_idle(const struct journal *journal);
 /* New mail is refused for want of space (map over 85 %, disk under free-min, or the last commit was full). */
 bool journal_is_full(struct journal *journal);

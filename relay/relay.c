@@ -99,6 +99,7 @@ static void on_stop_timeout(struct timer *timer)
     struct relay *relay = LIST_OF(timer, struct relay, stop_timer);
     intake_abort(relay->intake);
     schedule_abort(relay->schedule);
+    journal_give_up(relay->journal);
     relay_part_ended(relay);
 }
 
