@@ -63,7 +63,8 @@ static inline struct config *running_config(void)
 static inline void running_start(void)
 {
     struct endpoint nobody = {.port = 1};
-    struct resolver_options resolver = {.servers = &nobody, .server_count = 1};
+    struct resolver_options resolver = {
+        .servers = &nobody, .server_count = 1, .attempt_timeout_ms = 20, .total_timeout_ms = 60};
     struct relay_options options = {.log = &running.log, .stopped = running_stopped};
     struct buffer text;
     running.log = (struct log){.level = LOG_INFO, .write = running_write};
