@@ -89,8 +89,13 @@ static bool load_work(struct delivery *delivery)
     if (log_open(&line, delivery->relay->log, LOG_ERROR, "unreadable")) {
         log_text(&line, "id", queue_id_print(pick->id, id));
         log_string(&line, "error", err_text(err));
-        log_string(&line, "advice", "run `sternpost queue check`; this entry is left alone until the relay is started again");
+        log_string(&line, "advice", err == ERR_CORRUPT ? "run `sternpost queue check`; this entry is left alone until the relay is started again"
+                                                       : "it is tried again in a moment");
         log_close(&line);
+    }
+    if (err != ERR_CORRUPT) {
+        destination_release(delivery->destination, pick->id, pick->number);
+        destination_pause(delivery->destination);
     }
     return false;
 }

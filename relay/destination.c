@@ -12,6 +12,7 @@
 
 /* One more connection for so many waiting messages: a handshake costs as much as a score of messages. */
 #define MESSAGES_PER_CONNECTION 25
+#define PAUSE_MS 10000
 
 struct flight {
     struct map_node node;
@@ -103,6 +104,13 @@ bool destination_fly(struct destination *destination, uint64_t id, uint16_t numb
         return true;
     free(flight);
     return false;
+}
+
+void destination_pause(struct destination *destination)
+{
+    destination->may_have_more = true;
+    destination->window_count = 0;
+    destination->pace_next_ms = clock_monotonic_ms() + PAUSE_MS;
 }
 
 static void set_pace(struct destination *destination)
