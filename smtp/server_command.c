@@ -265,7 +265,7 @@ static void on_quit(struct smtp_server *server, const struct smtp_command *comma
 static void on_vrfy(struct smtp_server *server, const struct smtp_command *command)
 {
     (void)command;
-    smtp_server_say(server, smtp_reply_make(252, 1, 5, "send mail to it and see"));
+    smtp_server_say(server, smtp_reply_make(252, 0, 0, "send mail to it and see"));
 }
 
 static void on_help(struct smtp_server *server, const struct smtp_command *command)

@@ -60,7 +60,7 @@ static void test_sessions(void **state)
          OFFER MAIL_OK RCPT_OK "[RESET]\n" OFFER MAIL_OK RCPT_OK},
         {"small talk", BYTES("NOOP\r\nNOOP x\r\nHELP\r\nVRFY u\r\nEXPN l\r\nETRN d\r\nTURN\r\nFOO\r\n\r\n"),
          "250 2.0.0 ok\n250 2.0.0 ok\n214-2.0.0 EHLO MAIL RCPT DATA RSET NOOP QUIT VRFY STARTTLS AUTH\n"
-         "214 2.0.0 see RFC 5321\n252 2.1.5 send mail to it and see\n502 5.5.1 command not supported\n"
+         "214 2.0.0 see RFC 5321\n252 2.0.0 send mail to it and see\n502 5.5.1 command not supported\n"
          "502 5.5.1 command not supported\n502 5.5.1 command not supported\n500 5.5.2 command not recognised\n"
          "500 5.5.2 command not recognised\n"},
         {"nothing behind QUIT", BYTES("QUIT\r\nNOOP\r\nMAIL FROM:<a@c.example>\r\n"), BYE},
