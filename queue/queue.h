@@ -58,6 +58,8 @@ struct queue_change {
     size_t entry_count;
     const struct queue_destination *destination;
     int64_t now_ms; /* wall clock, for UPDATE, DELETE (done table) */
+    bool is_report; /* CHUNK, ACCEPT: no new mail but a report, written with the outcome that it tells of: bookkeeping, which
+                       has room where new mail has none */
 };
 /* One transaction: all or nothing. ERR_FULL: no room (map, disk, quota; EIO with little free space counts as such): the
  * caller refuses new mail and goes on; a batch without CHUNK and ACCEPT first gets a preallocated reserve, and until that

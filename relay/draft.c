@@ -339,7 +339,12 @@ static bool make_entries(struct draft *draft, int64_t due_ms)
 static struct queue_change chunk_change(const struct draft *draft, uint32_t number, struct slice bytes)
 {
     return (struct queue_change){
-        .kind = QUEUE_CHANGE_CHUNK, .id = draft->message.id, .number = number, .bytes = bytes};
+        .kind = QUEUE_CHANGE_CHUNK,
+        .id = draft->message.id,
+        .number = number,
+        .bytes = bytes,
+        .is_report = draft->is_report,
+    };
 }
 
 static struct queue_change accept_change(const struct draft *draft)
@@ -350,6 +355,7 @@ static struct queue_change accept_change(const struct draft *draft)
         .message = &draft->message,
         .entries = draft->entries,
         .entry_count = draft->destination_count,
+        .is_report = draft->is_report,
     };
 }
 

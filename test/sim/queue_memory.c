@@ -275,7 +275,8 @@ static bool has_room(const struct queue_memory_disk *disk, const struct memory_s
 static bool has_new_mail(const struct queue_change *const *changes, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (changes[i]->kind == QUEUE_CHANGE_CHUNK || changes[i]->kind == QUEUE_CHANGE_ACCEPT) {
+        bool is_mail = changes[i]->kind == QUEUE_CHANGE_CHUNK || changes[i]->kind == QUEUE_CHANGE_ACCEPT;
+        if (is_mail && !changes[i]->is_report) {
             return true;
         }
     }

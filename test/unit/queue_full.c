@@ -134,6 +134,30 @@ static void full_map_leaves_room_for_bookkeeping(void **state)
     }
 }
 
+/* A report goes with the outcome that makes room: if it had none, neither had that, and nothing would ever end. */
+static void reports_have_room_where_mail_has_none(void **state)
+{
+    (void)state;
+    struct queue *queue = open_queue(16 << 20, 0);
+    uint64_t count = fill(queue, 60000);
+    const struct queue_change *batch[COUNT_OF(((struct mail_changes *)NULL)->changes)];
+    for (int is_report = 0; is_report <= 1; is_report++) {
+        struct mail_changes made;
+        mail_make(&(struct mail){.id = count + 1000, .size = 60000}, &made);
+        for (size_t i = 0; i < made.count; i++) {
+            made.changes[i].is_report = is_report != 0;
+            batch[i] = &made.changes[i];
+        }
+        enum err err = queue_apply(queue, batch, made.count);
+        mail_free(&made);
+        check_number(is_report ? "report" : "new mail", err, is_report ? ERR_NONE : ERR_FULL);
+    }
+    check_number("report delivered", mail_update(queue, count + 1000, 0, MAIL_DELIVER, 5), ERR_NONE);
+    work_off(queue, count);
+    queue_close(&queue);
+    check_whole();
+}
+
 /* ---- a small disk of our own ---- */
 
 static bool has_small_disk;
@@ -337,6 +361,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(full_map_leaves_room_for_bookkeeping, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(reports_have_room_where_mail_has_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failed_write_breaks_the_queue, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failed_sync_breaks_the_queue, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failed_sync_on_a_full_disk_is_not_fatal, set_up, tear_down),
