@@ -20,6 +20,9 @@ static void on_ended(struct channel *channel, enum err err);
 static void drive(struct delivery *delivery);
 static bool handle(struct delivery *delivery, const struct smtp_client_event *event);
 static void next_address(struct delivery *delivery);
+static void leave_in_doubt(struct delivery *delivery, struct trouble_facts *facts);
+static void end_transaction(struct delivery *delivery);
+static bool has_undecided(const struct delivery *delivery);
 static enum trouble secure(struct delivery *delivery);
 static bool start_tls(struct delivery *delivery);
 
@@ -216,7 +219,12 @@ void delivery_on_timeout(struct timer *timer)
         facts = (struct trouble_facts){.trouble = TROUBLE_CONNECT, .detail = SLICE("timed out")};
     else if (delivery->client != NULL)
         facts.stage = smtp_client_stage(delivery->client);
-    delivery_host_failed(delivery, &facts);
+    if (facts.stage == SMTP_STAGE_FINAL)
+        leave_in_doubt(delivery, &facts);
+    else if (!has_undecided(delivery))
+        end_transaction(delivery);
+    else
+        delivery_host_failed(delivery, &facts);
 }
 
 static void drive(struct delivery *delivery)
@@ -334,13 +342,16 @@ static void session_failed(struct delivery *delivery, const struct smtp_client_e
         delivery_finish(delivery);
         return;
     }
+    if (!has_undecided(delivery)) {
+        end_transaction(delivery);
+        return;
+    }
     if (is_stale(delivery, event)) {
         delivery->has_retried_fresh = true;
         delivery_hang_up(delivery);
         delivery_connect(delivery);
         return;
     }
-    char address[48];
     struct trouble_facts facts = {
         .trouble = trouble_of_fault(event->fault),
         .stage = event->stage,
@@ -351,15 +362,36 @@ static void session_failed(struct delivery *delivery, const struct smtp_client_e
         delivery_host_failed(delivery, &facts);
         return;
     }
-    /* The host may have the message: to give it to another one now would double it. */
-    delivery_complete_facts(delivery, &facts, address);
-    delivery_trouble(delivery, &facts);
+    leave_in_doubt(delivery, &facts);
+}
+
+/* The host may have the message: to give it to another one now would double it. */
+static void leave_in_doubt(struct delivery *delivery, struct trouble_facts *facts)
+{
+    char address[48];
+    delivery_complete_facts(delivery, facts, address);
+    delivery_trouble(delivery, facts);
     for (size_t i = 0; i < delivery->sent_count; i++) {
         if (!delivery->decided[delivery->sent[i]])
-            delivery_decide(delivery, delivery->sent[i], &facts);
+            delivery_decide(delivery, delivery->sent[i], facts);
     }
+    end_transaction(delivery);
+}
+
+/* The connection is of no more use, and another would have nobody left to be tried for. */
+static void end_transaction(struct delivery *delivery)
+{
     delivery_hang_up(delivery);
     delivery_conclude_transaction(delivery);
+}
+
+static bool has_undecided(const struct delivery *delivery)
+{
+    for (size_t i = 0; i < delivery->entry.recipient_count; i++) {
+        if (delivery->entry.recipients[i].status == QUEUE_PENDING && !delivery->decided[i])
+            return true;
+    }
+    return false;
 }
 
 /* False: the connection or the delivery itself is gone, or somebody else drives on. */
