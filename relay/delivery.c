@@ -114,7 +114,8 @@ static void begin_soon(struct delivery *delivery)
 
 static void begin_work(struct delivery *delivery)
 {
-    if (delivery_is_connected(delivery) && delivery_same_route(delivery) && delivery_may_reuse(delivery)) {
+    if (delivery_is_connected(delivery) && delivery_may_reuse(delivery) && delivery_same_route(delivery) &&
+        delivery_policy_is_current(delivery)) {
         why_add(&delivery->why, "connect", delivery_host(delivery), "over an open connection");
         (void)delivery_send(delivery);
         return;

@@ -71,6 +71,23 @@ static struct slice policy_domain(const struct delivery *delivery)
     return smtp_domain_is_literal(destination_name(delivery)) ? SLICE_EMPTY : destination_name(delivery);
 }
 
+bool delivery_policy_is_current(struct delivery *delivery)
+{
+    struct slice domain = policy_domain(delivery);
+    struct slice bytes;
+    struct sts_entry entry;
+    if (domain.length == 0)
+        return true;
+    enum err err = queue_policy_get(delivery->relay->queue, domain, delivery->arena, &bytes);
+    if (err == ERR_NOT_FOUND)
+        return true;
+    if (err != ERR_NONE || sts_entry_decode(bytes, delivery->arena, &entry) != ERR_NONE)
+        return false;
+    int64_t now_ms = clock_wall_ms();
+    return !sts_entry_is_live(&entry, now_ms) || sts_entry_is_exempt(&entry, now_ms) ||
+           (delivery->demand.has_policy && slice_equal(entry.body, delivery->demand.policy_body));
+}
+
 void delivery_find_policy(struct delivery *delivery)
 {
     arena_reset(delivery->route_arena);
@@ -176,7 +193,8 @@ static bool apply_policy(struct delivery *delivery, const struct finding *findin
         return true;
     struct sts_fault fault;
     if (!sts_policy_parse(result->entry.body, delivery->route_arena, &demand->policy, &fault) ||
-        !arena_slice(delivery->route_arena, slice_of(result->entry.id), &demand->policy_id))
+        !arena_slice(delivery->route_arena, slice_of(result->entry.id), &demand->policy_id) ||
+        !arena_slice(delivery->route_arena, result->entry.body, &demand->policy_body))
         return false;
     demand->has_policy = true;
     demand->by_policy = demand->policy.mode == STS_MODE_ENFORCE;

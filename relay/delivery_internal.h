@@ -30,7 +30,7 @@ struct demand {
     bool by_policy;               /* an enforced policy raised it to VERIFY */
     bool has_policy;              /* policy holds, in any mode */
     struct sts_policy policy;
-    struct slice policy_id;
+    struct slice policy_id, policy_body;
     struct slice username, password;
 };
 
@@ -105,6 +105,8 @@ void delivery_find_hosts(struct delivery *delivery);
 void delivery_choose_host(struct delivery *delivery);
 void delivery_find_addresses(struct delivery *delivery);
 bool delivery_same_route(const struct delivery *delivery);
+/* Is what the open connection proved still what must be proved? Another delivery may have learned of a policy since. */
+bool delivery_policy_is_current(struct delivery *delivery);
 void delivery_cancel_finding(struct delivery *delivery);
 
 /* delivery_talk.c */
