@@ -121,7 +121,9 @@ static bool visit(void *owner, struct slice domain, struct slice bytes)
     /* A plan for the far future was made by a clock that has stepped back since. */
     bool due = entry.refresh_ms != 0 &&
                (entry.refresh_ms <= page->now_ms || entry.refresh_ms > page->now_ms + REFRESH_AHEAD_MAX_MS);
-    if (live && due && page->finder->relay->config->sts_enabled)
+    /* Mode none has nothing to lose by expiring; a domain that nothing is sent to any more is left to expire as well. */
+    bool matters = entry.policy.mode != STS_MODE_NONE && page->now_ms - entry.used_ms <= UNUSED_MS;
+    if (live && due && matters && page->finder->relay->config->sts_enabled)
         note_due(page, domain);
     bool unused = !live && !sts_entry_is_exempt(&entry, page->now_ms) && page->now_ms - entry.used_ms > UNUSED_MS;
     if (unused && arena_slice(page->arena, domain, &page->unused[page->unused_count]))
