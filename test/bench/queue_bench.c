@@ -15,6 +15,7 @@
 #define BATCH_MAX 1000
 #define DUE_MS INT64_C(1700000000000)
 #define PICKS 50
+#define FIRST_ID UINT64_C(1000)
 
 struct message {
     struct queue_message message;
@@ -29,7 +30,7 @@ struct spread {
     uint64_t destinations, senders;
 };
 
-static uint64_t next_id = 1000;
+static uint64_t next_id = FIRST_ID;
 static char content[CONTENT_SIZE];
 static struct message messages[BATCH_MAX];
 static const struct queue_change *batch[2 * BATCH_MAX];
@@ -208,7 +209,7 @@ static void bench_reads(struct queue *queue, struct arena *arena, int64_t now_ms
     for (size_t i = 0; i < rounds; i++) {
         struct queue_entry entry;
         arena_reset(arena);
-        require(queue_entry_get(queue, 5000 + i * 37, 0, arena, &entry), "entry");
+        require(queue_entry_get(queue, FIRST_ID + i * 37 % totals.entries, 0, arena, &entry), "entry");
     }
     printf("  entry_get               %8.1f us\n", (now_s() - start) * 1e6 / (double)rounds);
 }
@@ -223,7 +224,7 @@ static void bench_large(const char *folder, const struct spread *spread, size_t 
              (unsigned long long)spread->senders);
     struct queue_options options = {.path = slice_of(path), .map_size = MAP_SIZE, .done_keep_ms = 1};
     require(queue_open(&options, &queue, &fault), "open");
-    next_id = 1000;
+    next_id = FIRST_ID;
     double start = now_s();
     for (size_t left = entries; left > 0; left -= left < BATCH_MAX ? left : BATCH_MAX) {
         accept_batch(queue, spread, left < BATCH_MAX ? left : BATCH_MAX, false);
