@@ -3,14 +3,18 @@
 #include "relay/intake_internal.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static void on_incoming(struct listener *listener);
-static enum err open_door(struct intake *intake, const struct config_listen *listen, const struct intake_fds *fds,
-                          struct buffer *fault);
+static enum err open_listen(struct intake *intake, const struct config_listen *listen, const struct intake_fds *fds,
+                            struct buffer *fault);
+static enum err open_door(struct intake *intake, const struct config_listen *listen, int fd, struct buffer *fault);
 static void close_door(struct door *door);
-static struct door *find_door(struct intake *intake, const struct config_listen *listen);
+static bool is_open(const struct intake *intake, const struct config_listen *listen);
+static bool is_listed(const struct door *door, const struct config *config);
+static bool is_exposed(const struct config *config, const struct endpoint *endpoint);
+static void print_exposed(struct slice where, struct buffer *fault);
 
 struct intake *intake_new(struct relay *relay)
 {
@@ -40,50 +44,54 @@ enum err intake_open(struct intake *intake, const struct intake_fds *fds, struct
 {
     const struct config *config = intake->relay->config;
     for (size_t i = 0; i < config->listen_count; i++) {
-        if (find_door(intake, &config->listen[i]) != NULL)
+        if (is_open(intake, &config->listen[i]))
             continue;
-        enum err err = open_door(intake, &config->listen[i], fds, fault);
+        enum err err = open_listen(intake, &config->listen[i], fds, fault);
         if (err != ERR_NONE)
             return err;
     }
     return ERR_NONE;
 }
 
-/* What the new configuration still has stays open; its own faults leave the old doors as they are. */
+/* What the new configuration still has stays open. With a fault in it nothing is closed: better one door too many than none. */
 enum err intake_reload(struct intake *intake, struct buffer *fault)
 {
-    const struct config *config = intake->relay->config;
-    struct list_node *node = list_first(&intake->doors);
-    for (; node != NULL; node = list_next(&intake->doors, node))
-        LIST_OF(node, struct door, node)->is_kept = false;
     struct intake_fds none = {0};
     enum err err = intake_open(intake, &none, fault);
-    for (size_t i = 0; i < config->listen_count; i++) {
-        struct door *door = find_door(intake, &config->listen[i]);
-        if (door != NULL)
-            door->is_kept = true;
-    }
-    node = list_first(&intake->doors);
-    while (node != NULL) {
+    struct list_node *node = list_first(&intake->doors);
+    while (err == ERR_NONE && node != NULL) {
         struct door *door = LIST_OF(node, struct door, node);
         node = list_next(&intake->doors, node);
-        if (!door->is_kept)
+        if (!is_listed(door, intake->relay->config))
             close_door(door);
     }
     return err;
 }
 
-static struct door *find_door(struct intake *intake, const struct config_listen *listen)
+static bool is_of(const struct door *door, const struct config_listen *listen)
+{
+    bool same = listen->fd_name.length > 0 ? slice_equal(listen->fd_name, slice_of(door->fd_name))
+                                           : door->fd_name[0] == '\0' && endpoint_equal(&door->endpoint, &listen->endpoint);
+    return same && door->kind == listen->door;
+}
+
+static bool is_open(const struct intake *intake, const struct config_listen *listen)
 {
     struct list_node *node = list_first(&intake->doors);
     for (; node != NULL; node = list_next(&intake->doors, node)) {
-        struct door *door = LIST_OF(node, struct door, node);
-        bool same = listen->fd_name.length > 0 ? slice_equal(listen->fd_name, slice_of(door->fd_name))
-                                               : door->fd_name[0] == '\0' && endpoint_equal(&door->endpoint, &listen->endpoint);
-        if (same && door->kind == listen->door)
-            return door;
+        if (is_of(LIST_OF(node, struct door, node), listen))
+            return true;
     }
-    return NULL;
+    return false;
+}
+
+static bool is_listed(const struct door *door, const struct config *config)
+{
+    for (size_t i = 0; i < config->listen_count; i++) {
+        if (is_of(door, &config->listen[i]))
+            return true;
+    }
+    return false;
 }
 
 static void print_fault(const struct config_listen *listen, enum err err, struct buffer *fault)
@@ -102,17 +110,26 @@ static void print_fault(const struct config_listen *listen, enum err err, struct
         buffer_print(fault, "%s", err_text(err));
 }
 
-static int take_fd(const struct intake_fds *fds, struct slice name)
+/* The service manager gives one name to all sockets of a unit: [listen] fd:NAME means every one of them. */
+static enum err open_listen(struct intake *intake, const struct config_listen *listen, const struct intake_fds *fds,
+                            struct buffer *fault)
 {
-    for (size_t i = 0; fds != NULL && i < fds->count; i++) {
-        if (slice_equal(fds->names[i], name))
-            return fds->fds[i];
+    enum err err = ERR_NOT_FOUND;
+    if (listen->fd_name.length == 0)
+        return open_door(intake, listen, -1, fault);
+    for (size_t i = 0; i < fds->count; i++) {
+        if (!slice_equal(fds->names[i], listen->fd_name))
+            continue;
+        err = open_door(intake, listen, fds->fds[i], fault);
+        if (err != ERR_NONE)
+            return err;
     }
-    return -1;
+    if (err == ERR_NOT_FOUND)
+        print_fault(listen, err, fault);
+    return err;
 }
 
-static enum err open_door(struct intake *intake, const struct config_listen *listen, const struct intake_fds *fds,
-                          struct buffer *fault)
+static enum err open_door(struct intake *intake, const struct config_listen *listen, int fd, struct buffer *fault)
 {
     struct door *door = calloc(1, sizeof *door);
     if (door == NULL)
@@ -121,23 +138,21 @@ static enum err open_door(struct intake *intake, const struct config_listen *lis
     door->kind = listen->door;
     door->endpoint = listen->endpoint;
     door->listener.incoming = on_incoming;
-    struct listener_options options = {.endpoint = listen->endpoint, .fd = -1, .mode = 0666};
-    enum err err = ERR_NONE;
-    if (listen->fd_name.length > 0) {
-        struct slice name = slice_to(listen->fd_name, sizeof door->fd_name - 1);
-        memcpy(door->fd_name, name.data, name.length);
-        options.fd = take_fd(fds, listen->fd_name);
-        err = options.fd < 0 ? ERR_NOT_FOUND : ERR_NONE;
-    }
-    if (err == ERR_NONE)
-        err = listener_open(&door->listener, &options);
+    snprintf(door->fd_name, sizeof door->fd_name, "%.*s", SLICE_ARGS(listen->fd_name));
+    struct listener_options options = {.endpoint = listen->endpoint, .fd = fd, .mode = 0666};
+    enum err err = listener_open(&door->listener, &options);
     if (err != ERR_NONE) {
         print_fault(listen, err, fault);
         free(door);
         return err;
     }
     list_add_last(&intake->doors, &door->node);
-    return ERR_NONE;
+    struct endpoint local = listener_local(&door->listener);
+    if (fd < 0 || !is_exposed(intake->relay->config, &local))
+        return ERR_NONE;
+    print_exposed(listen->fd_name, fault);
+    close_door(door);
+    return ERR_SYNTAX;
 }
 
 static void close_door(struct door *door)
@@ -201,9 +216,20 @@ static bool is_open_to_all(const struct ip_network *network)
     return network->prefix_bits == 0;
 }
 
-static bool is_off_loopback(const struct config_listen *listen)
+/* Reachable from elsewhere, although nothing says who may relay. */
+static bool is_exposed(const struct config *config, const struct endpoint *endpoint)
 {
-    return listen->fd_name.length == 0 && listen->endpoint.path[0] == '\0' && !ip_is_loopback(&listen->endpoint.ip);
+    bool has_users = config->users_file.length > 0 && config->tls_certificate.length > 0;
+    bool is_local = endpoint->path[0] != '\0' || endpoint->ip.family == IP_NONE || ip_is_loopback(&endpoint->ip);
+    return !is_local && !has_users && !config->access_networks_given;
+}
+
+static void print_exposed(struct slice where, struct buffer *fault)
+{
+    buffer_print(fault,
+                 "[listen] %.*s is reachable from elsewhere: say who may relay in [access] networks, or configure [tls] "
+                 "certificate and [access] users-file",
+                 SLICE_ARGS(where));
 }
 
 enum err intake_check(const struct config *config, struct buffer *fault)
@@ -216,15 +242,12 @@ enum err intake_check(const struct config *config, struct buffer *fault)
                      SLICE_ARGS(ip_network_print(&config->access_networks.items[i], text)));
         return ERR_PERMISSION;
     }
-    bool has_users = config->users_file.length > 0 && config->tls_certificate.length > 0;
+    /* Of sockets that are handed over the address is not known yet. */
     for (size_t i = 0; i < config->listen_count; i++) {
         const struct config_listen *listen = &config->listen[i];
-        if (!is_off_loopback(listen) || has_users || config->access_networks_given)
+        if (listen->fd_name.length > 0 || !is_exposed(config, &listen->endpoint))
             continue;
-        buffer_print(fault,
-                     "[listen] %.*s is reachable from elsewhere: say who may relay in [access] networks, or configure [tls] "
-                     "certificate and [access] users-file",
-                     SLICE_ARGS(endpoint_print(&listen->endpoint, text)));
+        print_exposed(endpoint_print(&listen->endpoint, text), fault);
         return ERR_PERMISSION;
     }
     return ERR_NONE;

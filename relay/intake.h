@@ -14,14 +14,14 @@ struct intake *intake_new(struct relay *relay);
 void intake_free(struct intake **intake);
 /* Opens every listener of the configuration. fds: sockets handed over by the service manager, in order, with their names. On error
  * the fault says which address and what to do ("127.0.0.1:25: permission denied; listen on port 2525 or use socket activation").
- * ERR_IN_USE, ERR_PERMISSION, ERR_NOT_FOUND (no such fd name). */
+ * ERR_IN_USE, ERR_PERMISSION, ERR_NOT_FOUND (no such fd name), ERR_SYNTAX (a socket handed over makes an open relay). */
 struct intake_fds {
     const struct slice *names;
     const int *fds;
     size_t count;
 };
 MUST_CHECK enum err intake_open(struct intake *intake, const struct intake_fds *fds, struct buffer *fault);
-/* Opens what a new configuration adds and closes what it drops; sessions go on. */
+/* Opens what a new configuration adds and closes what it drops; sessions go on. On error nothing is closed. */
 MUST_CHECK enum err intake_reload(struct intake *intake, struct buffer *fault);
 /* No new connections; sessions get 421 at their next command, content that is under way is finished. */
 void intake_stop(struct intake *intake);

@@ -17,8 +17,7 @@ struct door {
     struct listener listener;
     enum config_door kind;
     struct endpoint endpoint; /* as configured */
-    char fd_name[64];
-    bool is_kept;             /* by the reload that is under way */
+    char fd_name[256];        /* empty: it was opened here; systemd allows 255 bytes */
 };
 struct intake {
     struct relay *relay;

@@ -47,6 +47,7 @@ static void free_parts(struct parts *parts);
 static int open_queue(struct serving *serving, const struct config *config, struct queue **queue);
 static int start(struct serving *serving, struct parts *parts);
 static int open_doors(struct serving *serving);
+static void warn_unused_sockets(struct serving *serving);
 static void on_signal(void *owner, int number);
 static void on_stopped(struct relay *relay);
 static void reload(struct serving *serving);
@@ -322,6 +323,7 @@ static int start(struct serving *serving, struct parts *parts)
         return serving->status;
     }
     log_started(serving);
+    warn_unused_sockets(serving);
     serving->relay->health = health_new(serving->relay);
     return EXIT_DONE;
 }
@@ -336,6 +338,7 @@ static int door_status(enum err err)
     case ERR_PERMISSION:
         return EXIT_NOT_PERMITTED;
     case ERR_NOT_FOUND:
+    case ERR_SYNTAX:
         return EXIT_CONFIG;
     case ERR_MEMORY:
         return EXIT_SOFTWARE;
@@ -359,6 +362,24 @@ static int open_control(struct serving *serving)
     }
     buffer_free(&fault);
     return status;
+}
+
+/* A client of such a socket would wait for a greeting for ever. */
+static void warn_unused_sockets(struct serving *serving)
+{
+    const struct config *config = serving->relay->config;
+    for (size_t i = 0; i < serving->sockets.list.count; i++) {
+        struct slice name = serving->sockets.names[i];
+        bool is_used = false;
+        for (size_t j = 0; j < config->listen_count; j++)
+            is_used = is_used || slice_equal(config->listen[j].fd_name, name);
+        struct log_line line;
+        if (is_used || !log_open(&line, &serving->log, LOG_WARNING, "socket_unused"))
+            continue;
+        log_text(&line, "name", name);
+        log_string(&line, "advice", "name it in [listen], such as smtp = fd:NAME, or do not have it handed over");
+        log_close(&line);
+    }
 }
 
 /* Doors below port 1024 need the privileges that are given up right behind them. */

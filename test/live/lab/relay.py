@@ -55,6 +55,7 @@ class Relay:
         }
         self.settings.update(settings or {})
         self.arguments = list(arguments)
+        self.wrapper = []          # what starts it, such as ["nice"]
         # Ours and the runner's variables of that prefix are not meant for the relay.
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("STERNPOST")}
         self.env = inherited | (env or {})
@@ -70,7 +71,7 @@ class Relay:
         """Starts it without waiting for anything."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [binary(), "serve", *self.arguments, *self.options()], stdin=subprocess.DEVNULL,
+                [*self.wrapper, binary(), "serve", *self.arguments, *self.options()], stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, env=self.env, cwd=self.directory, **popen)
         return self
 

@@ -29,6 +29,7 @@ def find(name, *folders):
 def environment(**more):
     """The machine's environment plus the libraries that came with the unpacked programs."""
     folders = [str(path) for path in (prefix() / "usr/lib").glob("*-linux-gnu*") if path.is_dir()]
+    folders += [str(path) for path in (prefix() / "usr/lib").glob("*-linux-gnu*/systemd") if path.is_dir()]
     folders.append(str(prefix() / "usr/lib/postfix"))
     return os.environ | {"LD_LIBRARY_PATH": ":".join(folders)} | more
 
