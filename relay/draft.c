@@ -190,14 +190,17 @@ enum err draft_add_recipient(struct draft *draft, const struct draft_recipient *
         return ERR_NONE;
     struct draft_recipient_node *node = arena_alloc(draft->arena, sizeof *node);
     struct address_node *address = arena_alloc(draft->arena, sizeof *address);
-    struct draft_destination *destination = destination_of(draft, recipient->domain);
-    if (node == NULL || address == NULL || destination == NULL ||
-        !arena_slice(draft->arena, recipient->address, &node->recipient.address) ||
+    if (node == NULL || address == NULL || !arena_slice(draft->arena, recipient->address, &node->recipient.address) ||
         !arena_slice(draft->arena, recipient->orcpt, &node->recipient.orcpt))
         return ERR_LIMIT;
     enum err err = map_add(&draft->addresses, &address->node, node->recipient.address);
     if (err != ERR_NONE)
         return err;
+    struct draft_destination *destination = destination_of(draft, recipient->domain); /* the last that can fail: none stays empty */
+    if (destination == NULL) {
+        map_remove(&draft->addresses, &address->node);
+        return ERR_LIMIT;
+    }
     node->recipient.notify = recipient->notify;
     append(destination, node);
     draft->recipient_count++;
@@ -233,6 +236,12 @@ void draft_add_content(struct draft *draft, struct slice content)
         else if (!draft->is_report && buffer_room(&draft->chunk) == 0)
             store_chunk(draft);
     }
+}
+
+void draft_fail(struct draft *draft)
+{
+    if (draft->err == ERR_NONE)
+        draft->err = ERR_MEMORY;
 }
 
 bool draft_is_busy(const struct draft *draft)

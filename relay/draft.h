@@ -39,6 +39,8 @@ size_t draft_recipient_count(const struct draft *draft);
 
 /* CRLF lines, any cut. Stored until a chunk is full. Errors show in finished(). */
 void draft_add_content(struct draft *draft, struct slice content);
+/* The caller has no memory for what it was to add: finished() will say so. */
+void draft_fail(struct draft *draft);
 bool draft_is_busy(const struct draft *draft); /* too much is waiting for the disk: add no more until ready() */
 bool draft_has_chunks_under_way(const struct draft *draft); /* ready() will follow one of them */
 struct slice draft_sender(const struct draft *draft);

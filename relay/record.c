@@ -25,9 +25,10 @@ struct record {
 
 static void expire_recipients(struct relay *relay, const struct record_request *request);
 static void log_recipients(struct relay *relay, const struct record_request *request, const bool *decided);
-static struct draft *make_report(struct relay *relay, const struct record_request *request, const bool *decided);
+static enum err make_report(struct record *record, const struct record_request *request, const bool *decided);
 static bool copy_entry(struct record *record, const struct queue_entry *entry);
-static bool gather_changes(struct record *record, const struct queue_change *const *report, size_t report_count);
+static bool gather_changes(struct record *record, const struct queue_entry *entry);
+static void log_unrecorded(struct relay *relay, const struct queue_entry *entry);
 static void committed(struct journal_write *write, enum err err);
 static void give_up(struct record *record);
 
@@ -39,27 +40,37 @@ void record_outcome(struct relay *relay, const struct record_request *request)
         decided[i] = request->decided != NULL ? request->decided[i]
                                               : request->entry->recipients[i].status == QUEUE_PENDING;
     expire_recipients(relay, request);
-    log_recipients(relay, request, decided);
 
     struct record *record = calloc(1, sizeof *record);
     if (record != NULL) {
         record->relay = relay;
         record->destination = request->destination;
-        record->report = make_report(relay, request, decided);
     }
-    const struct queue_change *changes = NULL;
-    size_t count = 0;
-    if (record == NULL || !copy_entry(record, request->entry) ||
-        (record->report != NULL && draft_changes(record->report, clock_wall_ms(), &changes, &count) != ERR_NONE) ||
-        !gather_changes(record, &changes, count)) {
+    if (record == NULL || make_report(record, request, decided) != ERR_NONE || !gather_changes(record, request->entry)) {
         /* Without memory nothing is recorded: the entry stays as stored and is tried again. It may arrive twice then, which is
          * better than not at all. */
+        log_unrecorded(relay, request->entry);
         destination_release(request->destination, request->entry->id, request->entry->number);
+        destination_pause(request->destination);
         give_up(record);
         return;
     }
+    log_recipients(relay, request, decided);
     record->write.done = committed;
     journal_submit(relay->journal, &record->write);
+}
+
+static void log_unrecorded(struct relay *relay, const struct queue_entry *entry)
+{
+    struct log_line line;
+    char id[QUEUE_ID_TEXT];
+    if (!log_open(&line, relay->log, LOG_ERROR, "unrecorded"))
+        return;
+    log_text(&line, "id", queue_id_print(entry->id, id));
+    log_text(&line, "domain", entry->destination);
+    log_string(&line, "error", "no memory to write down what came of an attempt");
+    log_string(&line, "advice", "it is tried again in a moment; give the relay more memory");
+    log_close(&line);
 }
 
 static bool copy_entry(struct record *record, const struct queue_entry *entry)
@@ -77,8 +88,14 @@ static bool copy_entry(struct record *record, const struct queue_entry *entry)
     return copied;
 }
 
-static bool gather_changes(struct record *record, const struct queue_change *const *report, size_t report_count)
+/* The entry's, and those that queue the report. */
+static bool gather_changes(struct record *record, const struct queue_entry *entry)
 {
+    const struct queue_change *report = NULL;
+    size_t report_count = 0;
+    if (!copy_entry(record, entry) ||
+        (record->report != NULL && draft_changes(record->report, clock_wall_ms(), &report, &report_count) != ERR_NONE))
+        return false;
     record->changes = arena_array(record->arena, report_count + 1, sizeof *record->changes);
     if (record->changes == NULL)
         return false;
@@ -91,7 +108,7 @@ static bool gather_changes(struct record *record, const struct queue_change *con
         .now_ms = clock_wall_ms(),
     };
     for (size_t i = 0; i < report_count; i++)
-        record->changes[i + 1] = (*report)[i];
+        record->changes[i + 1] = report[i];
     record->write.changes = record->changes;
     record->write.change_count = report_count + 1;
     return true;
@@ -265,8 +282,9 @@ static bool is_delay_notice(const struct relay *relay, const struct record_reque
            !queue_entry_is_finished(request->entry);
 }
 
-static struct draft *make_report(struct relay *relay, const struct record_request *request, const bool *decided)
+static enum err make_report(struct record *record, const struct record_request *request, const bool *decided)
 {
+    struct relay *relay = record->relay;
     bool is_notice = is_delay_notice(relay, request);
     request->entry->warned = request->entry->warned || is_notice;
     struct report_recipient recipients[QUEUE_RECIPIENTS_MAX];
@@ -279,7 +297,7 @@ static struct draft *make_report(struct relay *relay, const struct record_reques
                 (struct report_recipient){.recipient = recipient, .action = action, .advice = request->advice};
     }
     if (count == 0)
-        return NULL;
+        return ERR_NONE;
     struct report_request report = {
         .message = request->message,
         .recipients = recipients,
@@ -287,5 +305,5 @@ static struct draft *make_report(struct relay *relay, const struct record_reques
         .last_attempt_ms = request->entry->last_attempt_ms,
         .retry_until_ms = request->message->arrival_ms + relay->config->expire_ms,
     };
-    return report_new(relay, &report);
+    return report_new(relay, &report, &record->report);
 }

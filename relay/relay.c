@@ -13,6 +13,7 @@
 
 static void on_stop_timeout(struct timer *timer);
 static void on_stopped(struct timer *timer);
+static void free_own_parts(struct relay *relay);
 static bool everything_is_idle(const struct relay *relay);
 
 struct relay *relay_new(const struct relay_options *options)
@@ -33,21 +34,29 @@ struct relay *relay_new(const struct relay_options *options)
     relay->control = control_new(relay);
     if (relay->journal != NULL && relay->finder != NULL && relay->intake != NULL && relay->control != NULL)
         relay->schedule = schedule_new(relay);
-    if (relay->schedule == NULL)
-        relay_free(&relay);
+    if (relay->schedule == NULL) {
+        free_own_parts(relay);
+        free(relay);
+        return NULL;
+    }
     return relay;
+}
+
+static void free_own_parts(struct relay *relay)
+{
+    timer_cancel(&relay->stop_timer);
+    schedule_free(&relay->schedule);
+    control_free(&relay->control);
+    intake_free(&relay->intake);
+    finder_free(&relay->finder);
+    journal_free(&relay->journal);
 }
 
 void relay_free(struct relay **relay)
 {
     if (*relay == NULL)
         return;
-    timer_cancel(&(*relay)->stop_timer);
-    schedule_free(&(*relay)->schedule);
-    control_free(&(*relay)->control);
-    intake_free(&(*relay)->intake);
-    finder_free(&(*relay)->finder);
-    journal_free(&(*relay)->journal);
+    free_own_parts(*relay);
     locals_free(&(*relay)->locals);
     tls_context_free(&(*relay)->tls);
     queue_close(&(*relay)->queue);

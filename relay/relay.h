@@ -48,7 +48,8 @@ struct relay_options {
     struct locals *locals;   /* taken over */
     void (*stopped)(struct relay *relay);
 };
-/* Starts journal, finder and schedule; intake and control are opened by their own calls. NULL: out of memory. */
+/* Starts journal, finder and schedule; intake and control are opened by their own calls. NULL: out of memory, and
+ * nothing was taken over. */
 struct relay *relay_new(const struct relay_options *options);
 /* Stops taking mail; deliveries that have sent a final dot get stop-timeout to hear the answer; then stopped() is called. */
 void relay_stop(struct relay *relay, int exit_status);

@@ -15,34 +15,42 @@
 #define REPORT_MAX (900u << 10)
 
 static void log_undeliverable(struct relay *relay, const struct queue_message *message, const char *why);
-static bool add_addressee(struct relay *relay, struct draft *draft, const struct queue_message *message);
+static enum err add_addressee(struct relay *relay, struct draft *draft, const struct queue_message *message);
+static enum err add_content(struct relay *relay, const struct report_request *request, struct draft *report);
 static void print_report(struct relay *relay, const struct report_request *request, uint64_t id, struct buffer *out);
 static void read_returned(struct relay *relay, const struct queue_message *message, bool full, struct buffer *out);
 
-struct draft *report_new(struct relay *relay, const struct report_request *request)
+enum err report_new(struct relay *relay, const struct report_request *request, struct draft **report)
 {
+    *report = NULL;
     if (request->message->sender.length == 0) {
         log_undeliverable(relay, request->message, "it has the null reverse-path: it is a report itself");
-        return NULL;
+        return ERR_NONE;
     }
     struct draft_options options = {.sender = SLICE_EMPTY, .origin = SLICE("report"), .is_report = true};
-    struct draft *draft = draft_new(relay, &options);
-    if (draft == NULL || !add_addressee(relay, draft, request->message)) {
-        log_undeliverable(relay, request->message, draft == NULL ? "out of memory" : "its sender is no address that mail can be sent to");
-        draft_free(&draft);
-        return NULL;
-    }
+    *report = draft_new(relay, &options);
+    enum err err = *report == NULL ? ERR_MEMORY : add_addressee(relay, *report, request->message);
+    if (err == ERR_NONE)
+        err = add_content(relay, request, *report);
+    if (err == ERR_NONE)
+        return ERR_NONE;
+    draft_free(report);
+    if (err == ERR_MEMORY)
+        return err;
+    log_undeliverable(relay, request->message, "its sender is no address that mail can be sent to");
+    return ERR_NONE;
+}
+
+static enum err add_content(struct relay *relay, const struct report_request *request, struct draft *report)
+{
     struct buffer content;
     buffer_init(&content, REPORT_MAX);
-    print_report(relay, request, draft_id(draft), &content);
-    if (buffer_failed(&content)) {
-        log_undeliverable(relay, request->message, "out of memory");
-        draft_free(&draft);
-    } else {
-        draft_add_content(draft, buffer_slice(&content));
-    }
+    print_report(relay, request, draft_id(report), &content);
+    enum err err = buffer_failed(&content) ? ERR_MEMORY : ERR_NONE;
+    if (err == ERR_NONE)
+        draft_add_content(report, buffer_slice(&content));
     buffer_free(&content);
-    return draft;
+    return err;
 }
 
 /* The operator must learn of it all the same. */
@@ -58,28 +66,42 @@ static void log_undeliverable(struct relay *relay, const struct queue_message *m
     log_close(&line);
 }
 
-static bool add_one(struct draft *draft, struct slice address, struct arena *arena)
+static enum err add_one(struct draft *draft, struct slice address, struct arena *arena)
 {
     struct draft_recipient recipient = {.address = address, .orcpt = SLICE_EMPTY};
-    return smtp_address_is_valid(address, true) &&
-           idna_canonical(smtp_address_domain(address), arena, &recipient.domain) == ERR_NONE &&
-           draft_add_recipient(draft, &recipient) == ERR_NONE;
+    if (!smtp_address_is_valid(address, true))
+        return ERR_SYNTAX;
+    enum err err = idna_canonical(smtp_address_domain(address), arena, &recipient.domain);
+    if (err == ERR_NONE)
+        err = draft_add_recipient(draft, &recipient);
+    return err == ERR_NONE || err == ERR_SYNTAX ? err : ERR_MEMORY;
 }
 
-static bool add_addressee(struct relay *relay, struct draft *draft, const struct queue_message *message)
+/* ERR_SYNTAX: there is no address that it could go to. */
+static enum err add_all(struct draft *draft, const struct config_list *addresses, struct arena *arena)
+{
+    for (size_t i = 0; i < addresses->count; i++) {
+        if (add_one(draft, addresses->items[i], arena) == ERR_MEMORY)
+            return ERR_MEMORY;
+    }
+    return draft_recipient_count(draft) > 0 ? ERR_NONE : ERR_SYNTAX;
+}
+
+static enum err add_addressee(struct relay *relay, struct draft *draft, const struct queue_message *message)
 {
     struct arena *arena = arena_new(1u << 20);
     struct config_list expanded = {.count = 0};
-    bool added = false;
-    if (arena != NULL) {
-        enum locals_result result = locals_expand(relay->locals, message->sender, arena, &expanded);
-        if (result == LOCALS_REMOTE)
-            added = add_one(draft, message->sender, arena);
-        for (size_t i = 0; result == LOCALS_EXPANDED && i < expanded.count; i++)
-            added = add_one(draft, expanded.items[i], arena) || added;
-    }
+    enum err err = ERR_SYNTAX;
+    enum locals_result result =
+        arena == NULL ? LOCALS_MEMORY : locals_expand(relay->locals, message->sender, arena, &expanded);
+    if (result == LOCALS_REMOTE)
+        err = add_one(draft, message->sender, arena);
+    else if (result == LOCALS_EXPANDED)
+        err = add_all(draft, &expanded, arena);
+    else if (result == LOCALS_MEMORY)
+        err = ERR_MEMORY;
     arena_free(&arena);
-    return added;
+    return err;
 }
 
 static bool is_utf8_report(const struct report_request *request)

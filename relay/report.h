@@ -17,7 +17,8 @@ struct report_request {
     size_t recipient_count;
     int64_t last_attempt_ms, retry_until_ms;
 };
-/* A complete draft for message->sender, or NULL: the sender is null, or is local and unknown, or memory ran out (logged). */
-struct draft *report_new(struct relay *relay, const struct report_request *request);
+/* *report: a complete draft for message->sender, or NULL when none can be sent: the sender is null, or is local and unknown (logged).
+ * ERR_MEMORY: there is one to be sent, and no memory for it; what it reports must not be recorded without it. */
+MUST_CHECK enum err report_new(struct relay *relay, const struct report_request *request, struct draft **report);
 
 #endif

@@ -4,6 +4,7 @@
 #include "relay/config.h"
 #include "relay/delivery.h"
 #include "relay/relay.h"
+#include "relay/rewind.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -126,6 +127,8 @@ static void on_timer(struct timer *timer)
 static void on_aging(struct timer *timer)
 {
     struct schedule *schedule = LIST_OF(timer, struct schedule, aging_timer);
+    if (!schedule->is_stopping)
+        rewind_waits(schedule);
     bool more = aging_run(schedule);
     timer_start(&schedule->aging_timer, more ? 0 : AGING_INTERVAL_MS, on_aging);
 }

@@ -327,6 +327,8 @@ static void add_trace(struct session *session)
     struct buffer header;
     buffer_init(&header, 8192);
     smtp_message_received(&header, &trace);
+    if (buffer_failed(&header))
+        draft_fail(session->draft);
     draft_add_content(session->draft, buffer_slice(&header));
     buffer_free(&header);
     session->has_trace = true;

@@ -1,0 +1,11 @@
+/* When the wall clock was set back, what waits would wait for a time that is far ahead now: the back-off of destinations and of
+ * entries is shortened to what the schedule of waits allows at most. Looked for once a minute; without such a step it costs one look
+ * at the end of the index of what is ready when. */
+#ifndef RELAY_REWIND_H
+#define RELAY_REWIND_H
+
+struct schedule;
+
+void rewind_waits(struct schedule *schedule);
+
+#endif
