@@ -27,6 +27,7 @@ struct journal {
     int64_t commit_us;    /* its duration */
     bool is_broken;       /* the disk failed: nothing is written any more */
     bool was_full;        /* the last commit found no space */
+    bool is_sorted;       /* since the last full commit: bookkeeping is written apart from new mail */
     bool gives_up;        /* what finds no space is not tried again */
     bool is_answering;    /* done() of a batch is being called: what is submitted meanwhile waits, or it would be taken for a part
                              of that batch and answered without having been written */
@@ -99,10 +100,15 @@ static size_t write_bytes(const struct journal_write *write)
     return bytes;
 }
 
+/* Bookkeeping has a reserve on a full disk, but only where no new mail is in the same transaction: as long as mail keeps
+ * coming it would never be without. */
 static bool fits(const struct journal *journal, const struct journal_write *write, size_t bytes)
 {
     if (list_is_empty(&journal->batch))
         return true;
+    if (journal->is_sorted &&
+        LIST_OF(list_first(&journal->batch), struct journal_write, node)->is_new_mail != write->is_new_mail)
+        return false;
     return journal->batch.count < BATCH_WRITES_MAX && journal->change_count + write->change_count <= BATCH_CHANGES_MAX &&
            bytes + write_bytes(write) <= BATCH_BYTES_MAX;
 }
@@ -150,7 +156,7 @@ static void committed(struct job *job)
         metrics->commits++;
         metrics->commit_writes += journal->batch.count;
         metrics->commit_us += (uint64_t)journal->commit_us;
-        journal->was_full = false;
+        journal->was_full = journal->is_sorted = false;
     } else {
         metrics->commit_failed++;
     }
@@ -189,26 +195,38 @@ static void answer_all(struct journal *journal, struct list *writes, enum err er
     journal->is_answering = false;
 }
 
+static void move_new_mail(struct list *from, struct list *to)
+{
+    struct list_node *node = list_first(from);
+    while (node != NULL) {
+        struct list_node *next = list_next(from, node);
+        if (LIST_OF(node, struct journal_write, node)->is_new_mail) {
+            list_remove(from, node);
+            list_add_last(to, node);
+        }
+        node = next;
+    }
+}
+
 /* No space: new mail is refused, bookkeeping (which frees space) goes back to the front of the queue and is tried again until
- * it fits; the queue keeps a reserve for it. */
+ * it fits; the queue keeps a reserve for it. Where not even that is enough, nobody's mail has to wait for room behind it. */
 static void batch_was_full(struct journal *journal)
 {
     struct list refused;
     struct list_node *node;
     list_init(&refused);
-    journal->was_full = true;
-    bool had_new_mail = false;
+    journal->was_full = journal->is_sorted = true;
+    move_new_mail(&journal->batch, &refused);
+    bool had_new_mail = !list_is_empty(&refused);
     while ((node = list_last(&journal->batch)) != NULL) {
-        struct journal_write *write = LIST_OF(node, struct journal_write, node);
         list_remove(&journal->batch, node);
-        had_new_mail = had_new_mail || write->is_new_mail;
-        if (write->is_new_mail)
-            list_add_first(&refused, node);
-        else
-            list_add_first(&journal->waiting, node);
+        list_add_first(&journal->waiting, node);
     }
-    if (!had_new_mail && !timer_is_running(&journal->retry))
-        timer_start(&journal->retry, FULL_RETRY_MS, on_retry);
+    if (!had_new_mail) {
+        move_new_mail(&journal->waiting, &refused);
+        if (!timer_is_running(&journal->retry))
+            timer_start(&journal->retry, FULL_RETRY_MS, on_retry);
+    }
     answer_all(journal, &refused, ERR_FULL);
     go_on(journal);
 }
