@@ -15,7 +15,9 @@ static void on_a(struct resolve *resolve, const struct resolve_answer *answer);
 static void on_aaaa(struct resolve *resolve, const struct resolve_answer *answer);
 static bool demand_from_config(struct delivery *delivery);
 static bool apply_policy(struct delivery *delivery, const struct finding *finding);
-static bool is_expired_floor(const struct delivery *delivery, const struct sts_lookup_result *result);
+static bool is_expired_floor(const struct delivery *delivery, const struct sts_entry *expired);
+static void note_exemption(struct delivery *delivery, struct slice reason);
+static void tell_renewal(struct delivery *delivery, const struct sts_lookup_result *result);
 static bool must_wait_for_policy(const struct delivery *delivery, const struct finding *finding);
 static void fail_lookup(struct delivery *delivery, enum trouble trouble, const struct resolve_answer *answer);
 
@@ -71,6 +73,12 @@ static struct slice policy_domain(const struct delivery *delivery)
     return smtp_domain_is_literal(destination_name(delivery)) ? SLICE_EMPTY : destination_name(delivery);
 }
 
+struct slice delivery_domain(const struct delivery *delivery)
+{
+    struct slice domain = policy_domain(delivery);
+    return domain.length > 0 ? domain : destination_name(delivery);
+}
+
 bool delivery_policy_is_current(struct delivery *delivery)
 {
     struct slice domain = policy_domain(delivery);
@@ -84,8 +92,13 @@ bool delivery_policy_is_current(struct delivery *delivery)
     if (err != ERR_NONE || sts_entry_decode(bytes, delivery->arena, &entry) != ERR_NONE)
         return false;
     int64_t now_ms = clock_wall_ms();
-    return !sts_entry_is_live(&entry, now_ms) || sts_entry_is_exempt(&entry, now_ms) ||
-           (delivery->demand.has_policy && slice_equal(entry.body, delivery->demand.policy_body));
+    bool is_live = sts_entry_is_live(&entry, now_ms);
+    if (!is_live && !is_expired_floor(delivery, &entry))
+        return true;
+    if (!sts_entry_is_exempt(&entry, now_ms))
+        return delivery->demand.has_policy && slice_equal(entry.body, delivery->demand.policy_body);
+    note_exemption(delivery, entry.exempt_reason);
+    return true;
 }
 
 void delivery_find_policy(struct delivery *delivery)
@@ -124,9 +137,9 @@ static void on_finding(struct finder_request *request, const struct finding *fin
     struct delivery *delivery = LIST_OF(request, struct delivery, finding);
     bool renewed = delivery->is_renewing;
     delivery->is_renewing = false;
+    if (renewed)
+        tell_renewal(delivery, &finding->result);
     if (renewed && !finding->result.changed && !finding->exempt) {
-        why_add(&delivery->why, "policy", destination_name(delivery), "looked for a newer policy: %s",
-                finding->result.fetch_failed ? "it could not be fetched" : "it is unchanged");
         delivery_conclude(delivery);
         return;
     }
@@ -139,12 +152,12 @@ static void on_finding(struct finder_request *request, const struct finding *fin
             return;
         }
         delivery->worst = (struct trouble_facts){0};
-        delivery->all_policy = true;
-        why_add(&delivery->why, "policy", destination_name(delivery), "looked for a newer policy: there is one");
+        delivery->any_policy = false;
     }
-    why_policy(&delivery->why, finding, clock_wall_ms());
+    why_policy(&delivery->why, delivery_domain(delivery), finding, clock_wall_ms());
     if (must_wait_for_policy(delivery, finding)) {
-        struct trouble_facts facts = {.trouble = TROUBLE_POLICY_UNKNOWN, .host = destination_name(delivery)};
+        struct slice domain = delivery_domain(delivery);
+        struct trouble_facts facts = {.trouble = TROUBLE_POLICY_UNKNOWN, .host = domain, .domain = domain};
         if (!arena_slice(delivery->arena, finding->result.why, &facts.detail))
             facts.detail = SLICE_EMPTY;
         delivery_trouble(delivery, &facts);
@@ -160,7 +173,11 @@ static void on_finding(struct finder_request *request, const struct finding *fin
 
 static bool must_wait_for_policy(const struct delivery *delivery, const struct finding *finding)
 {
-    if (finding->result.source != STS_SOURCE_UNKNOWN || finding->exempt)
+    if (finding->exempt)
+        return false;
+    if (finding->result.source == STS_SOURCE_UNREADABLE)
+        return true; /* a policy may well be known */
+    if (finding->result.source != STS_SOURCE_UNKNOWN)
         return false;
     int64_t since_ms = delivery->entry.first_attempt_ms;
     return since_ms == 0 || clock_wall_ms() - since_ms < POLICY_UNKNOWN_PATIENCE_MS;
@@ -178,17 +195,36 @@ static void log_policy_use(const struct delivery *delivery, const char *event, s
     log_close(&line);
 }
 
+static void note_exemption(struct delivery *delivery, struct slice reason)
+{
+    delivery->relay->metrics.policy_exempted++;
+    log_policy_use(delivery, "exempted", reason);
+}
+
+static void tell_renewal(struct delivery *delivery, const struct sts_lookup_result *result)
+{
+    struct slice domain = delivery_domain(delivery);
+    bool was_asked = result->fetch_failed || result->source == STS_SOURCE_FRESH;
+    if (!was_asked)
+        why_add(&delivery->why, "policy", domain, "its policy host was asked less than five minutes ago, so not again");
+    else if (result->fetch_failed)
+        why_add(&delivery->why, "policy", domain, "is there a newer policy? Not known: %.*s", SLICE_ARGS(result->why));
+    else
+        why_add(&delivery->why, "policy", domain, "is there a newer policy? %s",
+                result->changed ? "Yes: all is tried again with it" : "No, its policy host still has the same");
+}
+
 /* Takes over the policy that binds this attempt, deep into the route's arena. False: out of memory. */
 static bool apply_policy(struct delivery *delivery, const struct finding *finding)
 {
     const struct sts_lookup_result *result = &finding->result;
     struct demand *demand = &delivery->demand;
+    bool floor = !result->has_policy && is_expired_floor(delivery, &result->entry);
     if (finding->exempt) {
-        delivery->relay->metrics.policy_exempted++;
-        log_policy_use(delivery, "exempted", finding->exempt_reason);
+        if (result->has_policy || floor || result->source == STS_SOURCE_UNKNOWN)
+            note_exemption(delivery, finding->exempt_reason);
         return true;
     }
-    bool floor = is_expired_floor(delivery, result);
     if (!result->has_policy && !floor)
         return true;
     struct sts_fault fault;
@@ -202,16 +238,17 @@ static bool apply_policy(struct delivery *delivery, const struct finding *findin
         demand->tls = CONFIG_TLS_VERIFY;
     if (floor) {
         delivery->relay->metrics.policy_floor++;
+        why_floor(&delivery->why, delivery_domain(delivery), &result->entry);
         log_policy_use(delivery, "policy_floor", SLICE("expired, but in force when the message was queued"));
     }
     return true;
 }
 
-static bool is_expired_floor(const struct delivery *delivery, const struct sts_lookup_result *result)
+/* Of a policy that is not live any more: does it bind this message all the same ([sts] expired-floor)? */
+static bool is_expired_floor(const struct delivery *delivery, const struct sts_entry *expired)
 {
-    return delivery->relay->config->expired_floor && !result->has_policy && result->entry.has_policy &&
-           result->entry.policy.mode == STS_MODE_ENFORCE &&
-           delivery->message.arrival_ms < sts_entry_expires_ms(&result->entry);
+    return delivery->relay->config->expired_floor && expired->has_policy && expired->policy.mode == STS_MODE_ENFORCE &&
+           delivery->message.arrival_ms < sts_entry_expires_ms(expired);
 }
 
 /* ---- hosts ---- */
@@ -307,7 +344,8 @@ void delivery_choose_host(struct delivery *delivery)
             delivery_find_addresses(delivery);
             return;
         }
-        struct trouble_facts facts = {.trouble = TROUBLE_NOT_ADMITTED, .host = host->name, .by_policy = true};
+        struct trouble_facts facts = {
+            .trouble = TROUBLE_NOT_ADMITTED, .host = host->name, .domain = delivery_domain(delivery), .by_policy = true};
         delivery_trouble(delivery, &facts);
     }
     delivery_conclude(delivery);

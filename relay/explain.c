@@ -244,7 +244,8 @@ static void take_policy(struct explain *explain, const struct finding *finding)
     struct sts_fault fault;
     explain->state = EXPLAIN_FINDING_HOSTS;
     tell_policy(explain, finding);
-    if (result->source == STS_SOURCE_UNKNOWN && !finding->exempt) {
+    bool is_unknown = result->source == STS_SOURCE_UNKNOWN || result->source == STS_SOURCE_UNREADABLE;
+    if (is_unknown && !finding->exempt) {
         struct trouble_facts facts = {.trouble = TROUBLE_POLICY_UNKNOWN, .host = explain->domain, .detail = SLICE_EMPTY};
         if (!arena_slice(explain->arena, result->why, &facts.detail))
             facts.detail = SLICE_EMPTY;

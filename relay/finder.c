@@ -93,7 +93,7 @@ void finder_start(struct finder *finder, struct finder_request *request, struct 
                                                   : flight_new(finder, domain, purpose);
     request->host = nameless ? (void *)finder : flight;
     if (flight == NULL) {
-        /* Answered in the loop's next turn: as none where there can be none, as unknown without memory or at the end. */
+        /* Answered in the loop's next turn: as none where there can be none, as unreadable without memory or at the end. */
         list_add_last(&finder->starved, &request->node);
         timer_start(&finder->starved_timer, 0, finder_answer_starved);
     } else if (purpose == flight->purpose || purpose == STS_LOOKUP_DELIVERY) {
@@ -147,7 +147,7 @@ void finder_stop(struct finder *finder)
             fetch_cancel(&flight->fetch);
         if (list_has(&flight->waiting_node))
             list_remove(&finder->fetch_queue, &flight->waiting_node);
-        struct finding finding = {.result = {.source = STS_SOURCE_UNKNOWN, .why = SLICE("the relay is stopping")}};
+        struct finding finding = {.result = {.source = STS_SOURCE_UNREADABLE, .why = SLICE("the relay is stopping")}};
         end_flight(flight, &finding);
     }
 }
@@ -160,12 +160,13 @@ bool finder_is_idle(const struct finder *finder)
 void finder_answer_starved(struct timer *timer)
 {
     struct finder *finder = LIST_OF(timer, struct finder, starved_timer);
-    struct finding unknown = {.result = {.source = STS_SOURCE_UNKNOWN, .why = SLICE("the cache could not be read, or memory ran out")}};
+    struct finding unreadable = {
+        .result = {.source = STS_SOURCE_UNREADABLE, .why = SLICE("the cache could not be read, or memory ran out")}};
     struct finding none = {.result = {.source = STS_SOURCE_NONE, .why = SLICE("the name is too long for a policy")}};
     struct list_node *node;
     while ((node = list_take_first(&finder->starved)) != NULL) {
         struct finder_request *request = LIST_OF(node, struct finder_request, node);
-        request->done(request, request->host == finder ? &none : &unknown);
+        request->done(request, request->host == finder ? &none : &unreadable);
     }
     if (finder->is_stopping)
         relay_part_ended(finder->relay);

@@ -34,7 +34,8 @@ void finder_log_result(struct finder *finder, struct slice domain, enum sts_look
         /* RFC 8461 10.2: no alarm for a policy that is being withdrawn. */
         if (result->entry.policy.mode != STS_MODE_NONE)
             log_event(finder, LOG_WARNING, "policy_refresh_failed", domain, result);
-    } else if (result->source == STS_SOURCE_UNAVAILABLE || result->source == STS_SOURCE_UNKNOWN) {
+    } else if (result->source == STS_SOURCE_UNAVAILABLE || result->source == STS_SOURCE_UNKNOWN ||
+               result->source == STS_SOURCE_UNREADABLE) {
         log_event(finder, LOG_WARNING, "policy_unavailable", domain, result);
     }
 }

@@ -66,7 +66,7 @@ void sts_lookup_txt(struct sts_lookup *lookup, enum sts_txt_status status, const
         if (!arena_print(lookup->request.arena, &result->why, "the TXT lookup of _mta-sts.%.*s failed: %.*s",
                          SLICE_ARGS(lookup->request.domain), SLICE_ARGS(detail)))
             result->why = SLICE("the TXT lookup failed");
-        if (is_live(lookup) && wants_fetch(lookup))
+        if (wants_fetch(lookup))
             lookup->step = STS_LOOKUP_HTTPS;
         else
             finish_kept_or(lookup, STS_SOURCE_UNKNOWN);
@@ -178,17 +178,15 @@ static void finish_cached(struct sts_lookup *lookup)
 static void without_record(struct sts_lookup *lookup)
 {
     struct sts_lookup_result *result = &lookup->result;
-    if (!is_live(lookup)) {
-        finish(lookup, STS_SOURCE_NONE);
-        return;
+    if (is_live(lookup)) {
+        result->record_gone = true;
+        result->store |= !result->entry.record_gone;
+        result->entry.record_gone = true;
     }
-    result->record_gone = true;
-    result->store |= !result->entry.record_gone;
-    result->entry.record_gone = true;
     if (wants_fetch(lookup))
         lookup->step = STS_LOOKUP_HTTPS;
     else
-        finish(lookup, STS_SOURCE_KEPT);
+        finish_kept_or(lookup, STS_SOURCE_NONE);
 }
 
 static void note_record(struct sts_lookup *lookup)
@@ -200,16 +198,17 @@ static void note_record(struct sts_lookup *lookup)
     result->entry.record_gone = false;
 }
 
-/* Is a policy in force to be fetched again although the TXT record does not ask for it? */
+/* Is a policy that binds to be fetched again although the TXT record does not ask for it? Whoever wants it renewed is bound by
+ * it, even if it has expired meanwhile. */
 static bool wants_fetch(const struct sts_lookup *lookup)
 {
     switch (lookup->request.purpose) {
         case STS_LOOKUP_DELIVERY:
             return false;
         case STS_LOOKUP_REFRESH:
-            return true;
+            return is_live(lookup);
         case STS_LOOKUP_RENEW:
-            return sts_entry_may_renew(&lookup->result.entry, lookup->request.now_ms);
+            return lookup->result.entry.has_policy && sts_entry_may_renew(&lookup->result.entry, lookup->request.now_ms);
     }
     return false;
 }
@@ -295,7 +294,7 @@ static bool is_same_policy(const struct sts_policy *a, const struct sts_policy *
 static void give_up_memory(struct sts_lookup *lookup)
 {
     lookup->result.why = SLICE("out of memory");
-    finish_kept_or(lookup, STS_SOURCE_UNKNOWN);
+    finish_kept_or(lookup, STS_SOURCE_UNREADABLE);
 }
 
 static void finish(struct sts_lookup *lookup, enum sts_source source)

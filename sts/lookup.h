@@ -15,12 +15,12 @@
 
 enum sts_lookup_step { STS_LOOKUP_TXT, STS_LOOKUP_HTTPS, STS_LOOKUP_DONE };
 
-/* Why the machine was started. REFRESH and RENEW differ from DELIVERY only where a policy is in force. */
+/* Why the machine was started. REFRESH and RENEW differ from DELIVERY only where there is a policy. */
 enum sts_lookup_purpose {
     STS_LOOKUP_DELIVERY, /* a delivery attempt wants to know: cache, TXT, HTTPS only when the id is new */
     STS_LOOKUP_REFRESH,  /* in the background: HTTPS whatever the TXT record says or lacks (RFC 8461 10.2) */
-    STS_LOOKUP_RENEW,    /* every host failed the policy: HTTPS although the id is the same (RFC 8461 5.1 step 3), but
-                            once in 5 minutes a domain */
+    STS_LOOKUP_RENEW,    /* no host passed the policy: HTTPS although the id is the same (RFC 8461 5.1 step 3), also for one
+                            that binds after its expiry ([sts] expired-floor), but once in 5 minutes a domain */
 };
 
 enum sts_txt_status {
@@ -37,8 +37,9 @@ enum sts_txt_status {
     X(KEPT, "kept")                 /* in the cache; what should have confirmed or replaced it failed or is gone */    \
     X(UNAVAILABLE, "unavailable")   /* a record is published but its policy could not be had, and none is cached: goes \
                                        on as for no policy (RFC 8461 3.3), logged and counted */                       \
-    X(UNKNOWN, "unknown")           /* the TXT lookup failed (or memory was short) and nothing is cached: the caller   \
-                                       defers for a while */
+    X(UNKNOWN, "unknown")           /* the TXT lookup failed and nothing is cached: the caller defers for a while */   \
+    X(UNREADABLE, "unreadable")     /* what is known could not be read, or memory was short: the caller defers for as  \
+                                       long as that lasts */
 enum sts_source {
 #define X(name, text) STS_SOURCE_##name,
     STS_SOURCE_LIST(X)

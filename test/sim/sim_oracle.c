@@ -124,7 +124,7 @@ void sim_oracle_committed(void)
 
 static bool was_served(const struct world_domain *domain, const struct known *known)
 {
-    for (size_t i = 0; i < oracle.serving_count; i++) {
+    for (size_t i = 0; i < oracle.serving_count && i < SERVINGS_MAX; i++) {
         const struct serving *serving = &oracle.servings[i];
         if (serving->domain == domain->index && serving->publication == known->publication &&
             sim_clock_showed(known->stored_ms, serving->from_ms - LOOKUP_MAX_MS, serving->to_ms))
@@ -152,11 +152,7 @@ static void judge_change(const struct world_domain *domain, const struct known *
 
 void sim_oracle_served(const struct world_domain *domain, const struct world_publication *publication, int64_t from_ms)
 {
-    struct serving *serving = &oracle.servings[oracle.serving_count % SERVINGS_MAX];
-    if (oracle.serving_count < SERVINGS_MAX)
-        oracle.serving_count++;
-    else
-        serving = &oracle.servings[SERVINGS_MAX - 1];
+    struct serving *serving = &oracle.servings[oracle.serving_count++ % SERVINGS_MAX]; /* the last ones count */
     *serving = (struct serving){
         .domain = domain->index,
         .publication = (int)(publication - domain->publications),
