@@ -75,7 +75,7 @@ static bool load_work(struct delivery *delivery)
         why_init(&delivery->why, delivery->arena);
         memset(delivery->decided, 0, sizeof delivery->decided);
         delivery->worst = delivery->told = (struct trouble_facts){0};
-        delivery->all_policy = true;
+        delivery->any_policy = false;
         delivery->has_renewed = delivery->has_retried_fresh = delivery->would_defer_said = false;
         delivery->has_work = true;
         return true;
@@ -154,7 +154,7 @@ struct slice delivery_address(const struct delivery *delivery, char out[48])
 static void keep_facts(struct delivery *delivery, struct trouble_facts *where, const struct trouble_facts *facts)
 {
     struct trouble_facts kept = *facts;
-    struct slice *texts[] = {&kept.host, &kept.address, &kept.detail, &kept.reply.text};
+    struct slice *texts[] = {&kept.host, &kept.address, &kept.domain, &kept.detail, &kept.reply.text};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         if (!arena_slice(delivery->arena, slice_to(*texts[i], 1024), texts[i]))
             *texts[i] = SLICE_EMPTY;
@@ -169,8 +169,8 @@ void delivery_trouble(struct delivery *delivery, const struct trouble_facts *fac
     verdict_print(facts, &text);
     why_add(&delivery->why, verdict_of(facts).reason, facts->host, "%.*s", SLICE_ARGS(buffer_slice(&text)));
     buffer_free(&text);
-    if (!verdict_is_policy_matter(facts))
-        delivery->all_policy = false;
+    if (verdict_is_policy_matter(facts))
+        delivery->any_policy = true;
     if (verdict_is_more_telling(facts, &delivery->worst))
         keep_facts(delivery, &delivery->worst, facts);
 }
@@ -266,13 +266,13 @@ static void fail_destination(struct delivery *delivery, int64_t next_ms)
     buffer_free(&text);
 }
 
-/* No host is left to try. Where all of them failed the enforced policy, there may be a newer one (RFC 8461 5.1): it is looked
- * for once. Then the most telling trouble decides. */
+/* No host is left to try. Where one of them failed the enforced policy, there may be a newer one, under which it would not (RFC
+ * 8461 5.1): it is looked for once. Then the most telling trouble decides. */
 void delivery_conclude(struct delivery *delivery)
 {
     if (delivery->worst.trouble == TROUBLE_NONE)
         delivery->worst = (struct trouble_facts){.trouble = TROUBLE_INTERNAL};
-    if (delivery->all_policy && delivery->demand.by_policy && !delivery->has_renewed && delivery_renew_policy(delivery))
+    if (delivery->any_policy && delivery->demand.by_policy && !delivery->has_renewed && delivery_renew_policy(delivery))
         return;
     apply_worst(delivery);
     struct verdict verdict = verdict_of(&delivery->worst);

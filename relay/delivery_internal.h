@@ -52,7 +52,7 @@ struct delivery {
     struct why why;
     struct trouble_facts worst;    /* the most telling trouble of the hosts so far: decides for those whom no host answered */
     struct trouble_facts told;     /* the most telling answer to a recipient */
-    bool all_policy;               /* every trouble so far is one that another policy might cure */
+    bool any_policy;               /* a trouble so far is one that another policy might cure */
     bool is_renewing, has_renewed; /* looking for a new policy because every host failed the present one */
     bool has_retried_fresh;        /* a reused connection had gone stale: one more try does not count */
     size_t sent[QUEUE_RECIPIENTS_MAX]; /* recipients of the transaction: their index in the entry */
@@ -101,6 +101,7 @@ void delivery_finish(struct delivery *delivery);     /* frees it */
 /* delivery_find.c */
 void delivery_find_policy(struct delivery *delivery);
 bool delivery_renew_policy(struct delivery *delivery); /* false: there is no Policy Domain any more */
+struct slice delivery_domain(const struct delivery *delivery); /* the Policy Domain; without one the destination's name */
 void delivery_find_hosts(struct delivery *delivery);
 void delivery_choose_host(struct delivery *delivery);
 void delivery_find_addresses(struct delivery *delivery);

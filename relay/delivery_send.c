@@ -111,6 +111,7 @@ void delivery_complete_facts(struct delivery *delivery, struct trouble_facts *fa
 {
     facts->host = delivery_host(delivery);
     facts->address = delivery_address(delivery, address);
+    facts->domain = delivery_domain(delivery);
     facts->required_tls = delivery_demands_tls(delivery);
     facts->by_policy = delivery->demand.by_policy;
 }

@@ -170,14 +170,15 @@ static void on_secured(struct channel *channel, const struct tls_verdict *verdic
     }
     if (!verdict->secured || (demands_proof(delivery) && !verdict->verified)) {
         struct trouble_facts facts = {.trouble = TROUBLE_HANDSHAKE, .stage = SMTP_STAGE_SECURING};
-        if (!arena_print(delivery->arena, &facts.detail, "%s%s%s", tls_failure_text(verdict->failure),
-                         verdict->detail[0] == '\0' ? "" : " - ", verdict->detail))
+        char why[512];
+        if (!arena_slice(delivery->arena, tls_verdict_print(verdict, why), &facts.detail))
             facts.detail = SLICE_EMPTY;
         delivery_host_failed(delivery, &facts);
         return;
     }
-    why_add(&delivery->why, "tls", delivery_host(delivery), "%s, certificate %s", verdict->version,
-            verdict->verified ? "verified" : tls_failure_text(verdict->failure));
+    why_add(&delivery->why, "tls", delivery_host(delivery), "%s, %s%s", verdict->version,
+            verdict->verified ? "the certificate proves its name" : tls_failure_text(verdict->failure),
+            verdict->verified ? "" : ", which nothing here forbids");
     if (!smtp_client_is_secured(delivery->client))
         smtp_client_secured(delivery->client);
     drive(delivery);

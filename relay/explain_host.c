@@ -221,8 +221,8 @@ static void on_secured(struct channel *channel, const struct tls_verdict *verdic
         return;
     }
     struct trouble_facts facts = {.trouble = TROUBLE_HANDSHAKE, .stage = SMTP_STAGE_SECURING};
-    if (!arena_print(explain->arena, &facts.detail, "%s%s%s", tls_failure_text(verdict->failure),
-                     verdict->detail[0] == '\0' ? "" : " - ", verdict->detail))
+    char why[512];
+    if (!arena_slice(explain->arena, tls_verdict_print(verdict, why), &facts.detail))
         facts.detail = SLICE_EMPTY;
     connection_failed(explain, &facts);
 }

@@ -147,9 +147,7 @@ static void on_secured(struct channel *channel, const struct tls_verdict *verdic
     }
     if (!verdict->verified) {
         char why[512];
-        set_failure(fetch, "TLS failed",
-                    text_print(why, sizeof why, "%s%s%s", tls_failure_text(verdict->failure),
-                               verdict->detail[0] == '\0' ? "" : " - ", verdict->detail));
+        set_failure(fetch, "TLS failed", tls_verdict_print(verdict, why));
         try_next(fetch);
         return;
     }

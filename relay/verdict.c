@@ -14,7 +14,6 @@ static const struct trouble_row rows[] = {
 
 static bool is_permanent(const struct trouble_facts *facts);
 static enum verdict_scope scope_of(const struct trouble_facts *facts);
-static void print_reply(const struct trouble_facts *facts, const char *what, struct buffer *out);
 
 struct verdict verdict_of(const struct trouble_facts *facts)
 {
@@ -134,26 +133,23 @@ static void print_detail(const struct trouble_facts *facts, struct buffer *out)
     text_clean(out, facts->detail, 400);
 }
 
-static const char *demand_of(const struct trouble_facts *facts)
+static void print_demand(const struct trouble_facts *facts, const char *verb, struct buffer *out)
 {
-    return facts->by_policy ? ", which the domain's MTA-STS policy requires" : ", which this relay's configuration requires";
-}
-
-static void print_starttls(const struct trouble_facts *facts, struct buffer *out)
-{
-    if (facts->reply.code != 0)
-        print_reply(facts, "refused STARTTLS with", out);
-    else if (facts->detail.length > 0)
-        text_clean(out, facts->detail, 400);
+    if (!facts->by_policy) {
+        buffer_print(out, ", %s this relay's configuration requires", verb);
+        return;
+    }
+    buffer_print(out, ", %s the MTA-STS policy of ", verb);
+    if (facts->domain.length == 0)
+        buffer_add(out, SLICE("the domain"));
     else
-        buffer_add(out, SLICE("offers no STARTTLS"));
-    if (facts->required_tls)
-        buffer_add(out, slice_of(demand_of(facts)));
+        text_clean(out, facts->domain, 255);
+    buffer_add(out, SLICE(" requires"));
 }
 
-static void print_reply(const struct trouble_facts *facts, const char *what, struct buffer *out)
+static void print_reply(const struct trouble_facts *facts, struct buffer *out)
 {
-    buffer_print(out, "%s %u ", what, facts->reply.code);
+    buffer_print(out, "%u ", facts->reply.code);
     char status[16];
     struct slice printed = smtp_status_print(facts->reply.status, status);
     if (printed.length > 0)
@@ -161,7 +157,40 @@ static void print_reply(const struct trouble_facts *facts, const char *what, str
     text_clean(out, facts->reply.text, 400);
 }
 
-/* "%" is the host with its address, "@" the host's (or domain's) name alone. */
+static void print_starttls(const struct trouble_facts *facts, struct buffer *out)
+{
+    bool is_tampered = facts->reply.code == 0 && facts->detail.length > 0;
+    if (is_tampered) {
+        buffer_add(out, SLICE("cannot be trusted with STARTTLS: "));
+        text_clean(out, facts->detail, 400);
+    } else if (facts->reply.code != 0) {
+        buffer_add(out, SLICE("refused STARTTLS with "));
+        print_reply(facts, out);
+    } else {
+        buffer_add(out, SLICE("offers no STARTTLS"));
+    }
+    if (facts->required_tls)
+        print_demand(facts, is_tampered ? "and encryption is what" : "which", out);
+}
+
+static const char *answered_what(enum smtp_client_stage stage)
+{
+    switch (stage) {
+    case SMTP_STAGE_MAIL:
+        return " to the sender (MAIL)";
+    case SMTP_STAGE_RCPT:
+        return " to the recipient (RCPT)";
+    case SMTP_STAGE_DATA:
+        return " to DATA";
+    case SMTP_STAGE_CONTENT:
+    case SMTP_STAGE_FINAL:
+        return " to the message itself";
+    default:
+        return "";
+    }
+}
+
+/* "%" is the host with its address, "@" the host's (or domain's) name alone, "~" the Policy Domain. */
 static const char *const templates[] = {
     [TROUBLE_NONE] = "",
     [TROUBLE_POLICY_UNKNOWN] = "cannot tell whether @ has an MTA-STS policy",
@@ -169,7 +198,7 @@ static const char *const templates[] = {
     [TROUBLE_NO_DOMAIN] = "the domain @ does not exist",
     [TROUBLE_NULL_MX] = "the domain @ takes no mail (null MX)",
     [TROUBLE_LOOP] = "mail for @ loops back to this relay: it is the best MX host itself",
-    [TROUBLE_NOT_ADMITTED] = "% is not among the MX hosts that the domain's MTA-STS policy admits",
+    [TROUBLE_NOT_ADMITTED] = "% is not among the mail servers that the MTA-STS policy of ~ lists",
     [TROUBLE_ADDRESS_LOOKUP] = "the address lookup for @ failed",
     [TROUBLE_NO_ADDRESS] = "@ has no address",
     [TROUBLE_NOT_GLOBAL] = "@ has only addresses that are not on the open Internet",
@@ -179,7 +208,7 @@ static const char *const templates[] = {
     [TROUBLE_GREETING] = "%",
     [TROUBLE_MALFORMED] = "% sent a malformed reply",
     [TROUBLE_NO_STARTTLS] = "% ",
-    [TROUBLE_HANDSHAKE] = "% could not prove itself over TLS",
+    [TROUBLE_HANDSHAKE] = "% could not prove over TLS that it is that host",
     [TROUBLE_CREDENTIALS] = "% refused the configured credentials",
     [TROUBLE_REPLY] = "% answered ",
     [TROUBLE_NO_UTF8] = "% lacks SMTPUTF8, which these addresses need",
@@ -195,6 +224,8 @@ static void print_template(const struct trouble_facts *facts, struct buffer *out
             print_host(facts, out);
         else if (*c == '@')
             text_clean(out, facts->host, 255);
+        else if (*c == '~')
+            text_clean(out, facts->domain.length > 0 ? facts->domain : SLICE("the domain"), 255);
         else
             buffer_add_byte(out, *c);
     }
@@ -205,13 +236,15 @@ void verdict_print(const struct trouble_facts *facts, struct buffer *out)
     print_template(facts, out);
     switch (facts->trouble) {
     case TROUBLE_GREETING:
-        print_reply(facts, " refused the session with", out);
+        buffer_add(out, SLICE(" refused the session with "));
+        print_reply(facts, out);
         return;
     case TROUBLE_NO_STARTTLS:
         print_starttls(facts, out);
         return;
     case TROUBLE_REPLY:
-        print_reply(facts, smtp_client_stage_name(facts->stage), out);
+        print_reply(facts, out);
+        buffer_add(out, slice_of(answered_what(facts->stage)));
         return;
     case TROUBLE_TIMEOUT:
     case TROUBLE_LOST:
@@ -222,57 +255,4 @@ void verdict_print(const struct trouble_facts *facts, struct buffer *out)
         break;
     }
     print_detail(facts, out);
-}
-
-static const char *tls_advice(const struct trouble_facts *facts)
-{
-    if (facts->by_policy)
-        return "Nothing was sent. The recipient's postmaster must mend the host or the policy; if you know that this is no attack, "
-               "`sternpost policy exempt DOMAIN --until DATE --reason TEXT` lets mail pass for a while.";
-    return "Nothing was sent. The host must be mended, or [tls-policy] or the route's tls key of this relay lowered.";
-}
-
-static const char *advice_of(const struct trouble_facts *facts)
-{
-    switch (facts->trouble) {
-    case TROUBLE_POLICY_UNKNOWN:
-    case TROUBLE_MX_LOOKUP:
-    case TROUBLE_ADDRESS_LOOKUP:
-        return "Check the resolver of this machine ([dns] servers) and the domain's name servers.";
-    case TROUBLE_NO_DOMAIN:
-        return "Check the spelling of the recipient's domain.";
-    case TROUBLE_NULL_MX:
-        return "This domain never takes mail; find another address.";
-    case TROUBLE_LOOP:
-        return "List the domain in [local] domains, or give it a [route].";
-    case TROUBLE_NOT_ADMITTED:
-    case TROUBLE_NO_STARTTLS:
-    case TROUBLE_HANDSHAKE:
-        return tls_advice(facts);
-    case TROUBLE_NO_ADDRESS:
-        return "The recipient's postmaster must mend the MX or address records.";
-    case TROUBLE_NOT_GLOBAL:
-        return "If this host is meant to be reached, list its network in [delivery] allow-networks.";
-    case TROUBLE_CONNECT:
-    case TROUBLE_TIMEOUT:
-        return "Check that this machine may open connections to port 25; many providers block it.";
-    case TROUBLE_CREDENTIALS:
-        return "Mend username and password of the [route]; nothing is bounced meanwhile.";
-    case TROUBLE_STORAGE:
-        return "Run `sternpost queue check`.";
-    case TROUBLE_REPLY:
-        return facts->reply.code >= 500 ? "The recipient's server refuses this; see its reply."
-                                        : "The recipient's server asks to try again later; this relay does.";
-    case TROUBLE_NO_UTF8:
-        return "Use addresses in ASCII for this recipient.";
-    case TROUBLE_TOO_BIG:
-        return "Send a smaller message.";
-    default:
-        return "This relay tries again by itself.";
-    }
-}
-
-void verdict_advice(const struct trouble_facts *facts, struct buffer *out)
-{
-    buffer_add(out, slice_of(advice_of(facts)));
 }

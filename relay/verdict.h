@@ -44,6 +44,7 @@ struct trouble_facts {
     enum trouble trouble;
     struct slice host;           /* MX host, or what was looked up; empty: none */
     struct slice address;        /* printed, of the connection */
+    struct slice domain;         /* whose policy or mail this is about: the Policy Domain; empty: none is known */
     enum smtp_client_stage stage;
     struct smtp_reply reply;     /* code 0: none */
     struct slice detail;         /* what exactly: "SERVFAIL from 127.0.0.1", names in the certificate, ... */
@@ -68,9 +69,9 @@ struct verdict verdict_of(const struct trouble_facts *facts);
 bool verdict_is_policy_matter(const struct trouble_facts *facts); /* would another policy or certificate cure it? */
 /* Which of two troubles tells the operator more (the outcome shows the most telling one of all hosts). */
 bool verdict_is_more_telling(const struct trouble_facts *a, const struct trouble_facts *b);
-/* "mx1.example.com[192.0.2.1] offers no STARTTLS, which the domain's MTA-STS policy requires" */
+/* "mx1.example.com[192.0.2.1] offers no STARTTLS, which the MTA-STS policy of example.com requires" */
 void verdict_print(const struct trouble_facts *facts, struct buffer *out);
-/* What the operator can do, one sentence. */
+/* What it means and what the operator can do, for one who has never heard of MTA-STS; in verdict_advice.c. */
 void verdict_advice(const struct trouble_facts *facts, struct buffer *out);
 
 #endif

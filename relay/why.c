@@ -37,18 +37,57 @@ void why_add(struct why *why, const char *what, struct slice subject, const char
         why->dropped++;
 }
 
-void why_policy(struct why *why, const struct finding *finding, int64_t now_ms)
+static void note_entry(struct why *why, const struct sts_entry *entry, int64_t now_ms)
+{
+    why->policy_mode = slice_of(sts_mode_name(entry->policy.mode));
+    why->policy_age_ms = now_ms > entry->fetched_ms ? now_ms - entry->fetched_ms : 0;
+    if (!arena_slice(why->arena, slice_of(entry->id), &why->policy_id))
+        why->policy_id = SLICE_EMPTY;
+}
+
+/* What it means where there is no policy to be applied. */
+static const char *absence_of(enum sts_source source)
+{
+    switch (source) {
+    case STS_SOURCE_UNAVAILABLE:
+        return "announced, but not to be had, so mail goes as without one";
+    case STS_SOURCE_UNKNOWN:
+        return "nobody knows whether there is one";
+    default:
+        return "none";
+    }
+}
+
+void why_policy(struct why *why, struct slice domain, const struct finding *finding, int64_t now_ms)
 {
     const struct sts_lookup_result *result = &finding->result;
+    const struct sts_entry *entry = &result->entry;
+    const char *source = result->source == STS_SOURCE_FRESH  ? "fetched just now"
+                         : result->source == STS_SOURCE_KEPT ? "kept until it expires"
+                                                             : "confirmed by its TXT record";
+    char until[32];
     why->policy_source = slice_of(sts_source_name(result->source));
+    const char *said = result->has_policy ? source : absence_of(result->source);
     if (result->has_policy) {
-        why->policy_mode = slice_of(sts_mode_name(result->entry.policy.mode));
-        why->policy_age_ms = now_ms > result->entry.fetched_ms ? now_ms - result->entry.fetched_ms : 0;
-        if (!arena_slice(why->arena, slice_of(result->entry.id), &why->policy_id))
-            why->policy_id = SLICE_EMPTY;
+        note_entry(why, entry, now_ms);
+        why_add(why, "policy", domain, "%s, id %s, %s%s%.*s", sts_mode_name(entry->policy.mode), entry->id, said,
+                result->why.length > 0 ? ": " : "", SLICE_ARGS(result->why));
+    } else {
+        why_add(why, "policy", domain, "%s%s%.*s", said, result->why.length > 0 ? ": " : "", SLICE_ARGS(result->why));
     }
-    if (result->why.length > 0)
-        why_add(why, "policy", why->policy_source, "%.*s", SLICE_ARGS(result->why));
+    if (finding->exempt)
+        why_add(why, "policy", domain, "set aside by an exemption until %.*s: %.*s",
+                SLICE_ARGS(text_date_iso(entry->exempt_until_ms, until)), SLICE_ARGS(finding->exempt_reason));
+}
+
+void why_floor(struct why *why, struct slice domain, const struct sts_entry *expired)
+{
+    char expiry[32];
+    note_entry(why, expired, clock_wall_ms());
+    why->policy_source = SLICE("expired-floor");
+    why_add(why, "policy", domain,
+            "%s, id %s, expired %.*s; it was in force when this message was queued and so still binds it ([sts] expired-floor)",
+            sts_mode_name(expired->policy.mode), expired->id, SLICE_ARGS(text_date_iso(sts_entry_expires_ms(expired), expiry)));
 }
 
 void why_print(const struct why *why, const struct why_end *end, struct buffer *out)

@@ -25,7 +25,9 @@ struct why {
 void why_init(struct why *why, struct arena *arena);
 void why_add(struct why *why, const char *what, struct slice subject, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void why_policy(struct why *why, const struct finding *finding, int64_t now_ms);
+void why_policy(struct why *why, struct slice domain, const struct finding *finding, int64_t now_ms);
+/* The policy has expired and binds this message all the same ([sts] expired-floor). */
+void why_floor(struct why *why, struct slice domain, const struct sts_entry *expired);
 struct why_end {
     const struct trouble_facts *trouble;
     int64_t attempted_ms, since_ms, next_ms;

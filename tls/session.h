@@ -76,6 +76,9 @@ struct tls_verdict {
     bool retry_at_once;       /* failed by a limit of this library that the next session to the name goes round */
 };
 
+/* Why it was not verified, in one phrase with all that is known: "the certificate expired on 2020-02-01...; it is for ..." */
+struct slice tls_verdict_print(const struct tls_verdict *verdict, char out[512]);
+
 /* name: the host name that must be proved, an A-label without trailing dot; it is also sent as SNI. Never an address.
  * Empty only with TLS_ENCRYPT. alpn: "http/1.1" or NULL; another choice of the peer fails. NULL: out of memory. */
 struct tls_session *tls_session_client(struct tls_context *context, enum tls_demand demand, struct slice name,

@@ -1,5 +1,6 @@
 #include "tls/verify.h"
 
+#include "base/text.h"
 #include "tls/session.h"
 
 #define HOST_LENGTH_MAX 253 /* RFC 1035 2.3.4, in its text form */
@@ -26,6 +27,25 @@ const char *tls_failure_text(enum tls_failure failure)
 #undef X
     };
     return (size_t)failure < sizeof texts / sizeof texts[0] ? texts[failure] : "an unknown failure";
+}
+
+/* What is said of a certificate names its fault already; a failed handshake is told only with the library's reason. */
+static bool detail_is_whole(enum tls_failure failure)
+{
+    return failure != TLS_FAILURE_PROTOCOL && failure != TLS_FAILURE_VERSION && failure != TLS_FAILURE_ENDED;
+}
+
+struct slice tls_verdict_print(const struct tls_verdict *verdict, char out[512])
+{
+    const char *text = tls_failure_text(verdict->failure);
+    struct slice detail = slice_of(verdict->detail);
+    if (detail.length == 0 || slice_equal(detail, slice_of(text))) {
+        return text_print(out, 512, "%s", text);
+    }
+    if (detail_is_whole(verdict->failure)) {
+        return text_print(out, 512, "%s", verdict->detail);
+    }
+    return text_print(out, 512, "%s: %s", text, verdict->detail);
 }
 
 bool tls_name_matches(struct slice pattern, struct slice host)

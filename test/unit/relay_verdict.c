@@ -85,17 +85,65 @@ static void test_words(void **state)
     }
 }
 
-static void test_policy_sentence(void **state)
+/* What an operator reads who has never heard of MTA-STS. */
+static const struct {
+    const char *name;
+    struct trouble_facts facts;
+    const char *sentence;
+    const char *advice[4]; /* parts of it */
+} sentences[] = {
+    {"STARTTLS stripped", {.trouble = TROUBLE_NO_STARTTLS, .required_tls = true, .by_policy = true},
+     "mx1.example.com[11.0.0.1] offers no STARTTLS, which the MTA-STS policy of example.com requires",
+     {"Nothing of the message was sent.", "somebody on the way", "the postmaster of example.com",
+      "`sternpost policy exempt example.com --until DATE --reason TEXT`"}},
+    {"STARTTLS missing where the configuration demands it", {.trouble = TROUBLE_NO_STARTTLS, .required_tls = true},
+     "mx1.example.com[11.0.0.1] offers no STARTTLS, which this relay's configuration requires",
+     {"Nothing of the message was sent.", "[tls-policy] default"}},
+    {"STARTTLS refused",
+     {.trouble = TROUBLE_NO_STARTTLS, .reply = {.code = 454, .status = {4, 7, 0}}, .required_tls = true, .by_policy = true},
+     "mx1.example.com[11.0.0.1] refused STARTTLS with 454 4.7.0 go away, which the MTA-STS policy of example.com requires",
+     {"somebody on the way"}},
+    {"injection",
+     {.trouble = TROUBLE_NO_STARTTLS, .detail = SLICE_INIT("bytes were injected"), .required_tls = true, .by_policy = true},
+     "mx1.example.com[11.0.0.1] cannot be trusted with STARTTLS: bytes were injected, and encryption is what the MTA-STS policy "
+     "of example.com requires",
+     {"what an attacker on the way would do"}},
+    {"certificate", {.trouble = TROUBLE_HANDSHAKE, .detail = SLICE_INIT("the certificate has expired"), .by_policy = true},
+     "mx1.example.com[11.0.0.1] could not prove over TLS that it is that host: the certificate has expired",
+     {"the TLS set-up of mx1.example.com must be mended", "another machine answers in its place"}},
+    {"not listed", {.trouble = TROUBLE_NOT_ADMITTED, .by_policy = true},
+     "mx1.example.com[11.0.0.1] is not among the mail servers that the MTA-STS policy of example.com lists",
+     {"https://mta-sts.example.com/.well-known/mta-sts.txt", "forges the DNS answer that leads to mx1.example.com"}},
+    {"policy unknown", {.trouble = TROUBLE_POLICY_UNKNOWN, .detail = SLICE_INIT("SERVFAIL")},
+     "cannot tell whether mx1.example.com has an MTA-STS policy: SERVFAIL", {"15 minutes", "[dns] servers"}},
+    {"greeting", {.trouble = TROUBLE_GREETING, .reply = {.code = 554}},
+     "mx1.example.com[11.0.0.1] refused the session with 554 go away", {"does not bounce"}},
+    {"greylisted", {.trouble = TROUBLE_REPLY, .stage = SMTP_STAGE_RCPT, .reply = {.code = 451, .status = {4, 3, 0}}},
+     "mx1.example.com[11.0.0.1] answered 451 4.3.0 go away to the recipient (RCPT)", {"try again later"}},
+    {"not on the open Internet", {.trouble = TROUBLE_NOT_GLOBAL, .detail = SLICE_INIT("10.0.0.1")},
+     "mx1.example.com has only addresses that are not on the open Internet: 10.0.0.1", {"[delivery] allow-networks"}},
+};
+
+static void test_sentences(void **state)
 {
     (void)state;
-    struct trouble_facts facts = {.trouble = TROUBLE_NO_STARTTLS, .host = SLICE("mx1.example.com"), .address = SLICE("11.0.0.1"),
-                                  .detail = SLICE_EMPTY, .reply = {.text = SLICE_EMPTY}, .required_tls = true, .by_policy = true};
-    struct buffer text;
-    buffer_init(&text, 65536);
-    verdict_print(&facts, &text);
-    check_slice("STARTTLS", buffer_slice(&text),
-                SLICE("mx1.example.com[11.0.0.1] offers no STARTTLS, which the domain's MTA-STS policy requires"));
-    buffer_free(&text);
+    for (size_t i = 0; i < COUNT_OF(sentences); i++) {
+        struct trouble_facts facts = sentences[i].facts;
+        struct buffer text;
+        facts.host = SLICE("mx1.example.com");
+        facts.address = SLICE("11.0.0.1");
+        facts.domain = SLICE("example.com");
+        facts.reply.text = facts.reply.code == 0 ? SLICE_EMPTY : SLICE("go away");
+        buffer_init(&text, 65536);
+        verdict_print(&facts, &text);
+        check_slice(sentences[i].name, buffer_slice(&text), slice_of(sentences[i].sentence));
+        buffer_clear(&text);
+        verdict_advice(&facts, &text);
+        for (size_t j = 0; j < COUNT_OF(sentences[i].advice) && sentences[i].advice[j] != NULL; j++)
+            check_true(sentences[i].advice[j],
+                       slice_find_slice(buffer_slice(&text), slice_of(sentences[i].advice[j])) < buffer_length(&text));
+        buffer_free(&text);
+    }
 }
 
 static void test_policy_matters(void **state)
@@ -116,7 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_meanings),
         cmocka_unit_test(test_words),
-        cmocka_unit_test(test_policy_sentence),
+        cmocka_unit_test(test_sentences),
         cmocka_unit_test(test_policy_matters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

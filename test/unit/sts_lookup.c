@@ -156,6 +156,14 @@ static const struct lookup_case lookup_cases[] = {
     {.name = "renewal, TXT fails, fetched minutes ago", .purpose = STS_LOOKUP_RENEW, .cached = &live_young,
      .status = STS_TXT_FAILED, .https = NOT_ASKED, .source = STS_SOURCE_KEPT, .facts = POLICY, MODE_ENFORCE,
      .why = "SERVFAIL"},
+    /* What binds a message after its expiry is asked for as well: its domain may have withdrawn it. */
+    {.name = "renewal of an expired policy, record gone", .purpose = STS_LOOKUP_RENEW, .cached = &expired,
+     .status = STS_TXT_NONE, .https = NONE, .source = STS_SOURCE_FRESH, .facts = POLICY | STORE | CHANGED | WEAKENED,
+     .mode = STS_MODE_NONE, .why = "there is no"},
+    {.name = "renewal of an expired policy, TXT fails", .purpose = STS_LOOKUP_RENEW, .cached = &expired,
+     .status = STS_TXT_FAILED, .https = FAILS, .source = STS_SOURCE_UNAVAILABLE, .facts = STORE | FAILED, .why = "404"},
+    {.name = "refresh of an expired policy, record gone", .purpose = STS_LOOKUP_REFRESH, .cached = &expired,
+     .status = STS_TXT_NONE, .https = NOT_ASKED, .source = STS_SOURCE_NONE, .why = "there is no"},
     /* ---- a policy that expired ---- */
     {.name = "expired, id unchanged", .cached = &expired, .texts = {TEXT(ID("1"))}, .https = ENFORCE,
      .source = STS_SOURCE_FRESH, .facts = POLICY | STORE, MODE_ENFORCE},
