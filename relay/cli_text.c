@@ -233,12 +233,12 @@ static void add_policy(struct buffer *out, const struct json *record, int64_t no
     struct slice mode = json_text(policy, "mode");
     int64_t age_ms = json_number(policy, "age_ms", 0) + now_ms - json_number(record, "attempted_ms", now_ms);
     buffer_add(out, SLICE("  Policy        "));
-    if (mode.length == 0)
-        buffer_add(out, SLICE("none"));
-    else
-        buffer_print(out, "%.*s, id %.*s, fetched %.*s ago", SLICE_ARGS(mode), SLICE_ARGS(json_text(policy, "id")),
+    if (mode.length > 0)
+        buffer_print(out, "%.*s, id %.*s, fetched %.*s ago; ", SLICE_ARGS(mode), SLICE_ARGS(json_text(policy, "id")),
                      SLICE_ARGS(text_duration_print(age_ms < 0 ? 0 : age_ms / 1000 * 1000, span)));
-    buffer_print(out, " (source: %.*s)\n", SLICE_ARGS(json_text(policy, "source")));
+    bool is_fresh = slice_equal(json_text(policy, "source"), SLICE("fresh"));
+    buffer_add(out, is_fresh ? SLICE("it was new then") : cli_text_source(json_text(policy, "source")));
+    buffer_add_byte(out, '\n');
 }
 
 static void add_steps(struct buffer *out, const struct json *record)
@@ -288,7 +288,7 @@ void cli_text_why(struct buffer *out, const struct json *entry, int64_t now_ms)
     add_attempts(out, entry);
     add_time_line(out, "Last attempt", entry, "last_attempt", now_ms);
     add_time_line(out, "Next attempt", entry, "next_attempt", now_ms);
-    add_line(out, "It waits", json_text(entry, "delay"));
+    add_line(out, "Waits", json_text(entry, "delay"));
     add_time_line(out, "Gives up", entry, "expires", now_ms);
     add_policy(out, record, now_ms);
     add_steps(out, record);

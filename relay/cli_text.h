@@ -9,6 +9,8 @@
 void cli_text_clean(struct buffer *out, struct slice text);
 /* "2026-11-24T03:05:22Z (in 4m)" or "(4m ago)" from a member with an ISO time; nothing when it is absent. */
 void cli_text_time(struct buffer *out, const struct json *answer, const char *key, int64_t now_ms);
+/* How a policy was found, in words: "confirmed by its TXT record" for "cached". */
+struct slice cli_text_source(struct slice source);
 /* "1.2K" */
 void cli_text_size(struct buffer *out, uint64_t bytes);
 /* "1 message", "2 messages" */

@@ -13,18 +13,38 @@ static void print_policy(struct buffer *out, const struct json *step, int64_t no
 static void print_host(struct buffer *out, const struct json *step, int64_t now_ms);
 static void print_addresses(struct buffer *out, const struct json *step, int64_t now_ms);
 static void print_connect(struct buffer *out, const struct json *step, int64_t now_ms);
+static void print_waiting(struct buffer *out, const struct json *step, int64_t now_ms);
 static void print_verdict(struct buffer *out, const struct json *step, int64_t now_ms);
 
 static const struct step_printer printers[] = {
     {SLICE_INIT("local"), print_local},     {SLICE_INIT("route"), print_route},
     {SLICE_INIT("policy"), print_policy},   {SLICE_INIT("host"), print_host},
     {SLICE_INIT("addresses"), print_addresses}, {SLICE_INIT("connect"), print_connect},
-    {SLICE_INIT("verdict"), print_verdict},
+    {SLICE_INIT("waiting"), print_waiting}, {SLICE_INIT("verdict"), print_verdict},
 };
 
 static void add(struct buffer *out, const struct json *step, const char *key)
 {
     cli_text_clean(out, json_text(step, key));
+}
+
+/* What the word of the configuration stands for. */
+static void add_demand(struct buffer *out, const struct json *step)
+{
+    static const struct {
+        struct slice tls;
+        const char *text;
+    } rows[] = {
+        {SLICE_INIT("opportunistic"), "TLS where it is offered"},
+        {SLICE_INIT("encrypt"), "TLS with any certificate"},
+        {SLICE_INIT("verify"), "TLS with a certificate that proves the host's name"},
+        {SLICE_INIT("sts"), "TLS with a certificate that proves the host's name, and the host's MTA-STS policy"},
+        {SLICE_INIT("implicit"), "TLS from the first byte, with a certificate that proves the host's name"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (slice_equal(json_text(step, "tls"), rows[i].tls))
+            buffer_print(out, "%s (tls = %.*s)", rows[i].text, SLICE_ARGS(rows[i].tls));
+    }
 }
 
 static void add_list(struct buffer *out, const struct json *step, const char *key)
@@ -82,29 +102,42 @@ static void print_route(struct buffer *out, const struct json *step, int64_t now
     } else {
         buffer_add(out, SLICE(" names the address of its host"));
     }
-    buffer_add(out, SLICE(", tls = "));
-    add(out, step, "tls");
+    buffer_add(out, slice_equal(by, SLICE("mx")) ? SLICE("; demanded without a policy: ") : SLICE("; demanded: "));
+    add_demand(out, step);
+}
+
+static const char *meaning_of(struct slice mode)
+{
+    if (slice_equal(mode, SLICE("enforce")))
+        return "mail goes only to the mail servers that it lists, and only when their certificates prove them";
+    if (slice_equal(mode, SLICE("testing")))
+        return "mail goes as without a policy; what would have held it is logged";
+    return "its domain has withdrawn it; mail goes as without a policy";
+}
+
+static void add_policy(struct buffer *out, const struct json *step, int64_t now_ms)
+{
+    buffer_print(out, "%.*s: %s\n           of ", SLICE_ARGS(json_text(step, "mode")), meaning_of(json_text(step, "mode")));
+    add(out, step, "domain");
+    buffer_add(out, SLICE(", id "));
+    add(out, step, "id");
+    buffer_add(out, SLICE(", fetched "));
+    cli_text_time(out, step, "fetched", now_ms);
+    buffer_add(out, SLICE(", expires "));
+    cli_text_time(out, step, "expires", now_ms);
+    buffer_add(out, SLICE("; "));
+    buffer_add(out, cli_text_source(json_text(step, "source")));
+    if (json_count(json_get(step, "mx")) > 0)
+        buffer_add(out, SLICE("\n           lists "));
+    add_list(out, step, "mx");
 }
 
 static void print_policy(struct buffer *out, const struct json *step, int64_t now_ms)
 {
-    if (json_text(step, "mode").length == 0) {
-        buffer_add(out, SLICE("none (source: "));
-        add(out, step, "source");
-        buffer_add_byte(out, ')');
-    } else {
-        add(out, step, "mode");
-        buffer_add(out, SLICE(", id "));
-        add(out, step, "id");
-        buffer_add(out, SLICE(", fetched "));
-        cli_text_time(out, step, "fetched", now_ms);
-        buffer_add(out, SLICE(", expires "));
-        cli_text_time(out, step, "expires", now_ms);
-        buffer_add(out, SLICE(", source: "));
-        add(out, step, "source");
-        buffer_add(out, SLICE("; MX hosts: "));
-        add_list(out, step, "mx");
-    }
+    if (json_text(step, "mode").length == 0)
+        buffer_add(out, cli_text_source(json_text(step, "source")));
+    else
+        add_policy(out, step, now_ms);
     if (json_text(step, "why").length > 0) {
         buffer_add(out, SLICE("\n           "));
         add(out, step, "why");
@@ -147,28 +180,47 @@ static void print_addresses(struct buffer *out, const struct json *step, int64_t
         buffer_print(out, " (%lld not on the open Internet) ", (long long)refused);
 }
 
+static void add_certificate(struct buffer *out, const struct json *step, int64_t now_ms)
+{
+    add(out, step, "tls");
+    if (json_flag(step, "verified", false)) {
+        buffer_add(out, SLICE(", the certificate proves its name until "));
+        cli_text_time(out, step, "not_after", now_ms);
+    } else if (json_text(step, "problem").length == 0) {
+        buffer_add(out, SLICE(", but "));
+        add(out, step, "certificate");
+    }
+    buffer_add(out, SLICE("; "));
+}
+
 static void print_connect(struct buffer *out, const struct json *step, int64_t now_ms)
 {
     add(out, step, "host");
     buffer_add(out, SLICE("["));
     add(out, step, "address");
     buffer_add(out, SLICE("]: "));
-    if (json_text(step, "tls").length > 0) {
-        add(out, step, "tls");
-        buffer_add(out, SLICE(", certificate "));
-        add(out, step, "certificate");
-        if (json_text(step, "not_after").length > 0) {
-            buffer_add(out, SLICE(", valid until "));
-            cli_text_time(out, step, "not_after", now_ms);
-        }
-        buffer_add(out, SLICE("; "));
-    }
+    if (json_text(step, "tls").length > 0)
+        add_certificate(out, step, now_ms);
     if (json_flag(step, "plaintext", false))
         buffer_add(out, SLICE("mail goes in PLAINTEXT, since nothing demands TLS; "));
     if (json_count(json_get(step, "extensions")) > 0) {
         buffer_add(out, SLICE("offers "));
         add_list(out, step, "extensions");
     }
+    if (json_text(step, "problem").length > 0 && !json_flag(step, "ok", false))
+        buffer_add(out, SLICE("FAILED"));
+}
+
+static void print_waiting(struct buffer *out, const struct json *step, int64_t now_ms)
+{
+    buffer_add(out, SLICE("mail for "));
+    add(out, step, "destination");
+    buffer_add(out, SLICE(" has failed since "));
+    cli_text_time(out, step, "failing_since", now_ms);
+    buffer_add(out, SLICE(", "));
+    cli_text_count(out, (uint64_t)json_number(step, "failures", 0), "attempt", "attempts");
+    buffer_add(out, SLICE(" in a row; the next one is due "));
+    cli_text_time(out, step, "next_attempt", now_ms);
 }
 
 static void print_verdict(struct buffer *out, const struct json *step, int64_t now_ms)
@@ -176,10 +228,10 @@ static void print_verdict(struct buffer *out, const struct json *step, int64_t n
     (void)now_ms;
     bool is_bounce = slice_equal(json_text(step, "outcome"), SLICE("bounce"));
     if (json_flag(step, "would_go", false)) {
-        buffer_print(out, "Mail %s, tls = ", json_flag(step, "connected", false) ? "can go" : "would go to the first of these hosts that answers");
-        add(out, step, "tls");
-        if (json_flag(step, "by_policy", false))
-            buffer_add(out, SLICE(" (by the domain's policy)"));
+        buffer_print(out, "Mail %s; demanded%s: ",
+                     json_flag(step, "connected", false) ? "can go" : "would go to the first of these hosts that answers",
+                     json_flag(step, "by_policy", false) ? " by the domain's policy" : "");
+        add_demand(out, step);
         buffer_add_byte(out, '.');
         return;
     }
@@ -189,7 +241,7 @@ static void print_verdict(struct buffer *out, const struct json *step, int64_t n
     add(out, step, "problem");
     buffer_add_byte(out, '.');
     if (json_text(step, "advice").length > 0)
-        buffer_add_byte(out, '\n');
+        buffer_add(out, SLICE("\nWhat to do: "));
     add(out, step, "advice");
 }
 

@@ -6,6 +6,27 @@ static void add_line(struct buffer *out, const char *label, struct slice value);
 static void add_time_line(struct buffer *out, const char *label, const struct json *answer, const char *key, int64_t now_ms);
 static void add_body(struct buffer *out, struct slice body);
 
+struct slice cli_text_source(struct slice source)
+{
+    static const struct {
+        struct slice source, text;
+    } rows[] = {
+        {SLICE_INIT("fresh"), SLICE_INIT("fetched just now")},
+        {SLICE_INIT("cached"), SLICE_INIT("confirmed by its TXT record")},
+        {SLICE_INIT("kept"), SLICE_INIT("KEPT until it expires, although it was not confirmed")},
+        {SLICE_INIT("expired-floor"), SLICE_INIT("EXPIRED, but it still binds this message ([sts] expired-floor)")},
+        {SLICE_INIT("none"), SLICE_INIT("none")},
+        {SLICE_INIT("unavailable"), SLICE_INIT("announced, but NOT TO BE HAD; mail goes as without a policy")},
+        {SLICE_INIT("unknown"), SLICE_INIT("NOT KNOWN")},
+        {SLICE_INIT("unreadable"), SLICE_INIT("NOT KNOWN")},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (slice_equal(source, rows[i].source))
+            return rows[i].text;
+    }
+    return source;
+}
+
 /* "example.org enforce id=2024 fetched 2026-... (3d ago), expires 2026-... (in 4d)" */
 void cli_text_policy_line(struct buffer *out, const struct json *policy, int64_t now_ms)
 {

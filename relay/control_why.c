@@ -137,14 +137,14 @@ static const char *delay_of(const struct control_session *session, const struct 
     const struct destination *destination = node == NULL ? NULL : LIST_OF(node, struct destination, node);
     int64_t now_ms = clock_wall_ms();
     if (known->not_before_ms > now_ms)
-        return "its destination as a whole is not to be tried yet";
+        return "for the next attempt of its destination, which failed as a whole";
     if (entry->due_ms > now_ms)
-        return "its next attempt is not due yet";
+        return "for its next attempt";
     if (destination != NULL && destination->pace_next_ms > clock_monotonic_ms())
-        return "the rate of its destination ([destination] rate) holds it back";
+        return "for its turn: the rate of its destination ([destination] rate) holds it back";
     if (schedule->delivery_count >= session->relay->config->delivery_connections_max)
-        return "all connections ([delivery] connections-max) are in use";
-    return "it is due and waits for its turn";
+        return "for a connection: all ([delivery] connections-max) are in use";
+    return "for its turn, which is due";
 }
 
 static enum err tell(struct control_session *session, const struct asking *asking)

@@ -68,9 +68,10 @@ static struct slice policy_domain(const struct delivery *delivery)
     if (!delivery->relay->config->sts_enabled)
         return SLICE_EMPTY;
     const struct config_route *route = route_of(delivery);
-    if (route != NULL)
-        return route->tls == CONFIG_TLS_STS ? route->host : SLICE_EMPTY;
-    return smtp_domain_is_literal(destination_name(delivery)) ? SLICE_EMPTY : destination_name(delivery);
+    struct slice domain = route == NULL ? destination_name(delivery) : route->host;
+    struct ip ip;
+    bool applies = route == NULL || route->tls == CONFIG_TLS_STS;
+    return applies && !smtp_domain_is_literal(domain) && !ip_parse(domain, &ip) ? domain : SLICE_EMPTY;
 }
 
 struct slice delivery_domain(const struct delivery *delivery)

@@ -18,6 +18,7 @@ static void on_finding(struct finder_request *request, const struct finding *fin
 static void on_looked_up(struct explain_lookup *lookup, const struct finding *finding);
 static void take_policy(struct explain *explain, const struct finding *finding);
 static void find_hosts(struct explain *explain);
+static bool is_address(struct slice host);
 static void on_mx(struct resolve *resolve, const struct resolve_answer *answer);
 static void finish(struct explain *explain);
 
@@ -164,11 +165,22 @@ static struct slice policy_domain(const struct explain *explain, const char **wh
         *why_none = "MTA-STS is switched off ([sts] enabled)";
     else if (explain->smart_host.length > 0 && explain->tls != CONFIG_TLS_STS)
         *why_none = "on a route the recipient domain's policy does not apply (RFC 8461 3.4); what the route demands does";
-    else if (smtp_domain_is_literal(explain->domain) && explain->smart_host.length == 0)
-        *why_none = "an address has no policy";
+    else if (is_address(explain->smart_host.length > 0 ? explain->smart_host : explain->domain))
+        *why_none = "an address has no policy, only a domain can publish one";
     else if (explain->domain.length > POLICY_DOMAIN_MAX)
         *why_none = "the name is too long for a policy";
+    return explain_domain(explain);
+}
+
+struct slice explain_domain(const struct explain *explain)
+{
     return explain->smart_host.length > 0 ? explain->smart_host : explain->domain;
+}
+
+static bool is_address(struct slice host)
+{
+    struct ip ip;
+    return smtp_domain_is_literal(host) || ip_parse(host, &ip);
 }
 
 static void find_policy(struct explain *explain)
@@ -216,6 +228,7 @@ static void tell_policy(struct explain *explain, const struct finding *finding)
     const struct sts_lookup_result *result = &finding->result;
     const struct sts_entry *entry = &result->entry;
     struct json *step = step_new("policy");
+    json_set_text(step, "domain", explain_domain(explain));
     json_set_string(step, "source", sts_source_name(result->source));
     if (result->has_policy) {
         int64_t age_ms = clock_wall_ms() - entry->fetched_ms;
@@ -246,7 +259,9 @@ static void take_policy(struct explain *explain, const struct finding *finding)
     tell_policy(explain, finding);
     bool is_unknown = result->source == STS_SOURCE_UNKNOWN || result->source == STS_SOURCE_UNREADABLE;
     if (is_unknown && !finding->exempt) {
-        struct trouble_facts facts = {.trouble = TROUBLE_POLICY_UNKNOWN, .host = explain->domain, .detail = SLICE_EMPTY};
+        struct slice domain = explain_domain(explain);
+        struct trouble_facts facts = {
+            .trouble = TROUBLE_POLICY_UNKNOWN, .host = domain, .domain = domain, .detail = SLICE_EMPTY};
         if (!arena_slice(explain->arena, result->why, &facts.detail))
             facts.detail = SLICE_EMPTY;
         give_up(explain, &facts);
@@ -344,6 +359,7 @@ void explain_host_failed(struct explain *explain, const struct trouble_facts *fa
     struct trouble_facts told = *facts;
     told.required_tls = explain->tls != CONFIG_TLS_OPPORTUNISTIC;
     told.by_policy = explain->by_policy;
+    told.domain = explain_domain(explain);
     if (verdict_is_more_telling(&told, &explain->worst))
         explain->worst = told;
     explain->host_index++;
@@ -360,16 +376,37 @@ void explain_next_host(struct explain *explain)
             explain_find_addresses(explain);
             return;
         }
-        struct trouble_facts facts = {
-            .trouble = TROUBLE_NOT_ADMITTED, .host = host->name, .detail = SLICE_EMPTY, .by_policy = true};
+        struct trouble_facts facts = {.trouble = TROUBLE_NOT_ADMITTED,
+                                      .host = host->name,
+                                      .domain = explain_domain(explain),
+                                      .detail = SLICE_EMPTY,
+                                      .by_policy = true};
         if (verdict_is_more_telling(&facts, &explain->worst))
             explain->worst = facts;
     }
     finish(explain);
 }
 
+/* Since when mail for it fails, if it does: what the queue remembers of the destination. */
+static void tell_waiting(struct explain *explain)
+{
+    struct queue_destination known;
+    if (explain->relay->queue == NULL || explain->domain.length == 0 ||
+        queue_destination_get(explain->relay->queue, explain->domain, explain->arena, &known) != ERR_NONE ||
+        known.failures == 0)
+        return;
+    struct json *step = step_new("waiting");
+    json_set_text(step, "destination", explain->domain);
+    json_set_number(step, "failures", known.failures);
+    set_time(step, "failing_since", known.failing_since_ms);
+    set_time(step, "next_attempt", known.not_before_ms);
+    json_set_text(step, "last_problem", known.text);
+    explain->tell(explain, &step);
+}
+
 static void finish(struct explain *explain)
 {
+    tell_waiting(explain);
     struct json *step = step_new("verdict");
     json_set_flag(step, "would_go", explain->would_go);
     json_set_flag(step, "connected", explain->connects);

@@ -70,6 +70,7 @@ void explain_cancel(struct explain *explain); /* also after the end; no callback
 
 /* For its own files. */
 struct slice explain_host(const struct explain *explain);
+struct slice explain_domain(const struct explain *explain); /* the Policy Domain: the recipient's, or the smart host */
 void explain_host_failed(struct explain *explain, const struct trouble_facts *facts);
 void explain_next_host(struct explain *explain); /* from host_index on */
 void explain_find_addresses(struct explain *explain);

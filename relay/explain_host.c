@@ -385,6 +385,7 @@ static void connection_failed(struct explain *explain, struct trouble_facts *fac
     facts->host = explain_host(explain);
     facts->required_tls = explain->tls != CONFIG_TLS_OPPORTUNISTIC;
     facts->by_policy = explain->by_policy;
+    facts->domain = explain_domain(explain);
     facts->address = ip_print(&explain->addresses.items[explain->address_index], text);
     explain_add_problem(step, facts);
     bool falls_back = may_fall_back(explain, facts);

@@ -129,7 +129,27 @@ static const struct printed printed[] = {
      "host       mx.evil (preference 10): NOT ADMITTED by the policy, passed over\n"},
     {"a verdict", cli_text_step,
      "{\"step\":\"verdict\",\"would_go\":false,\"outcome\":\"bounce\",\"problem\":\"no such domain\",\"advice\":\"Spell it.\"}",
-     "Mail would bounce: no such domain.\nSpell it.\n"},
+     "Mail would bounce: no such domain.\nWhat to do: Spell it.\n"},
+    {"where mail can go", cli_text_step, "{\"step\":\"verdict\",\"would_go\":true,\"connected\":true,\"by_policy\":true,\"tls\":\"verify\"}",
+     "Mail can go; demanded by the domain's policy: TLS with a certificate that proves the host's name (tls = verify).\n"},
+    {"since when", cli_text_step,
+     "{\"step\":\"waiting\",\"destination\":\"a.example\",\"failures\":3,\"failing_since\":\"2026-11-24T13:00:00Z\","
+     "\"next_attempt\":\"2026-11-24T15:05:00Z\"}",
+     "waiting    mail for a.example has failed since 2026-11-24T13:00:00Z (2h ago), 3 attempts in a row; the next one is due "
+     "2026-11-24T15:05:00Z (in 5m)\n"},
+    {"a policy that was not confirmed", cli_text_step,
+     "{\"step\":\"policy\",\"domain\":\"a.example\",\"mode\":\"enforce\",\"id\":\"7\",\"source\":\"kept\",\"fetched\":"
+     "\"2026-11-24T14:00:00Z\",\"expires\":\"2026-11-24T16:00:00Z\",\"mx\":[\"*.a.example\",\"mx.b.example\"],\"why\":"
+     "\"there is no MTA-STS record\"}",
+     "policy     enforce: mail goes only to the mail servers that it lists, and only when their certificates prove them\n"
+     "           of a.example, id 7, fetched 2026-11-24T14:00:00Z (1h ago), expires 2026-11-24T16:00:00Z (in 1h); KEPT until it "
+     "expires, although it was not confirmed\n"
+     "           lists *.a.example, mx.b.example\n"
+     "           there is no MTA-STS record\n"},
+    {"a connection that failed", cli_text_step,
+     "{\"step\":\"connect\",\"host\":\"mx.a\",\"address\":\"11.0.0.1\",\"tls\":\"TLSv1.3\",\"verified\":false,\"certificate\":\"x\","
+     "\"ok\":false,\"problem\":\"the certificate has expired\"}",
+     "connect    mx.a[11.0.0.1]: TLSv1.3; FAILED\n           the certificate has expired\n"},
 };
 
 static void test_printed(void **state)
@@ -152,7 +172,7 @@ static void test_why(void **state)
         "{\"id\":\"1A\",\"sender\":\"a@b\",\"arrived\":\"2026-11-24T14:00:00Z\",\"expires\":\"2026-11-29T14:00:00Z\","
         "\"destination\":\"c.example\",\"status\":\"deferred\",\"recipients\":[\"x@c.example\",\"y@c.example\"],\"recipient_count\":9,"
         "\"attempts\":2,\"first_attempt\":\"2026-11-24T14:00:00Z\",\"last_attempt\":\"2026-11-24T14:30:00Z\","
-        "\"next_attempt\":\"2026-11-24T15:30:00Z\",\"delay\":\"its next attempt is not due yet\",\"of_destination\":false,"
+        "\"next_attempt\":\"2026-11-24T15:30:00Z\",\"delay\":\"for its next attempt\",\"of_destination\":false,"
         "\"problem\":\"mx offers no STARTTLS\",\"advice\":\"Nothing was sent.\",\"record\":{\"attempted_ms\":1795530600000,"
         "\"policy\":{\"source\":\"cached\",\"mode\":\"enforce\",\"id\":\"7\",\"age_ms\":60000},"
         "\"steps\":[{\"step\":\"mx\",\"subject\":\"c.example\",\"result\":\"mx (10)\"}]}}";
@@ -160,10 +180,10 @@ static void test_why(void **state)
         "1A from a@b to x@c.example, y@c.example and 7 more\n",
         "What failed   mx offers no STARTTLS\n",
         "Attempts      2\n",
-        "Policy        enforce, id 7, fetched 31m ago (source: cached)\n",
+        "Policy        enforce, id 7, fetched 31m ago; confirmed by its TXT record\n",
         "    mx        c.example: mx (10)\n",
         "Next attempt  2026-11-24T15:30:00Z (in 30m)\n",
-        "It waits      its next attempt is not due yet\n",
+        "Waits         for its next attempt\n",
         "To do         Nothing was sent.\n",
     };
     (void)state;
