@@ -175,7 +175,7 @@ class Explaining(case.LiveCase):
         run = one.run("explain", "a@afresh.example", "--connect")
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         self.assertIn("does not run", run.stderr)
-        for word in ("enforce, id c1", "source: kept", "certificate verified"):
+        for word in ("enforce", "id c1", "KEPT", "the certificate proves its name"):
             self.assertIn(word, run.stdout)
 
     def test_without_a_relay_that_ever_ran(self):
