@@ -128,13 +128,17 @@ static void close_session(struct session *session)
         relay_part_ended(intake->relay);
 }
 
-void session_stop(struct session *session)
+/* Content that is under way is still taken: the client would only send it once more. */
+static void stop_if_told(struct session *session)
 {
     struct smtp_reply reply = smtp_reply_make(421, 3, 2, "this relay is stopping; try again soon");
-    if (session->is_ended)
-        return;
-    smtp_server_stop(session->server, &reply);
-    if (!session->is_waiting)
+    if (session->intake->is_stopping && !smtp_server_is_receiving(session->server))
+        smtp_server_stop(session->server, &reply);
+}
+
+void session_stop(struct session *session)
+{
+    if (!session->is_ended && !session->is_waiting)
         drive(session);
 }
 
@@ -230,6 +234,7 @@ static void drive(struct session *session)
     for (;;) {
         if (channel_pending(&session->channel) > PENDING_MAX)
             return; /* a client that does not read its replies gets no more of them: on_writable() goes on */
+        stop_if_told(session);
         size_t taken = smtp_server_feed(session->server, channel_input(&session->channel));
         channel_consume(&session->channel, taken);
         if (taken > 0)

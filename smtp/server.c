@@ -146,6 +146,11 @@ struct slice smtp_server_hello(const struct smtp_server *server)
     return buffer_slice(&server->hello);
 }
 
+bool smtp_server_is_receiving(const struct smtp_server *server)
+{
+    return server->state == SERVER_CONTENT;
+}
+
 bool smtp_server_is_extended(const struct smtp_server *server)
 {
     return server->extended;

@@ -78,6 +78,7 @@ void smtp_server_stop(struct smtp_server *server, const struct smtp_reply *reply
 /* Facts for Received and logs. */
 struct slice smtp_server_hello(const struct smtp_server *server); /* cleaned; empty before HELO/EHLO */
 bool smtp_server_is_securing(const struct smtp_server *server);   /* STARTTLS was granted, secured() not yet called */
+bool smtp_server_is_receiving(const struct smtp_server *server);  /* DATA was granted, the content's end is not yet answered */
 bool smtp_server_is_extended(const struct smtp_server *server);   /* EHLO was used */
 bool smtp_server_is_authenticated(const struct smtp_server *server);
 const char *smtp_server_state(const struct smtp_server *server); /* a word for logs: "command", "content", ... */
