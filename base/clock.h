@@ -6,5 +6,6 @@
 
 int64_t clock_wall_ms(void);      /* milliseconds since 1970-01-01 UTC; may step */
 int64_t clock_monotonic_ms(void); /* milliseconds since some start; never steps back */
+int64_t clock_monotonic_us(void); /* the same in microseconds: to measure with */
 
 #endif

@@ -27,7 +27,7 @@ static void start_metrics(struct control_session *session)
     struct buffer text;
     health_gauges(session->relay, &gauges);
     buffer_init(&text, METRICS_MAX);
-    metrics_print(&session->relay->metrics, &gauges, &text);
+    metrics_print(&session->relay->metrics, &gauges, METRICS_PROMETHEUS, &text);
     struct json *answer = json_object_new();
     json_set_text(answer, "text", buffer_slice(&text));
     buffer_free(&text);

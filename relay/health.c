@@ -106,7 +106,7 @@ bool health_is_ready(const struct health *health, struct buffer *problem)
 void health_gauges(struct relay *relay, struct metrics_gauges *gauges)
 {
     struct queue_totals totals;
-    *gauges = (struct metrics_gauges){0};
+    *gauges = (struct metrics_gauges){.started_ms = relay->started_ms};
     if (queue_totals(relay->queue, &totals) == ERR_NONE) {
         gauges->queue_messages = totals.messages;
         gauges->queue_bytes = totals.bytes;

@@ -9,17 +9,22 @@
 #include <sys/random.h>
 #include <time.h>
 
-static int64_t clock_ms(clockid_t clock);
+static int64_t clock_us(clockid_t clock);
 static void fill_from_kernel(void *bytes, size_t length);
 
 int64_t clock_wall_ms(void)
 {
-    return clock_ms(CLOCK_REALTIME);
+    return clock_us(CLOCK_REALTIME) / 1000;
 }
 
 int64_t clock_monotonic_ms(void)
 {
-    return clock_ms(CLOCK_MONOTONIC);
+    return clock_us(CLOCK_MONOTONIC) / 1000;
+}
+
+int64_t clock_monotonic_us(void)
+{
+    return clock_us(CLOCK_MONOTONIC);
 }
 
 uint64_t dice_u64(void)
@@ -59,12 +64,12 @@ void dice_fill(void *bytes, size_t length)
     memset(pool + left, 0, length);
 }
 
-static int64_t clock_ms(clockid_t clock)
+static int64_t clock_us(clockid_t clock)
 {
     struct timespec now;
     int status = clock_gettime(clock, &now);
     assert(status == 0);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 static void fill_from_kernel(void *bytes, size_t length)

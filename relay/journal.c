@@ -135,9 +135,9 @@ static void start_batch(struct journal *journal)
 static void commit(struct job *job)
 {
     struct journal *journal = LIST_OF(job, struct journal, job);
-    int64_t start_ms = clock_monotonic_ms();
+    int64_t start_us = clock_monotonic_us();
     journal->err = queue_apply(journal->relay->queue, journal->changes, journal->change_count);
-    journal->commit_us = (clock_monotonic_ms() - start_ms) * 1000;
+    journal->commit_us = clock_monotonic_us() - start_us;
 }
 
 static void committed(struct job *job)
@@ -153,9 +153,8 @@ static void committed(struct job *job)
     if (err == ERR_FULL)
         tell_given_up(journal);
     if (err == ERR_NONE) {
-        metrics->commits++;
-        metrics->commit_writes += journal->batch.count;
-        metrics->commit_us += (uint64_t)journal->commit_us;
+        metrics_observe(metrics, METRICS_HISTOGRAM_batch, (int64_t)journal->batch.count);
+        metrics_observe(metrics, METRICS_HISTOGRAM_commit_us, journal->commit_us);
         journal->was_full = journal->is_sorted = false;
     } else {
         metrics->commit_failed++;

@@ -1,22 +1,14 @@
-/* Counters of what happened, printed as OpenMetrics text. Names end in units; labels are bounded (never a domain). */
+/* What happened, counted, and how it is printed for collectors. Names end in units; labels are bounded (never a domain). */
 #ifndef RELAY_METRICS_H
 #define RELAY_METRICS_H
 
 #include "base/buffer.h"
 
-/* name, label text (or ""), help: one X per time series; series of one name stand together. */
+/* name, label text (or ""), help: one X per counter; series of one name stand together. */
 #define METRICS_LIST(X)                                                                                                \
     X(accepted, "sternpost_messages_accepted_total", "", "Messages accepted: 250 was answered")                        \
     X(rejected, "sternpost_messages_rejected_total", "", "Messages and recipients rejected at the door")                \
     X(delivered, "sternpost_recipients_delivered_total", "", "Recipients delivered")                                   \
-    X(deferred_dns, "sternpost_recipients_deferred_total", "reason=\"dns\"", "Deferrals by reason")                    \
-    X(deferred_connect, "sternpost_recipients_deferred_total", "reason=\"connect\"", "")                               \
-    X(deferred_tls, "sternpost_recipients_deferred_total", "reason=\"tls\"", "")                                       \
-    X(deferred_policy, "sternpost_recipients_deferred_total", "reason=\"policy\"", "")                                 \
-    X(deferred_reply, "sternpost_recipients_deferred_total", "reason=\"reply\"", "")                                   \
-    X(deferred_internal, "sternpost_recipients_deferred_total", "reason=\"internal\"", "")                             \
-    X(bounced, "sternpost_recipients_bounced_total", "", "Recipients failed for good")                                 \
-    X(expired, "sternpost_recipients_expired_total", "", "Recipients that waited until [retry] expire")                \
     X(reports, "sternpost_reports_queued_total", "", "Bounces and delay notices queued")                               \
     X(policy_fetched, "sternpost_policy_fetches_total", "result=\"fetched\"", "Policy fetches over HTTPS by result")   \
     X(policy_failed, "sternpost_policy_fetches_total", "result=\"failed\"", "")                                        \
@@ -26,6 +18,8 @@
     X(policy_weakened, "sternpost_policy_weakened_total", "", "Policies that went from enforce to testing or none")    \
     X(policy_record_gone, "sternpost_policy_record_gone_total", "", "Live policies whose TXT record was gone")         \
     X(policy_refresh_failed, "sternpost_policy_refresh_failed_total", "", "Background refreshes that failed")          \
+    X(policy_expiring, "sternpost_policy_expiring_total", "", "Of them, with less than half of an enforced policy's time left") \
+    X(policy_forgotten, "sternpost_policy_forgotten_total", "", "Cache entries forgotten to make room ([sts] cache-max)") \
     X(policy_would_defer, "sternpost_policy_would_defer_total", "", "Deliveries that an enforced policy would have deferred") \
     X(policy_exempted, "sternpost_policy_exempted_total", "", "Deliveries under an administrator's exemption")         \
     X(policy_floor, "sternpost_policy_floor_total", "", "Deliveries bound by an expired policy ([sts] expired-floor)") \
@@ -34,26 +28,70 @@
     X(handshake_unverified, "sternpost_tls_handshakes_total", "result=\"unverified\"", "")                             \
     X(handshake_failed, "sternpost_tls_handshakes_total", "result=\"failed\"", "")                                     \
     X(plaintext, "sternpost_plaintext_transactions_total", "", "Transactions without TLS, where nothing demanded it")  \
-    X(commits, "sternpost_journal_commits_total", "", "Transactions committed")                                        \
-    X(commit_writes, "sternpost_journal_writes_total", "", "Writes in those transactions (their quotient: batch size)") \
-    X(commit_us, "sternpost_journal_commit_microseconds_total", "", "Time spent in commits")                           \
-    X(commit_failed, "sternpost_journal_commits_failed_total", "", "Transactions that failed")                         \
+    X(commit_failed, "sternpost_journal_commits_failed_total", "", "Transactions of the queue that failed")            \
     X(connections_in, "sternpost_connections_accepted_total", "", "Connections accepted")                              \
     X(connections_out, "sternpost_connections_opened_total", "", "Connections opened to deliver")
+
+/* The words of verdict.h: why mail fails or waits. */
+#define METRICS_REASON_LIST(X) X(dns) X(connect) X(tls) X(policy) X(reply) X(internal)
+enum metrics_reason {
+#define X(name) METRICS_REASON_##name,
+    METRICS_REASON_LIST(X)
+#undef X
+    METRICS_REASON_COUNT,
+};
+/* name, series, help: counters with one series a reason. */
+#define METRICS_BY_REASON_LIST(X)                                                                                      \
+    X(deferred, "sternpost_recipients_deferred_total", "Deferrals by reason")                                          \
+    X(bounced, "sternpost_recipients_bounced_total", "Recipients failed for good, by reason")                          \
+    X(expired, "sternpost_recipients_expired_total", "Recipients that waited until [retry] expire, by reason of the last attempt")
+
+#define METRICS_BUCKETS_MAX 12
+/* Values are whole numbers of a small unit, and printed in a larger one. */
+struct metrics_histogram {
+    uint64_t counts[METRICS_BUCKETS_MAX + 1]; /* of the buckets of its table; the last: above them all */
+    uint64_t sum;
+};
+/* name, series, values in a printed unit, help. The bounds stand in metrics.c. */
+#define METRICS_HISTOGRAM_LIST(X)                                                                                      \
+    X(delay_ms, "sternpost_delivery_delay_seconds", 1000, "Time from acceptance to delivery of a recipient")           \
+    X(batch, "sternpost_journal_batch_size", 1, "Writes in a committed transaction of the queue")                      \
+    X(commit_us, "sternpost_journal_commit_seconds", 1000000, "Duration of a transaction of the queue, begin to commit")
 
 struct metrics {
 #define X(name, series, label, help) uint64_t name;
     METRICS_LIST(X)
 #undef X
+#define X(name, series, help) uint64_t name[METRICS_REASON_COUNT];
+    METRICS_BY_REASON_LIST(X)
+#undef X
+#define X(name, series, unit, help) struct metrics_histogram name;
+    METRICS_HISTOGRAM_LIST(X)
+#undef X
 };
+enum metrics_histogram_kind {
+#define X(name, series, unit, help) METRICS_HISTOGRAM_##name,
+    METRICS_HISTOGRAM_LIST(X)
+#undef X
+};
+/* The series of a reason; a word that is none of the list counts as internal. */
+uint64_t *metrics_of_reason(uint64_t counters[METRICS_REASON_COUNT], struct slice reason);
+uint64_t metrics_count(const struct metrics_histogram *histogram); /* how many values there were */
+/* A value below 0 (a clock that stepped back) counts as 0. */
+void metrics_observe(struct metrics *metrics, enum metrics_histogram_kind kind, int64_t value);
+
 /* Values that are read when asked for. */
 struct metrics_gauges {
     uint64_t queue_messages, queue_bytes, queue_entries;
     int64_t oldest_age_ms;
     uint64_t policies[3]; /* by enum sts_mode */
     uint64_t connections_in, connections_out;
+    int64_t started_ms; /* wall clock */
     bool ready;
 };
-void metrics_print(const struct metrics *metrics, const struct metrics_gauges *gauges, struct buffer *out);
+/* The two differ in how the family of a counter is named, and at the end. */
+enum metrics_format { METRICS_PROMETHEUS, METRICS_OPENMETRICS };
+void metrics_print(const struct metrics *metrics, const struct metrics_gauges *gauges, enum metrics_format format,
+                   struct buffer *out);
 
 #endif

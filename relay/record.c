@@ -155,22 +155,6 @@ static void expire_recipients(struct relay *relay, const struct record_request *
 
 /* ---- what is said of it ---- */
 
-static uint64_t *deferral_counter(struct metrics *metrics, struct slice reason)
-{
-    const struct {
-        const char *reason;
-        uint64_t *counter;
-    } rows[] = {
-        {"dns", &metrics->deferred_dns}, {"connect", &metrics->deferred_connect}, {"tls", &metrics->deferred_tls},
-        {"policy", &metrics->deferred_policy}, {"reply", &metrics->deferred_reply},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (slice_equal(reason, slice_of(rows[i].reason)))
-            return rows[i].counter;
-    }
-    return &metrics->deferred_internal;
-}
-
 struct event {
     const char *name;
     enum log_level level;
@@ -180,18 +164,19 @@ struct event {
 static struct event event_of(struct relay *relay, const struct record_request *request, enum queue_status status)
 {
     struct metrics *metrics = &relay->metrics;
+    struct slice reason = request->entry->reason;
     switch (status) {
     case QUEUE_DELIVERED:
         return (struct event){"delivered", LOG_INFO, &metrics->delivered};
     case QUEUE_FAILED:
     case QUEUE_DELETED:
-        return (struct event){"bounced", LOG_WARNING, &metrics->bounced};
+        return (struct event){"bounced", LOG_WARNING, metrics_of_reason(metrics->bounced, reason)};
     case QUEUE_EXPIRED:
-        return (struct event){"expired", LOG_WARNING, &metrics->expired};
+        return (struct event){"expired", LOG_WARNING, metrics_of_reason(metrics->expired, reason)};
     case QUEUE_PENDING:
         break;
     }
-    return (struct event){"deferred", LOG_WARNING, deferral_counter(metrics, request->entry->reason)};
+    return (struct event){"deferred", LOG_WARNING, metrics_of_reason(metrics->deferred, reason)};
 }
 
 static void log_connection(struct log_line *line, const struct record_context *context)
@@ -225,7 +210,10 @@ static void log_deferral(struct log_line *line, const struct record_request *req
 static void log_recipient(struct relay *relay, const struct record_request *request, const struct queue_recipient *recipient)
 {
     struct event event = event_of(relay, request, recipient->status);
+    int64_t delay_ms = clock_wall_ms() - request->message->arrival_ms;
     (*event.counter)++;
+    if (recipient->status == QUEUE_DELIVERED)
+        metrics_observe(&relay->metrics, METRICS_HISTOGRAM_delay_ms, delay_ms);
     struct log_line line;
     char id[QUEUE_ID_TEXT];
     char dsn[16];
@@ -235,7 +223,7 @@ static void log_recipient(struct relay *relay, const struct record_request *requ
     log_text(&line, "from", request->message->sender.length > 0 ? request->message->sender : SLICE("<>"));
     log_text(&line, "to", recipient->address);
     log_connection(&line, request->context);
-    log_duration(&line, "delay", clock_wall_ms() - request->message->arrival_ms);
+    log_duration(&line, "delay", delay_ms);
     log_number(&line, "attempts", request->entry->attempts);
     log_text(&line, "dsn",
              text_print(dsn, sizeof dsn, "%u.%u.%u", recipient->dsn[0], recipient->dsn[1], recipient->dsn[2]));

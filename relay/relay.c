@@ -27,7 +27,7 @@ struct relay *relay_new(const struct relay_options *options)
     relay->tls = options->tls;
     relay->locals = options->locals;
     relay->stopped = options->stopped;
-    relay->started_ms = clock_monotonic_ms();
+    relay->started_ms = clock_wall_ms();
     relay->journal = journal_new(relay);
     relay->finder = finder_new(relay);
     relay->intake = intake_new(relay);

@@ -31,7 +31,7 @@ struct relay {
     struct control *control;
     struct health *health;     /* of whoever opened it; NULL: nobody asks */
     struct metrics metrics;
-    int64_t started_ms;        /* monotonic */
+    int64_t started_ms;        /* wall clock */
     uint32_t id_sequence;
     bool is_stopping;
     int exit_status;           /* what the process will end with, once stopped */

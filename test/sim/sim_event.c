@@ -82,6 +82,11 @@ int64_t clock_monotonic_ms(void)
     return MONOTONIC_START_MS + events.now_ms;
 }
 
+int64_t clock_monotonic_us(void)
+{
+    return clock_monotonic_ms() * 1000;
+}
+
 int64_t clock_wall_ms(void)
 {
     return events.now_ms + events.steps[events.step_count - 1].offset_ms;

@@ -277,9 +277,9 @@ static void test_much_at_once(void **state)
     }
     assert_int_equal(queue_totals(test.relay.queue, &totals), ERR_NONE);
     assert_int_equal(totals.messages, MANY / 3);
-    assert_int_equal(test.relay.metrics.commit_writes, test.count);
-    assert_true(test.relay.metrics.commits < test.count); /* in groups */
-    assert_int_equal(test.relay.metrics.commits, gate.arrived);
+    assert_int_equal(test.relay.metrics.batch.sum, test.count);
+    assert_true(metrics_count(&test.relay.metrics.batch) < test.count); /* in groups */
+    assert_int_equal(metrics_count(&test.relay.metrics.batch), gate.arrived);
 }
 
 /* A map of the smallest size: mail is refused when it is full, what makes room is not, and then mail is taken again. */

@@ -187,8 +187,8 @@ static void test_what_comes_meanwhile_is_the_next(void **state)
         assert_int_equal(db.ids[i], i);
         assert_int_equal(test.order[i], i);
     }
-    assert_int_equal(test.relay.metrics.commits, 2);
-    assert_int_equal(test.relay.metrics.commit_writes, 50);
+    assert_int_equal(metrics_count(&test.relay.metrics.batch), 2);
+    assert_int_equal(test.relay.metrics.batch.sum, 50);
     assert_int_equal(test.relay.metrics.commit_failed, 0);
 }
 

@@ -64,6 +64,11 @@ int64_t clock_monotonic_ms(void)
     return turn.monotonic_ms;
 }
 
+int64_t clock_monotonic_us(void)
+{
+    return turn.monotonic_ms * 1000;
+}
+
 void turn_step_wall(int64_t step_ms)
 {
     turn.wall_ms += step_ms;
