@@ -114,8 +114,12 @@ class ScriptedMx:
             self.connections.append(connection)
             threading.Thread(target=self.serve, args=(client, connection), daemon=True).start()
 
+    def session(self, client, connection):
+        """The conversation with one client; a server of another kind has sessions of another kind."""
+        return Session(self, client, connection)
+
     def serve(self, client, connection):
-        session = Session(self, client, connection)
+        session = self.session(client, connection)
         with self.lock:
             self.sessions.add(session)
         try:
@@ -227,16 +231,20 @@ class Session:
             return False
         return self.read_message() if reply.startswith("354") else True
 
-    def read_message(self):
+    def read_content(self):
+        """What comes up to the final dot, unstuffed."""
         data = bytearray()
         while True:
             line = self.read_line(limit=1 << 20)
             if line == b".":
-                break
+                return bytes(data)
             data += (line[1:] if line.startswith(b".") else line) + b"\r\n"
+
+    def read_message(self):
+        data = self.read_content()
         reply = self.choose("END", "250 2.0.0 taken", "")
         if is_positive(reply):
-            message = Message(self.sender, self.recipients, bytes(data), self.connection.is_tls)
+            message = Message(self.sender, self.recipients, data, self.connection.is_tls)
             self.connection.messages.append(message)
             with self.server.lock:
                 self.server.messages.append(message)
