@@ -281,8 +281,6 @@ static void check_available(struct config_loader *loader)
         config_fault(loader, SLICE("[bounce] postmaster"), "%s", absent);
     if (config->dkim_count > 0)
         config_fault(loader, SLICE("[dkim]"), "%s", absent);
-    if (config->http_listen.count > 0)
-        config_fault(loader, SLICE("[http] listen"), "%s; use `sternpost health` and `sternpost metrics`", absent);
 }
 
 /* /etc/hosts: the first name behind an address that has our name is the canonical one. */

@@ -87,7 +87,8 @@ const struct config_key config_keys[] = {
      "What domains without a policy must offer: opportunistic (TLS where offered), encrypt, or verify."},
 
     {"http", "listen", TOP(http_listen), config_parse_endpoints, "", false,
-     "Addresses for /healthz, /readyz and /metrics."},
+     "Addresses for /healthz, /readyz and /metrics, such as 127.0.0.1:9025. Whoever can connect may read them: counts and states, "
+     "nothing of senders and recipients."},
 
     {"log", "format", TOP(log_format), config_parse_log_format, "logfmt", false,
      "text, logfmt or json, to standard error. Default: text on a terminal, else logfmt."},

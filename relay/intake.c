@@ -108,6 +108,7 @@ static void print_fault(const struct config_listen *listen, enum err err, struct
         buffer_print(fault, "the service manager handed over no socket of this name");
     else
         buffer_print(fault, "%s", err_text(err));
+    buffer_add_byte(fault, '\n');
 }
 
 /* The service manager gives one name to all sockets of a unit: [listen] fd:NAME means every one of them. */
@@ -228,7 +229,7 @@ static void print_exposed(struct slice where, struct buffer *fault)
 {
     buffer_print(fault,
                  "[listen] %.*s is reachable from elsewhere: say who may relay in [access] networks, or configure [tls] "
-                 "certificate and [access] users-file",
+                 "certificate and [access] users-file\n",
                  SLICE_ARGS(where));
 }
 
@@ -238,7 +239,7 @@ enum err intake_check(const struct config *config, struct buffer *fault)
     for (size_t i = 0; i < config->access_networks.count; i++) {
         if (!is_open_to_all(&config->access_networks.items[i]))
             continue;
-        buffer_print(fault, "[access] networks: %.*s would let anybody relay; list the networks of your applications",
+        buffer_print(fault, "[access] networks: %.*s would let anybody relay; list the networks of your applications\n",
                      SLICE_ARGS(ip_network_print(&config->access_networks.items[i], text)));
         return ERR_PERMISSION;
     }

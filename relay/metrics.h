@@ -1,4 +1,5 @@
-/* What happened, counted, and how it is printed for collectors. Names end in units; labels are bounded (never a domain). */
+/* What happened, counted, and how it is printed for collectors. Names end in units; labels are bounded (never a
+ * domain). */
 #ifndef RELAY_METRICS_H
 #define RELAY_METRICS_H
 
@@ -7,24 +8,29 @@
 /* name, label text (or ""), help: one X per counter; series of one name stand together. */
 #define METRICS_LIST(X)                                                                                                \
     X(accepted, "sternpost_messages_accepted_total", "", "Messages accepted: 250 was answered")                        \
-    X(rejected, "sternpost_messages_rejected_total", "", "Messages and recipients rejected at the door")                \
+    X(rejected, "sternpost_messages_rejected_total", "", "Messages and recipients rejected at the door")               \
     X(delivered, "sternpost_recipients_delivered_total", "", "Recipients delivered")                                   \
     X(reports, "sternpost_reports_queued_total", "", "Bounces and delay notices queued")                               \
     X(policy_fetched, "sternpost_policy_fetches_total", "result=\"fetched\"", "Policy fetches over HTTPS by result")   \
     X(policy_failed, "sternpost_policy_fetches_total", "result=\"failed\"", "")                                        \
     X(policy_invalid, "sternpost_policy_fetches_total", "result=\"invalid\"", "")                                      \
-    X(policy_kept, "sternpost_policy_kept_total", "", "Times a cached policy was kept although its confirmation failed") \
+    X(policy_kept, "sternpost_policy_kept_total", "",                                                                  \
+      "Times a cached policy was kept although its confirmation failed")                                               \
     X(policy_changed, "sternpost_policy_changed_total", "", "Policies replaced by another")                            \
     X(policy_weakened, "sternpost_policy_weakened_total", "", "Policies that went from enforce to testing or none")    \
     X(policy_record_gone, "sternpost_policy_record_gone_total", "", "Live policies whose TXT record was gone")         \
     X(policy_refresh_failed, "sternpost_policy_refresh_failed_total", "", "Background refreshes that failed")          \
-    X(policy_expiring, "sternpost_policy_expiring_total", "", "Of them, with less than half of an enforced policy's time left") \
-    X(policy_forgotten, "sternpost_policy_forgotten_total", "", "Cache entries forgotten to make room ([sts] cache-max)") \
-    X(policy_would_defer, "sternpost_policy_would_defer_total", "", "Deliveries that an enforced policy would have deferred") \
+    X(policy_expiring, "sternpost_policy_expiring_total", "",                                                          \
+      "Of them, with less than half of an enforced policy's time left")                                                \
+    X(policy_forgotten, "sternpost_policy_forgotten_total", "",                                                        \
+      "Cache entries forgotten to make room ([sts] cache-max)")                                                        \
+    X(policy_would_defer, "sternpost_policy_would_defer_total", "",                                                    \
+      "Deliveries that an enforced policy would have deferred")                                                        \
     X(policy_exempted, "sternpost_policy_exempted_total", "", "Deliveries under an administrator's exemption")         \
     X(policy_floor, "sternpost_policy_floor_total", "", "Deliveries bound by an expired policy ([sts] expired-floor)") \
     X(policy_corrupt, "sternpost_policy_corrupt_total", "", "Cache entries that were damaged and looked up afresh")    \
-    X(handshake_verified, "sternpost_tls_handshakes_total", "result=\"verified\"", "Outbound TLS handshakes by result") \
+    X(handshake_verified, "sternpost_tls_handshakes_total", "result=\"verified\"",                                     \
+      "Outbound TLS handshakes by result")                                                                             \
     X(handshake_unverified, "sternpost_tls_handshakes_total", "result=\"unverified\"", "")                             \
     X(handshake_failed, "sternpost_tls_handshakes_total", "result=\"failed\"", "")                                     \
     X(plaintext, "sternpost_plaintext_transactions_total", "", "Transactions without TLS, where nothing demanded it")  \
@@ -38,13 +44,14 @@ enum metrics_reason {
 #define X(name) METRICS_REASON_##name,
     METRICS_REASON_LIST(X)
 #undef X
-    METRICS_REASON_COUNT,
+        METRICS_REASON_COUNT,
 };
 /* name, series, help: counters with one series a reason. */
 #define METRICS_BY_REASON_LIST(X)                                                                                      \
     X(deferred, "sternpost_recipients_deferred_total", "Deferrals by reason")                                          \
     X(bounced, "sternpost_recipients_bounced_total", "Recipients failed for good, by reason")                          \
-    X(expired, "sternpost_recipients_expired_total", "Recipients that waited until [retry] expire, by reason of the last attempt")
+    X(expired, "sternpost_recipients_expired_total",                                                                   \
+      "Recipients that waited until [retry] expire, by reason of the last attempt")
 
 #define METRICS_BUCKETS_MAX 12
 /* Values are whole numbers of a small unit, and printed in a larger one. */

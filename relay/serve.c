@@ -4,6 +4,7 @@
 #include "relay/control.h"
 #include "relay/health.h"
 #include "relay/host_uv.h"
+#include "relay/http.h"
 #include "relay/intake.h"
 #include "relay/locals.h"
 #include "relay/relay.h"
@@ -33,6 +34,7 @@ struct serving {
     struct system_identity identity;
     struct system_sockets sockets;
     struct relay *relay;
+    struct http *http;
     int status;
 };
 /* What a start or a reload makes new. */
@@ -71,6 +73,8 @@ int serve_run(const struct config_source *source)
         free_parts(&parts);
     tls_stop();
     (void)host_close();
+    /* It has drained: whoever is impatient now must not make a failure of that. */
+    (void)signal(SIGTERM, SIG_IGN);
     return serving.status;
 }
 
@@ -275,14 +279,18 @@ static void log_started(struct serving *serving)
     log_text(&line, "hostname", config->hostname);
     log_text(&line, "queue", config->queue_path);
     struct buffer doors;
+    char text[128];
     buffer_init(&doors, 4096);
     for (size_t i = 0; i < config->listen_count; i++) {
-        char text[128];
         const struct config_listen *listen = &config->listen[i];
         buffer_add(&doors, i > 0 ? SLICE(" ") : SLICE_EMPTY);
         buffer_add(&doors, listen->fd_name.length > 0 ? listen->fd_name : endpoint_print(&listen->endpoint, text));
     }
     log_text(&line, "listen", buffer_slice(&doors));
+    buffer_clear(&doors);
+    for (size_t i = 0; i < config->http_listen.count; i++)
+        buffer_print(&doors, "%s%.*s", i > 0 ? " " : "", SLICE_ARGS(endpoint_print(&config->http_listen.items[i], text)));
+    log_text(&line, "http", buffer_slice(&doors));
     buffer_free(&doors);
     log_close(&line);
 }
@@ -382,6 +390,12 @@ static void warn_unused_sockets(struct serving *serving)
     }
 }
 
+static int open_http(struct serving *serving, struct buffer *fault)
+{
+    serving->http = http_new(serving->relay);
+    return serving->http == NULL ? EXIT_SOFTWARE : door_status(http_open(serving->http, fault));
+}
+
 /* Doors below port 1024 need the privileges that are given up right behind them. */
 static int open_doors(struct serving *serving)
 {
@@ -389,8 +403,10 @@ static int open_doors(struct serving *serving)
     buffer_init(&fault, 65536);
     system_make_parent(serving->relay->config->control_socket, 0755, &serving->identity);
     int status = door_status(intake_open(serving->relay->intake, &serving->sockets.list, &fault));
+    if (status == EXIT_DONE)
+        status = open_http(serving, &fault);
     if (status != EXIT_DONE)
-        complain("sternpost: %.*s\n", buffer_slice(&fault));
+        print_lines("", &fault);
     buffer_free(&fault);
     if (status == EXIT_DONE && system_identity_drop(&serving->identity) != ERR_NONE) {
         fprintf(stderr, "sternpost: the privileges of root cannot be given up\n");
@@ -425,7 +441,9 @@ static void reload(struct serving *serving)
     struct relay_options options = {.config = parts.config, .tls = parts.tls, .locals = parts.locals};
     relay_reload(serving->relay, &options);
     buffer_init(&fault, 65536);
-    if (intake_reload(serving->relay->intake, &fault) != ERR_NONE)
+    enum err smtp = intake_reload(serving->relay->intake, &fault);
+    enum err http = http_open(serving->http, &fault);
+    if (smtp != ERR_NONE || http != ERR_NONE)
         warn_lines(serving, "listen", &fault);
     buffer_free(&fault);
     if (open_resolver(serving, serving->relay->config) != ERR_NONE)
@@ -443,6 +461,7 @@ static void on_stopped(struct relay *relay)
         log_number(&line, "status", relay->exit_status);
         log_close(&line);
     }
+    http_free(&serving->http);
     health_free(&serving->relay->health);
     relay_free(&serving->relay);
     resolver_close();

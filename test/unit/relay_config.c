@@ -134,8 +134,8 @@ static const struct {
      "credentials need verified TLS"},
     {"continued value", "[access]\nnetworks = 10.0.0.0/8\n  bad\n", "main.conf:2: networks"},
     {"certificate without key", "[tls]\ncertificate = /x\n", "certificate and key belong together"},
-    {"what is not there is not taken for done", "[http]\nlisten = 127.0.0.1:9100\n", "[http] listen: is not available"},
-    {"AUTH neither", "[access]\nusers-file = /x\n", "[access] users-file: is not available"},
+    {"a port alone", "[http]\nlisten = 9025\n", "main.conf:2: listen"},
+    {"what is not there is not taken for done", "[access]\nusers-file = /x\n", "[access] users-file: is not available"},
     {"retry of nothing", "[retry]\nschedule = 0s\n", "main.conf:2: schedule"},
 };
 
