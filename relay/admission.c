@@ -1,9 +1,6 @@
 #include "relay/intake_internal.h"
 
-#include "base/idna.h"
-#include "base/text.h"
-#include "relay/locals.h"
-#include "smtp/address.h"
+#include "relay/recipient.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +8,6 @@
 #define HOPS_MAX 50
 
 static bool refuse(const struct session *session, struct smtp_reply *reply, struct smtp_reply with, struct slice subject);
-static bool add_recipient(struct session *session, const struct smtp_rcpt *rcpt, struct slice address, struct smtp_reply *reply);
 
 void admission_log(const struct session *session, const char *stage, struct slice subject, const struct smtp_reply *reply)
 {
@@ -88,14 +84,6 @@ static bool refuse_relaying(struct session *session, struct slice address, struc
     return refuse(session, reply, (struct smtp_reply){.code = 550, .status = {5, 7, 1}, .text = text}, address);
 }
 
-static bool refuse_local(struct session *session, struct slice address, struct smtp_reply *reply)
-{
-    return refuse(session, reply,
-                  smtp_reply_make(550, 1, 1,
-                                  "no such user here: nothing is delivered locally; name an address in [local] root or the aliases file"),
-                  address);
-}
-
 static bool may_relay(const struct session *session)
 {
     return session->is_trusted || smtp_server_is_authenticated(session->server);
@@ -111,53 +99,14 @@ static void note_recipient(struct session *session, struct slice address)
 
 bool admission_rcpt(struct session *session, const struct smtp_rcpt *rcpt, struct smtp_reply *reply)
 {
-    struct config_list expanded;
+    struct draft_recipient given = {.address = rcpt->address, .orcpt = rcpt->orcpt, .notify = (uint8_t)rcpt->notify};
     if (!may_relay(session))
         return refuse_relaying(session, rcpt->address, reply);
-    switch (locals_expand(session->intake->relay->locals, rcpt->address, session->arena, &expanded)) {
-    case LOCALS_REMOTE:
-        if (!add_recipient(session, rcpt, rcpt->address, reply))
-            return false;
-        break;
-    case LOCALS_EXPANDED:
-        for (size_t i = 0; i < expanded.count; i++) {
-            if (!add_recipient(session, rcpt, expanded.items[i], reply))
-                return false;
-        }
-        break;
-    case LOCALS_UNKNOWN:
-        return refuse_local(session, rcpt->address, reply);
-    case LOCALS_LOOP:
-        return refuse(session, reply, smtp_reply_make(451, 3, 5, "the aliases of this address have no end; mend the aliases file"),
-                      rcpt->address);
-    case LOCALS_MEMORY:
-        return refuse(session, reply, smtp_reply_make(452, 3, 0, "out of memory; try again later"), rcpt->address);
-    }
+    enum recipient_result result =
+        recipient_add(session->intake->relay->locals, session->draft, &given, session->arena);
+    if (result != RECIPIENT_ADDED)
+        return refuse(session, reply, recipient_reply(result), rcpt->address);
     note_recipient(session, rcpt->address);
-    return true;
-}
-
-/* The form under which a domain is looked up and scheduled; false: it is none. */
-static bool canonical_domain(struct session *session, struct slice domain, struct slice *canonical)
-{
-    struct ip ip;
-    if (!smtp_domain_is_literal(domain))
-        return idna_canonical(domain, session->arena, canonical) == ERR_NONE;
-    struct slice inner = slice_to(slice_from(domain, 1), domain.length - 2);
-    if (slice_starts_nocase(inner, SLICE("ipv6:")))
-        inner = slice_from(inner, 5);
-    *canonical = domain;
-    return ip_parse(inner, &ip);
-}
-
-static bool add_recipient(struct session *session, const struct smtp_rcpt *rcpt, struct slice address, struct smtp_reply *reply)
-{
-    struct draft_recipient recipient = {.address = address, .orcpt = rcpt->orcpt, .notify = (uint8_t)rcpt->notify};
-    if (!smtp_address_is_valid(address, true) || !canonical_domain(session, smtp_address_domain(address), &recipient.domain))
-        return refuse(session, reply, smtp_reply_make(501, 1, 3, "this is not an address that mail can be sent to"), address);
-    if (draft_add_recipient(session->draft, &recipient) != ERR_NONE)
-        return refuse(session, reply, smtp_reply_make(452, 5, 3, "too many recipients; send the rest in another message"),
-                      address);
     return true;
 }
 
