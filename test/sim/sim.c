@@ -1,7 +1,8 @@
 /* sternpost-sim: runs the relay's engine in a seeded world, seed after seed, until a rule is broken.
  *
  *   sternpost-sim --seeds 1000 [--first N]   the seeds kept in seeds.txt, then as many from N (1) on
- *   sternpost-sim --seed N [--verbose]       one of them, with its log; the same each time */
+ *   sternpost-sim --seed N [--verbose]       one of them, with its log; the same each time
+ *   ... --attack                             a siege instead: for days the attacker has DNS and the network */
 #include "base/slice.h"
 #include "test/sim/sim_client.h"
 #include "test/sim/sim_dns.h"
@@ -34,10 +35,10 @@
 /* What the relay may hold at most, whatever happens. */
 #define MEMORY_MAX ((size_t)24 << 20)
 
-struct options {
+static struct options {
     uint64_t first, count, seed;
-    bool has_seed, is_verbose;
-};
+    bool has_seed, is_verbose, is_attack;
+} options;
 
 static bool run_seed(uint64_t seed, bool is_verbose, uint64_t *hash);
 static void run_until_over(void);
@@ -88,7 +89,7 @@ static void open_world(uint64_t seed, bool is_verbose)
     sim_event_start();
     sim_log_start(is_verbose);
     sim_memory_reset();
-    world_make(seed);
+    world_make(seed, options.is_attack);
     world_describe();
     sim_host_start();
     sim_net_start(&net);
@@ -208,7 +209,8 @@ static void tell(uint64_t seed, bool is_verbose)
     if (!is_verbose)
         sim_log_print_tail(TAIL_BYTES);
     printf("seed %llu: %s\n", (unsigned long long)seed, sim_failure());
-    printf("replay it: sternpost-sim --seed %llu --verbose; then keep it in test/sim/seeds.txt\n", (unsigned long long)seed);
+    printf("replay it: sternpost-sim%s --seed %llu --verbose; then keep it in test/sim/seeds.txt\n",
+           options.is_attack ? " --attack" : "", (unsigned long long)seed);
 }
 
 static bool try_seed(uint64_t seed, bool is_verbose, bool is_repeated)
@@ -244,41 +246,44 @@ static int try_kept_seeds(const char *path)
     return failures;
 }
 
-static bool read_options(int argc, char **argv, struct options *options)
+static bool read_options(int argc, char **argv)
 {
-    *options = (struct options){.first = 1};
+    options.first = 1;
     for (int i = 1; i < argc; i++) {
-        uint64_t *number = strcmp(argv[i], "--first") == 0   ? &options->first
-                           : strcmp(argv[i], "--seeds") == 0 ? &options->count
-                           : strcmp(argv[i], "--seed") == 0  ? &options->seed
+        uint64_t *number = strcmp(argv[i], "--first") == 0   ? &options.first
+                           : strcmp(argv[i], "--seeds") == 0 ? &options.count
+                           : strcmp(argv[i], "--seed") == 0  ? &options.seed
                                                              : NULL;
         if (strcmp(argv[i], "--verbose") == 0)
-            options->is_verbose = true;
+            options.is_verbose = true;
+        else if (strcmp(argv[i], "--attack") == 0)
+            options.is_attack = true;
         else if (number == NULL || i + 1 == argc || !slice_number(slice_of(argv[++i]), UINT64_MAX, number))
             return false;
-        options->has_seed = options->has_seed || number == &options->seed;
+        options.has_seed = options.has_seed || number == &options.seed;
     }
-    return options->has_seed || options->count > 0;
+    return options.has_seed || options.count > 0;
 }
 
 int main(int argc, char **argv)
 {
-    struct options options;
-    if (!read_options(argc, argv, &options)) {
-        fprintf(stderr, "usage: sternpost-sim --seeds COUNT [--first SEED] | --seed SEED [--verbose]\n");
+    if (!read_options(argc, argv)) {
+        fprintf(stderr, "usage: sternpost-sim [--attack] --seeds COUNT [--first SEED] | --seed SEED [--verbose]\n");
         return 64;
     }
     signal(SIGABRT, on_fatal);
     signal(SIGSEGV, on_fatal);
     if (options.has_seed)
         return try_seed(options.seed, options.is_verbose, true) ? 0 : 1;
-    int failures = try_kept_seeds("seeds.txt");
+    int failures = options.is_attack ? 0 : try_kept_seeds("seeds.txt");
     if (failures < 0) {
         fprintf(stderr, "sternpost-sim: seeds.txt is not here; run it in test/sim\n");
         return 66;
     }
     for (uint64_t i = 0; i < options.count && failures < 5; i++)
         failures += !try_seed(options.first + i, false, (options.first + i) % REPEAT_EVERY == 0);
-    printf("%llu seeds, %d failed\n", (unsigned long long)options.count, failures);
+    printf("%llu seeds, %d failed; %llu envelopes were judged under an enforced policy, %llu connections were the attacker's\n",
+           (unsigned long long)options.count, failures, (unsigned long long)sim_wire_judged_count(),
+           (unsigned long long)sim_wire_attacked_count());
     return failures == 0 ? 0 : 1;
 }

@@ -54,11 +54,14 @@ static int64_t random_step(enum scene_kind kind)
 void sim_story_start(void)
 {
     static const unsigned weights[] = {28, 12, 6, 3, 3, 22, 5, 6, 5, 5, 0};
+    static const unsigned weights_of_siege[] = {40, 20, 6, 0, 2, 4, 0, 4, 4, 4, 0};
     world.expire_latest_ms = world.expire_ms;
-    story.count = sim_dice_percent(10) ? 0 : (size_t)sim_dice_between(1, 10);
+    story.count = world.is_attacked       ? (size_t)sim_dice_between(4, SCENES_MAX)
+                  : sim_dice_percent(10) ? 0
+                                         : (size_t)sim_dice_between(1, 10);
     for (size_t i = 0; i < story.count; i++) {
         struct scene *scene = &story.scenes[i];
-        scene->kind = (enum scene_kind)sim_dice_choose(weights);
+        scene->kind = (enum scene_kind)sim_dice_choose(world.is_attacked ? weights_of_siege : weights);
         if (scene->kind == SCENE_CLOCK_FORWARD || scene->kind == SCENE_CLOCK_BACK)
             scene->step_ms = random_step(scene->kind);
         sim_event_plan(&scene->event, sim_dice_between(0, world.storm_ms), on_scene);
@@ -123,7 +126,7 @@ static void change_policy(void)
 {
     static const unsigned weights[] = {15, 25, 60, 0};
     struct world_domain *domain = &world.domains[sim_dice_below(world.domain_count)];
-    struct world_publication *publication = world_publish(domain, (enum world_mode)sim_dice_choose(weights));
+    struct world_publication *publication = world_publish(domain, world.is_attacked ? WORLD_ENFORCE : (enum world_mode)sim_dice_choose(weights));
     if (publication == NULL)
         return;
     domain->served = (int)(publication - domain->publications);

@@ -24,6 +24,7 @@ struct wire {
 };
 
 static struct list wires;
+static uint64_t judged_count, attacked_count;
 
 static void take_line(struct wire *wire, struct slice line);
 static void take_record(struct wire *wire, unsigned char type, struct slice payload);
@@ -58,6 +59,7 @@ void sim_wire_open(struct sim_link *link, const struct world_host *host)
         abort();
     wire->link = link;
     wire->host = host;
+    attacked_count += host->is_attackers;
     wire->destination = NO_DOMAIN;
     buffer_init(&wire->raw, SIZE_MAX / 2);
     buffer_init(&wire->text, SIZE_MAX / 2);
@@ -161,6 +163,16 @@ static void take_line(struct wire *wire, struct slice line)
 
 /* ---- judging ---- */
 
+uint64_t sim_wire_judged_count(void)
+{
+    return judged_count;
+}
+
+uint64_t sim_wire_attacked_count(void)
+{
+    return attacked_count;
+}
+
 static void take_mail(struct wire *wire)
 {
     for (size_t i = 0; i < world.domain_count; i++)
@@ -181,6 +193,7 @@ static void judge_policy(const struct wire *wire, const struct world_domain *dom
     struct slice wanted = slice_of(wire->wanted);
     if (policy == NULL)
         return;
+    judged_count++;
     const char *fault = !wire->is_secure                                  ? "in plaintext"
                         : !sim_certificate_proves(&wire->shown, wanted) ? "without a proof of the host's name"
                         : !world_admits(policy, wanted)                 ? "although the policy does not admit the host"

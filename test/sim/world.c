@@ -17,18 +17,25 @@ struct world world;
 static void make_times(void);
 static void make_domains(void);
 static void make_attacker(void);
+static void make_siege_times(void);
 static void make_faults(void);
+static void make_attacks(void);
 static struct world_host *add_host(const char *name);
 static void spoil_host(struct world_host *host);
 
-void world_make(uint64_t seed)
+void world_make(uint64_t seed, bool is_attacked)
 {
-    world = (struct world){.seed = seed};
+    world = (struct world){.seed = seed, .is_attacked = is_attacked};
     sim_dice_start(seed);
     make_times();
+    if (is_attacked)
+        make_siege_times();
     make_attacker();
     make_domains();
-    make_faults();
+    if (is_attacked)
+        make_attacks();
+    else
+        make_faults();
 }
 
 static void make_times(void)
@@ -45,6 +52,17 @@ static void make_times(void)
     world.stop_timeout_ms = sim_dice_between(2, 20) * 1000;
     world.connections_max = (unsigned)sim_dice_between(2, 8);
     world.per_destination = (unsigned)sim_dice_between(1, 4);
+}
+
+static void make_siege_times(void)
+{
+    static const char *const schedules[] = {"5m 30m 2h", "1m 15m 1h 4h", "20m 3h 6h"};
+    world.storm_ms = sim_dice_between(1, 5) * 24 * HOUR_MS;
+    world.message_count = (size_t)sim_dice_between(6, 16);
+    world.trouble_percent = (unsigned)sim_dice_between(0, 1) * 10;
+    world.retry_schedule = schedules[sim_dice_below(3)];
+    world.expire_ms = sim_dice_between(12, 120) * HOUR_MS;
+    world.warn_ms = 4 * HOUR_MS;
 }
 
 /* ---- hosts ---- */
@@ -150,6 +168,11 @@ static enum world_mode random_mode(void)
 static void make_policy(struct world_domain *domain)
 {
     domain->served = domain->announced = -1;
+    if (world.is_attacked) {
+        (void)world_publish(domain, WORLD_ENFORCE);
+        domain->served = domain->announced = 0;
+        return;
+    }
     if (!sim_dice_percent(75))
         return;
     (void)world_publish(domain, random_mode());
@@ -231,7 +254,7 @@ struct world_publication *world_publish(struct world_domain *domain, enum world_
         return NULL;
     struct world_publication *publication = &domain->publications[domain->publication_count++];
     publication->mode = mode;
-    publication->max_age_s = max_ages_s[sim_dice_below(6)];
+    publication->max_age_s = max_ages_s[world.is_attacked ? sim_dice_between(3, 5) : (int64_t)sim_dice_below(6)];
     choose_patterns(domain, publication);
     text_print(publication->id, sizeof publication->id, "d%zup%zu", domain->index, domain->publication_count);
     const char *end = sim_dice_percent(50) ? "\r\n" : "\n";
@@ -319,6 +342,25 @@ static void make_faults(void)
         int64_t longest_ms = sim_dice_percent(50) ? 10 * MINUTE_MS : world.storm_ms;
         fault->to_ms = fault->from_ms + sim_dice_between(1000, longest_ms);
         fault->to_ms = fault->to_ms < world.storm_ms ? fault->to_ms : world.storm_ms;
+    }
+}
+
+/* After an hour in which the relay may learn the policies, all that an attacker without a certificate can do, for hours or to
+ * the end. */
+static void make_attacks(void)
+{
+    static const enum world_fault_kind kinds[] = {
+        WORLD_FAULT_DNS_FORGED_MX, WORLD_FAULT_DNS_FORGED_ADDRESS, WORLD_FAULT_DNS_FORGED_TXT, WORLD_FAULT_DNS_DENIED,
+        WORLD_FAULT_DNS_FAILING, WORLD_FAULT_DNS_SILENT, WORLD_FAULT_HTTPS_INTERCEPTED, WORLD_FAULT_HTTPS_DOWN,
+        WORLD_FAULT_HTTPS_CERTIFICATE, WORLD_FAULT_HTTPS_GARBAGE, WORLD_FAULT_HOST_INTERCEPTED, WORLD_FAULT_HOST_INTERCEPTED,
+    };
+    size_t count = (size_t)sim_dice_between(WORLD_FAULTS_MAX / 2, WORLD_FAULTS_MAX);
+    while (world.fault_count < count) {
+        struct world_fault *fault = &world.faults[world.fault_count++];
+        fault->kind = kinds[sim_dice_below(sizeof kinds / sizeof kinds[0])];
+        fault->target = random_target(world_fault_target(fault->kind));
+        fault->from_ms = sim_dice_percent(50) ? HOUR_MS : sim_dice_between(HOUR_MS, world.storm_ms);
+        fault->to_ms = sim_dice_percent(50) ? world.storm_ms : sim_dice_between(fault->from_ms + 1000, world.storm_ms + 2000);
     }
 }
 

@@ -95,6 +95,7 @@ struct world_fault {
 
 struct world {
     uint64_t seed;
+    bool is_attacked; /* a long siege: the attacker has DNS and the network, and no certificate */
     struct world_host hosts[WORLD_HOSTS_MAX];
     size_t host_count;
     size_t attacker; /* index of the host that is the attacker's */
@@ -112,7 +113,7 @@ struct world {
 };
 extern struct world world;
 
-void world_make(uint64_t seed);
+void world_make(uint64_t seed, bool is_attacked);
 void world_describe(void); /* into the log */
 bool world_is_stormy(void);
 bool world_has_fault(enum world_fault_kind kind, size_t target);
