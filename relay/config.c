@@ -22,6 +22,7 @@ static void finish(struct config_loader *loader);
 static void finish_hostname(struct config_loader *loader);
 static void finish_locals(struct config_loader *loader);
 static void check_routes(struct config_loader *loader);
+static void check_sts(struct config_loader *loader);
 static void check_tls(struct config_loader *loader);
 static void check_available(struct config_loader *loader);
 
@@ -260,6 +261,7 @@ static void finish(struct config_loader *loader)
     finish_hostname(loader);
     finish_locals(loader);
     check_routes(loader);
+    check_sts(loader);
     check_tls(loader);
     check_available(loader);
 }
@@ -340,6 +342,12 @@ static void finish_locals(struct config_loader *loader)
     config->local_domains = (struct config_list){.items = domains, .count = 2};
 }
 
+static bool is_address(struct slice host)
+{
+    struct ip ip;
+    return ip_parse(host, &ip);
+}
+
 static void check_routes(struct config_loader *loader)
 {
     for (size_t i = 0; i < loader->config->route_count; i++) {
@@ -355,7 +363,18 @@ static void check_routes(struct config_loader *loader)
             config_fault(loader, where, "a password needs a username");
         if (route->username.length > 0 && !proves)
             config_fault(loader, where, "credentials need verified TLS: tls = verify, sts or implicit");
+        if (proves && is_address(route->host))
+            config_warn(loader, where,
+                        "%.*s is an address, which no certificate proves: mail would wait; name the host, or set tls = encrypt",
+                        SLICE_ARGS(route->host));
     }
+}
+
+static void check_sts(struct config_loader *loader)
+{
+    if (!loader->config->sts_enabled)
+        config_warn(loader, SLICE("[sts] enabled"),
+                    "no policy is looked up or applied: whoever is on the way can read and change mail for every domain");
 }
 
 /* A private key that everybody can read is no secret. */

@@ -95,6 +95,7 @@ struct config {
     size_t rate_count;
 
     bool sts_enabled, expired_floor;
+    uint64_t sts_cache_max;
     enum config_tls tls_default; /* OPPORTUNISTIC, ENCRYPT or VERIFY */
 
     const struct config_route *routes;

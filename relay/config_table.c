@@ -78,6 +78,9 @@ const struct config_key config_keys[] = {
 
     {"sts", "enabled", TOP(sts_enabled), config_parse_flag, "yes", false,
      "Apply MTA-STS policies. With `no` an attacker on the way can read mail for every domain that relies on them."},
+    {"sts", "cache-max", TOP(sts_cache_max), config_parse_size, "64M", false,
+     "How much the policy cache may hold: some hundred bytes a domain. Beyond it the policies that were unused for the longest "
+     "time are forgotten, but no enforced one that mail waits for."},
     {"sts", "https-port", TOP(https_port), config_parse_port, "443", false, "Port of policy hosts; for tests."},
     {"sts", "expired-floor", TOP(expired_floor), config_parse_flag, "no", false,
      "With `yes` an enforced policy that was in force when a message was queued binds that message after the policy has "

@@ -319,7 +319,13 @@ static void on_fetched(struct fetch *fetch, struct slice body, struct slice fail
 
 static void conclude(struct flight *flight)
 {
-    finder_log_result(flight->finder, flight->domain, flight->purpose, sts_lookup_result(&flight->lookup));
+    struct finder_event event = {
+        .domain = flight->domain,
+        .purpose = flight->purpose,
+        .before = flight->has_cached ? &flight->cached : NULL,
+        .result = sts_lookup_result(&flight->lookup),
+    };
+    finder_log_result(flight->finder, &event);
     if (sts_lookup_result(&flight->lookup)->store)
         store(flight);
     else

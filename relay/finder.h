@@ -30,6 +30,9 @@ bool finder_is_busy(const struct finder *finder, struct slice domain);
 void finder_stop(struct finder *finder); /* no further background work */
 bool finder_is_idle(const struct finder *finder);
 size_t finder_count_mode(const struct finder *finder, enum sts_mode mode);
+/* Policies in force (but for mode none) whose refresh fails, and the bytes of the cache: as of the last walk over it. */
+size_t finder_count_failing(const struct finder *finder);
+uint64_t finder_cache_bytes(const struct finder *finder);
 /* For the administrator; done through the journal; done() may be NULL. */
 void finder_forget(struct finder *finder, struct slice domain);
 void finder_exempt(struct finder *finder, struct slice domain, int64_t until_ms, struct slice reason);

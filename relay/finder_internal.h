@@ -1,4 +1,4 @@
-/* The inside of the finder: finder.c looks up, finder_log.c tells, finder_refresh.c walks the cache. */
+/* The inside of the finder: finder.c looks up, finder_log.c tells, finder_refresh.c walks the cache, finder_room.c bounds it. */
 #ifndef RELAY_FINDER_INTERNAL_H
 #define RELAY_FINDER_INTERNAL_H
 
@@ -6,6 +6,23 @@
 #include "base/map.h"
 #include "relay/finder.h"
 #include "relay/host.h"
+
+#define FINDER_ROOM_HOURS 720
+enum finder_room_class { FINDER_ROOM_DEAD, FINDER_ROOM_LIVE, FINDER_ROOM_CLASSES };
+struct finder_room {
+    int64_t begun_ms;            /* of this walk; 0: not begun */
+    uint64_t bytes;              /* of all that was met and kept */
+    uint64_t by_age[FINDER_ROOM_CLASSES][FINDER_ROOM_HOURS]; /* of them, what may be forgotten, by hours since its last use */
+    bool is_tight;               /* the walk before found too much */
+    bool is_stuck;               /* ... and there was nothing that may go */
+    /* What this walk forgets: all that is of a lesser class or was last used before the mark's hour, and of that hour so many
+     * bytes. */
+    bool is_freeing;
+    enum finder_room_class mark_class;
+    int64_t mark_hour;
+    uint64_t mark_bytes;
+    size_t freed_count;
+};
 
 struct finder {
     struct relay *relay;
@@ -19,12 +36,24 @@ struct finder {
     struct timer timer;
     struct buffer walked;        /* the last domain visited; empty: from the start */
     size_t modes[3], counting[3]; /* live policies by mode: as of the last whole walk, and of this one */
+    size_t failing, counting_failing; /* of them, whose refresh fails (but for mode none) */
+    struct finder_room room;
+    uint64_t cache_bytes;        /* as of the last whole walk */
     size_t refresh_count;        /* refreshes under way */
 };
 
 void finder_answer_starved(struct timer *timer);
-void finder_log_result(struct finder *finder, struct slice domain, enum sts_lookup_purpose purpose,
-                       const struct sts_lookup_result *result);
+/* before: the entry as it was in the cache; NULL: there was none. */
+struct finder_event {
+    struct slice domain;
+    enum sts_lookup_purpose purpose;
+    const struct sts_entry *before;
+    const struct sts_lookup_result *result;
+};
+void finder_log_result(struct finder *finder, const struct finder_event *event);
+/* Meets an entry of so many stored bytes in the walk; false: it is to be forgotten. */
+bool finder_room_admits(struct finder *finder, struct slice domain, const struct sts_entry *entry, size_t size);
+void finder_room_walked(struct finder *finder); /* the whole cache was met */
 /* Keeps the count by mode between walks. */
 void finder_count(struct finder *finder, const struct sts_entry *before, const struct sts_entry *after);
 void finder_plan(struct finder *finder); /* the walk goes on in a while */

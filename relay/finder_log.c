@@ -3,62 +3,104 @@
 #include "base/text.h"
 #include "relay/relay.h"
 
-static void log_event(struct finder *finder, enum log_level level, const char *event, struct slice domain,
-                      const struct sts_lookup_result *result);
+static void log_event(struct finder *finder, enum log_level level, const char *name, const struct finder_event *event);
 
-void finder_log_result(struct finder *finder, struct slice domain, enum sts_lookup_purpose purpose,
-                       const struct sts_lookup_result *result)
+/* RFC 8461 10.2: long before an enforced policy runs out. It is refreshed from half of its time on at the latest, so
+ * that all of the other half is left. */
+static bool is_running_out(const struct sts_lookup_result *result, int64_t now_ms)
+{
+    const struct sts_entry *entry = &result->entry;
+    int64_t left_ms = sts_entry_expires_ms(entry) - now_ms;
+    return result->has_policy && entry->policy.mode == STS_MODE_ENFORCE &&
+           left_ms * 2 <= entry->policy.max_age_s * 1000ll;
+}
+
+static void log_refresh_failed(struct finder *finder, const struct finder_event *event)
 {
     struct metrics *metrics = &finder->relay->metrics;
-    bool kept = result->source == STS_SOURCE_KEPT;
-    if (result->source == STS_SOURCE_FRESH)
-        log_event(finder, LOG_INFO, "policy_fetched", domain, result);
-    if (result->changed) {
-        metrics->policy_changed++;
-        log_event(finder, LOG_INFO, "policy_changed", domain, result);
-    }
-    if (result->weakened) {
-        metrics->policy_weakened++;
-        log_event(finder, LOG_WARNING, "policy_weakened", domain, result);
-    }
-    if (kept) {
-        metrics->policy_kept++;
-        log_event(finder, LOG_WARNING, "policy_kept", domain, result);
-    }
-    if (result->record_gone) {
-        metrics->policy_record_gone++;
-        log_event(finder, LOG_WARNING, "policy_record_gone", domain, result);
-    }
-    if (purpose == STS_LOOKUP_REFRESH && result->fetch_failed) {
-        metrics->policy_refresh_failed++;
-        /* RFC 8461 10.2: no alarm for a policy that is being withdrawn. */
-        if (result->entry.policy.mode != STS_MODE_NONE)
-            log_event(finder, LOG_WARNING, "policy_refresh_failed", domain, result);
-    } else if (result->source == STS_SOURCE_UNAVAILABLE || result->source == STS_SOURCE_UNKNOWN ||
-               result->source == STS_SOURCE_UNREADABLE) {
-        log_event(finder, LOG_WARNING, "policy_unavailable", domain, result);
+    metrics->policy_refresh_failed++;
+    /* RFC 8461 10.2: no alarm for a policy that is being withdrawn. */
+    if (event->result->entry.policy.mode == STS_MODE_NONE)
+        return;
+    log_event(finder, LOG_WARNING, "policy_refresh_failed", event);
+    if (is_running_out(event->result, clock_wall_ms())) {
+        metrics->policy_expiring++;
+        log_event(finder, LOG_WARNING, "policy_expiring", event);
     }
 }
 
-static void log_event(struct finder *finder, enum log_level level, const char *event, struct slice domain,
-                      const struct sts_lookup_result *result)
+void finder_log_result(struct finder *finder, const struct finder_event *event)
 {
-    struct log_line line;
-    char until[32];
-    if (!log_open(&line, finder->relay->log, level, event))
-        return;
-    log_text(&line, "domain", domain);
-    log_string(&line, "source", sts_source_name(result->source));
-    if (result->entry.has_policy) {
-        log_string(&line, "mode", sts_mode_name(result->entry.policy.mode));
-        log_text(&line, "policy_id", slice_of(result->entry.id));
-        log_number(&line, "max_age", result->entry.policy.max_age_s);
-        log_text(&line, "expires", text_date_iso(sts_entry_expires_ms(&result->entry), until));
+    struct metrics *metrics = &finder->relay->metrics;
+    const struct sts_lookup_result *result = event->result;
+    if (result->source == STS_SOURCE_FRESH)
+        log_event(finder, LOG_INFO, "policy_fetched", event);
+    if (result->changed) {
+        metrics->policy_changed++;
+        log_event(finder, LOG_INFO, "policy_changed", event);
     }
+    if (result->weakened) {
+        metrics->policy_weakened++;
+        log_event(finder, LOG_WARNING, "policy_weakened", event);
+    }
+    if (result->source == STS_SOURCE_KEPT) {
+        metrics->policy_kept++;
+        log_event(finder, LOG_WARNING, "policy_kept", event);
+    }
+    /* Told when it is first missed, and then with each refresh; each use of the policy tells that it is kept. */
+    if (result->record_gone &&
+        (event->before == NULL || !event->before->record_gone || event->purpose == STS_LOOKUP_REFRESH)) {
+        metrics->policy_record_gone++;
+        log_event(finder, LOG_WARNING, "policy_record_gone", event);
+    }
+    if (event->purpose == STS_LOOKUP_REFRESH && result->fetch_failed)
+        log_refresh_failed(finder, event);
+    else if (result->source == STS_SOURCE_UNAVAILABLE || result->source == STS_SOURCE_UNKNOWN ||
+             result->source == STS_SOURCE_UNREADABLE)
+        log_event(finder, LOG_WARNING, "policy_unavailable", event);
+}
+
+static const char *advice_of(const char *name, const struct sts_lookup_result *result)
+{
+    if (slice_equal(slice_of(name), SLICE("policy_expiring")))
+        return "when it has expired mail for the domain goes unprotected: find out why its policy host cannot be "
+               "reached from here "
+               "(a firewall, an attacker), or ask its postmaster; policy refresh DOMAIN tries again";
+    if (slice_equal(slice_of(name), SLICE("policy_weakened")))
+        return "its domain no longer asks to hold mail that cannot be protected; if that is a surprise, ask its "
+               "postmaster";
+    if (slice_equal(slice_of(name), SLICE("policy_record_gone")))
+        return "the policy binds until it expires all the same; a domain that gives up MTA-STS publishes mode none "
+               "first";
+    if (result->has_policy && result->fetch_failed)
+        return "the policy stays in force until it expires; if this lasts, ask the domain's postmaster";
+    return "";
+}
+
+static void log_event(struct finder *finder, enum log_level level, const char *name, const struct finder_event *event)
+{
+    const struct sts_lookup_result *result = event->result;
+    const struct sts_entry *entry = &result->entry;
+    struct log_line line;
+    char time[32];
+    if (!log_open(&line, finder->relay->log, level, name))
+        return;
+    log_text(&line, "domain", event->domain);
+    log_string(&line, "source", sts_source_name(result->source));
+    if (entry->has_policy) {
+        log_string(&line, "mode", sts_mode_name(entry->policy.mode));
+        log_text(&line, "policy_id", slice_of(entry->id));
+        log_number(&line, "max_age", entry->policy.max_age_s);
+        log_text(&line, "expires", text_date_iso(sts_entry_expires_ms(entry), time));
+    }
+    if (result->changed)
+        log_string(&line, "mode_before", sts_mode_name(event->before->policy.mode));
     log_text(&line, "record_id", result->record_id);
-    log_number(&line, "failures", result->entry.failure_count);
+    log_number(&line, "failures", entry->failure_count);
+    if (entry->failing_since_ms != 0)
+        log_text(&line, "failing_since", text_date_iso(entry->failing_since_ms, time));
     log_text(&line, "why", result->why);
-    if (level == LOG_WARNING && result->has_policy && result->fetch_failed)
-        log_string(&line, "advice", "the policy stays in force until it expires; if this lasts, ask the domain's postmaster");
+    if (level == LOG_WARNING)
+        log_string(&line, "advice", advice_of(name, result));
     log_close(&line);
 }

@@ -8,7 +8,8 @@
 #include <string.h>
 
 #define PAGE 64
-#define PAGE_INTERVAL_MS 1000
+#define PAGE_INTERVAL_MS 100
+#define TIGHT_INTERVAL_MS 10
 #define WALK_INTERVAL_MS 60000
 #define REFRESHES_MAX 8
 /* Entries that nothing was sent to for so long are forgotten, unless their policy is still in force. */
@@ -39,12 +40,27 @@ static void write_entry(struct finder *finder, struct slice domain, const struct
 
 void finder_plan(struct finder *finder)
 {
-    timer_start(&finder->timer, buffer_length(&finder->walked) > 0 ? PAGE_INTERVAL_MS : WALK_INTERVAL_MS, on_walk);
+    bool hurries = finder->room.is_tight && !finder->room.is_stuck;
+    timer_start(&finder->timer,
+                hurries                                ? TIGHT_INTERVAL_MS
+                : buffer_length(&finder->walked) > 0 ? PAGE_INTERVAL_MS
+                                                     : WALK_INTERVAL_MS,
+                on_walk);
 }
 
 size_t finder_count_mode(const struct finder *finder, enum sts_mode mode)
 {
     return finder->modes[mode];
+}
+
+size_t finder_count_failing(const struct finder *finder)
+{
+    return finder->failing;
+}
+
+uint64_t finder_cache_bytes(const struct finder *finder)
+{
+    return finder->cache_bytes;
 }
 
 void finder_count(struct finder *finder, const struct sts_entry *before, const struct sts_entry *after)
@@ -86,10 +102,15 @@ static void on_walk(struct timer *timer)
         buffer_clear(&finder->walked);
         memcpy(finder->modes, finder->counting, sizeof finder->modes);
         memset(finder->counting, 0, sizeof finder->counting);
+        finder->failing = finder->counting_failing;
+        finder->counting_failing = 0;
+        finder_room_walked(finder);
     }
     start_refreshes(&page);
-    for (size_t i = 0; i < page.unused_count; i++)
-        finder_forget(finder, page.unused[i]);
+    for (size_t i = 0; i < page.unused_count; i++) {
+        if (!finder_is_busy(finder, page.unused[i]))
+            finder_forget(finder, page.unused[i]);
+    }
     arena_free(&page.arena);
     finder_plan(finder);
 }
@@ -118,6 +139,8 @@ static bool visit(void *owner, struct slice domain, struct slice bytes)
     bool live = sts_entry_is_live(&entry, page->now_ms);
     if (live)
         page->finder->counting[entry.policy.mode]++;
+    if (live && entry.policy.mode != STS_MODE_NONE && entry.failing_since_ms != 0)
+        page->finder->counting_failing++;
     /* A plan for the far future was made by a clock that has stepped back since. */
     bool due = entry.refresh_ms != 0 &&
                (entry.refresh_ms <= page->now_ms || entry.refresh_ms > page->now_ms + REFRESH_AHEAD_MAX_MS);
@@ -126,7 +149,8 @@ static bool visit(void *owner, struct slice domain, struct slice bytes)
     if (live && due && matters && page->finder->relay->config->sts_enabled)
         note_due(page, domain);
     bool unused = !live && !sts_entry_is_exempt(&entry, page->now_ms) && page->now_ms - entry.used_ms > UNUSED_MS;
-    if (unused && arena_slice(page->arena, domain, &page->unused[page->unused_count]))
+    bool goes = !finder_room_admits(page->finder, domain, &entry, domain.length + bytes.length) || unused;
+    if (goes && arena_slice(page->arena, domain, &page->unused[page->unused_count]))
         page->unused_count++;
     return true;
 }

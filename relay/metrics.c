@@ -174,6 +174,8 @@ static void print_gauges(struct buffer *out, const struct metrics_gauges *gauges
     print_gauge(out, "sternpost_ready", "1 when mail can be taken and delivered", gauges->ready ? 1 : 0);
     print_gauge(out, "sternpost_start_time_seconds", "When the relay started, since 1970", (uint64_t)(gauges->started_ms / 1000));
     print_policies(out, gauges);
+    print_gauge(out, "sternpost_policies_failing", "Live policies (but mode none) whose last refresh failed", gauges->policies_failing);
+    print_gauge(out, "sternpost_policy_cache_bytes", "Size of the policy cache", gauges->policy_cache_bytes);
     buffer_add(out, SLICE("# HELP sternpost_build_info Always 1; the version is its label.\n# TYPE sternpost_build_info gauge\n"
                           "sternpost_build_info{version=\"" STERNPOST_VERSION "\"} 1\n"));
 }

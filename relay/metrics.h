@@ -92,6 +92,7 @@ struct metrics_gauges {
     uint64_t queue_messages, queue_bytes, queue_entries;
     int64_t oldest_age_ms;
     uint64_t policies[3]; /* by enum sts_mode */
+    uint64_t policies_failing, policy_cache_bytes;
     uint64_t connections_in, connections_out;
     int64_t started_ms; /* wall clock */
     bool ready;

@@ -20,15 +20,17 @@ static void print(const struct trouble_facts *facts, const char *format, struct 
 static const char *suspicion_of(const struct trouble_facts *facts)
 {
     switch (facts->trouble) {
-    case TROUBLE_NOT_ADMITTED:
-        return "Either ~ has moved its mail without mending its policy (https://mta-sts.~/.well-known/mta-sts.txt), or somebody "
-               "forges the DNS answer that leads to %.";
-    case TROUBLE_HANDSHAKE:
-        return "Either the TLS set-up of % must be mended, or another machine answers in its place.";
-    default:
-        if (facts->reply.code == 0 && facts->detail.length > 0)
-            return "That is what an attacker on the way would do.";
-        return "Either the TLS set-up of % must be mended, or somebody on the way keeps the connection from being encrypted.";
+        case TROUBLE_NOT_ADMITTED:
+            return "Either ~ has moved its mail without mending its policy "
+                   "(https://mta-sts.~/.well-known/mta-sts.txt), or somebody "
+                   "forges the DNS answer that leads to %.";
+        case TROUBLE_HANDSHAKE:
+            return "Either the TLS set-up of % must be mended, or another machine answers in its place.";
+        default:
+            if (facts->reply.code == 0 && facts->detail.length > 0)
+                return "That is what an attacker on the way would do.";
+            return "Either the TLS set-up of % must be mended, or somebody on the way keeps the connection from being "
+                   "encrypted.";
     }
 }
 
@@ -36,12 +38,14 @@ static void advise_policy(const struct trouble_facts *facts, struct buffer *out)
 {
     buffer_add(out, SLICE("Nothing of the message was sent. "));
     print(facts,
-          "By its MTA-STS policy ~ asks every sender to hold mail rather than hand it to a server that is not proved to be one "
+          "By its MTA-STS policy ~ asks every sender to hold mail rather than hand it to a server that is not proved "
+          "to be one "
           "of its own. ",
           out);
     print(facts, suspicion_of(facts), out);
     print(facts,
-          " Tell the postmaster of ~ by another way than this; the mail goes as soon as it is mended. Only if you are sure that "
+          " Tell the postmaster of ~ by another way than this; the mail goes as soon as it is mended. Only if you are "
+          "sure that "
           "it is no attack: `sternpost policy exempt ~ --until DATE --reason TEXT` sends it unprotected meanwhile.",
           out);
 }
@@ -49,97 +53,105 @@ static void advise_policy(const struct trouble_facts *facts, struct buffer *out)
 static const char *connection_advice(const struct trouble_facts *facts)
 {
     switch (facts->trouble) {
-    case TROUBLE_NOT_GLOBAL:
-        return "If % is meant to be reached there, list its network in [delivery] allow-networks; else its DNS records are wrong, "
-               "which the postmaster must mend.";
-    case TROUBLE_CONNECT:
-    case TROUBLE_TIMEOUT:
-        return "The host may be down, which mends itself. If it is so with every domain, this machine may not open connections to "
-               "port 25: many providers and firewalls block it.";
-    case TROUBLE_GREETING:
-        return "Its reply says why it does not want mail from this machine now (such as a block list that names it). It was given "
-               "before anything was proved, so the mail does not bounce for it but is tried again.";
-    case TROUBLE_LOST:
-    case TROUBLE_MALFORMED:
-        return "It is tried again. If it lasts, a firewall on the way may meddle with SMTP, or the postmaster must mend the host.";
-    case TROUBLE_CREDENTIALS:
-        return "Mend username and password of the [route]; nothing is bounced meanwhile.";
-    default:
-        return "It is tried again.";
+        case TROUBLE_NOT_GLOBAL:
+            return "If % is meant to be reached there, list its network in [delivery] allow-networks; else its DNS "
+                   "records are wrong, "
+                   "which the postmaster must mend.";
+        case TROUBLE_CONNECT:
+        case TROUBLE_TIMEOUT:
+            return "The host may be down, which mends itself. If it is so with every domain, this machine may not open "
+                   "connections to "
+                   "port 25: many providers and firewalls block it.";
+        case TROUBLE_GREETING:
+            return "Its reply says why it does not want mail from this machine now (such as a block list that names "
+                   "it). It was given "
+                   "before anything was proved, so the mail does not bounce for it but is tried again.";
+        case TROUBLE_LOST:
+        case TROUBLE_MALFORMED:
+            return "It is tried again. If it lasts, a firewall on the way may meddle with SMTP, or the postmaster must "
+                   "mend the host.";
+        case TROUBLE_CREDENTIALS:
+            return "Mend username and password of the [route]; nothing is bounced meanwhile.";
+        default:
+            return "It is tried again.";
     }
 }
 
 static const char *lookup_advice(const struct trouble_facts *facts)
 {
     switch (facts->trouble) {
-    case TROUBLE_POLICY_UNKNOWN:
-        return "Check the resolver of this machine ([dns] servers) and the name servers of ~. Without an answer the mail waits for "
-               "15 minutes, since a policy may forbid to send it unprotected; then it goes as to a domain without a policy.";
-    case TROUBLE_NO_DOMAIN:
-        return "Check the spelling of the recipient's domain.";
-    case TROUBLE_NULL_MX:
-        return "This domain never takes mail; find another address.";
-    case TROUBLE_LOOP:
-        return "List the domain in [local] domains, or give it a [route].";
-    case TROUBLE_NO_ADDRESS:
-        return "The recipient's postmaster must mend the MX or address records.";
-    default:
-        return "Check the resolver of this machine ([dns] servers) and the domain's name servers: `sternpost explain ADDRESS` asks "
-               "again.";
+        case TROUBLE_POLICY_UNKNOWN:
+            return "Check the resolver of this machine ([dns] servers) and the name servers of ~. Without an answer "
+                   "the mail waits for "
+                   "15 minutes, since a policy may forbid to send it unprotected; then it goes as to a domain without "
+                   "a policy.";
+        case TROUBLE_NO_DOMAIN:
+            return "Check the spelling of the recipient's domain.";
+        case TROUBLE_NULL_MX:
+            return "This domain never takes mail; find another address.";
+        case TROUBLE_LOOP:
+            return "List the domain in [local] domains, or give it a [route].";
+        case TROUBLE_NO_ADDRESS:
+            return "The recipient's postmaster must mend the MX or address records.";
+        default:
+            return "Check the resolver of this machine ([dns] servers) and the domain's name servers: `sternpost "
+                   "explain ADDRESS` asks "
+                   "again.";
     }
 }
 
 static const char *reply_advice(const struct trouble_facts *facts)
 {
     switch (facts->trouble) {
-    case TROUBLE_NO_UTF8:
-        return "Use addresses in ASCII for this recipient.";
-    case TROUBLE_TOO_BIG:
-        return "Send a smaller message.";
-    case TROUBLE_STORAGE:
-        return "Run `sternpost queue check`.";
-    case TROUBLE_INTERNAL:
-        return "It is tried again; if it lasts, give this machine more memory.";
-    default:
-        return facts->reply.code >= 500 ? "The recipient's server refuses this; see its reply."
-                                        : "The recipient's server asks to try again later; this relay does.";
+        case TROUBLE_NO_UTF8:
+            return "Use addresses in ASCII for this recipient.";
+        case TROUBLE_TOO_BIG:
+            return "Send a smaller message.";
+        case TROUBLE_STORAGE:
+            return "Run `sternpost queue check`.";
+        case TROUBLE_INTERNAL:
+            return "It is tried again; if it lasts, give this machine more memory.";
+        default:
+            return facts->reply.code >= 500 ? "The recipient's server refuses this; see its reply."
+                                            : "The recipient's server asks to try again later; this relay does.";
     }
 }
 
 void verdict_advice(const struct trouble_facts *facts, struct buffer *out)
 {
     switch (facts->trouble) {
-    case TROUBLE_NONE:
-        return;
-    case TROUBLE_NOT_ADMITTED:
-    case TROUBLE_NO_STARTTLS:
-    case TROUBLE_HANDSHAKE:
-        if (facts->by_policy)
-            advise_policy(facts, out);
-        else
-            print(facts,
-                  "Nothing of the message was sent. The TLS set-up of % must be mended, or less demanded of it: see [tls-policy] "
-                  "default, or the tls key of the [route].",
-                  out);
-        return;
-    case TROUBLE_POLICY_UNKNOWN:
-    case TROUBLE_MX_LOOKUP:
-    case TROUBLE_NO_DOMAIN:
-    case TROUBLE_NULL_MX:
-    case TROUBLE_LOOP:
-    case TROUBLE_ADDRESS_LOOKUP:
-    case TROUBLE_NO_ADDRESS:
-        print(facts, lookup_advice(facts), out);
-        return;
-    case TROUBLE_REPLY:
-    case TROUBLE_NO_UTF8:
-    case TROUBLE_TOO_BIG:
-    case TROUBLE_STORAGE:
-    case TROUBLE_INTERNAL:
-        print(facts, reply_advice(facts), out);
-        return;
-    default:
-        print(facts, connection_advice(facts), out);
-        return;
+        case TROUBLE_NONE:
+            return;
+        case TROUBLE_NOT_ADMITTED:
+        case TROUBLE_NO_STARTTLS:
+        case TROUBLE_HANDSHAKE:
+            if (facts->by_policy)
+                advise_policy(facts, out);
+            else
+                print(facts,
+                      "Nothing of the message was sent. The TLS set-up of % must be mended, or less demanded of it: "
+                      "see [tls-policy] "
+                      "default, or the tls key of the [route].",
+                      out);
+            return;
+        case TROUBLE_POLICY_UNKNOWN:
+        case TROUBLE_MX_LOOKUP:
+        case TROUBLE_NO_DOMAIN:
+        case TROUBLE_NULL_MX:
+        case TROUBLE_LOOP:
+        case TROUBLE_ADDRESS_LOOKUP:
+        case TROUBLE_NO_ADDRESS:
+            print(facts, lookup_advice(facts), out);
+            return;
+        case TROUBLE_REPLY:
+        case TROUBLE_NO_UTF8:
+        case TROUBLE_TOO_BIG:
+        case TROUBLE_STORAGE:
+        case TROUBLE_INTERNAL:
+            print(facts, reply_advice(facts), out);
+            return;
+        default:
+            print(facts, connection_advice(facts), out);
+            return;
     }
 }

@@ -49,12 +49,12 @@ static void note_entry(struct why *why, const struct sts_entry *entry, int64_t n
 static const char *absence_of(enum sts_source source)
 {
     switch (source) {
-    case STS_SOURCE_UNAVAILABLE:
-        return "announced, but not to be had, so mail goes as without one";
-    case STS_SOURCE_UNKNOWN:
-        return "nobody knows whether there is one";
-    default:
-        return "none";
+        case STS_SOURCE_UNAVAILABLE:
+            return "announced, but not to be had, so mail goes as without one";
+        case STS_SOURCE_UNKNOWN:
+            return "nobody knows whether there is one";
+        default:
+            return "none";
     }
 }
 
@@ -86,8 +86,10 @@ void why_floor(struct why *why, struct slice domain, const struct sts_entry *exp
     note_entry(why, expired, clock_wall_ms());
     why->policy_source = SLICE("expired-floor");
     why_add(why, "policy", domain,
-            "%s, id %s, expired %.*s; it was in force when this message was queued and so still binds it ([sts] expired-floor)",
-            sts_mode_name(expired->policy.mode), expired->id, SLICE_ARGS(text_date_iso(sts_entry_expires_ms(expired), expiry)));
+            "%s, id %s, expired %.*s; it was in force when this message was queued and so still binds it ([sts] "
+            "expired-floor)",
+            sts_mode_name(expired->policy.mode), expired->id,
+            SLICE_ARGS(text_date_iso(sts_entry_expires_ms(expired), expiry)));
 }
 
 void why_print(const struct why *why, const struct why_end *end, struct buffer *out)

@@ -1,0 +1,296 @@
+/* The finder over days: when policies are fetched again, what the administrator hears of it, and how often a policy
+ * host is asked at most. RFC 8461 3.3, 5.1, 10.2. */
+#include "test/unit/finding.h"
+
+/* Mail is sent every three hours for so long. */
+static void use_for(const char *domain, int64_t duration_ms)
+{
+    for (int64_t passed_ms = 0; passed_ms < duration_ms; passed_ms += 3 * HOUR_MS) {
+        (void)finding_ask_now(domain, STS_LOOKUP_DELIVERY);
+        turn_for(3 * HOUR_MS);
+    }
+}
+
+/* ---- refresh ---- */
+
+static void test_refresh_about_daily_at_no_foreseeable_time(void **state)
+{
+    (void)state;
+    int64_t shortest_ms = INT64_MAX, longest_ms = 0;
+    use_for("a.example", 30 * DAY_MS);
+    assert_true(finding_world.fetches > 20 && finding_world.fetches < 42);
+    for (size_t i = 1; i < finding_world.fetches; i++) {
+        int64_t interval_ms = finding_world.fetched_ms[i] - finding_world.fetched_ms[i - 1];
+        shortest_ms = interval_ms < shortest_ms ? interval_ms : shortest_ms;
+        longest_ms = interval_ms > longest_ms ? interval_ms : longest_ms;
+    }
+    assert_true(shortest_ms >= 18 * HOUR_MS && longest_ms <= 30 * HOUR_MS + 5 * MINUTE_MS);
+    assert_true(longest_ms - shortest_ms > 4 * HOUR_MS);
+    check_number("failures", finding_said("policy_refresh_failed"), 0);
+}
+
+/* An attacker takes away the record; the policy host is still to be reached. */
+static void test_a_short_policy_never_lapses(void **state)
+{
+    (void)state;
+    finding_world.body = POLICY("enforce", "86400");
+    (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+    finding_world.txt = RESOLVE_NXDOMAIN;
+    for (int i = 0; i < 200; i++) {
+        struct finding_asker asker = finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+        check_number("kept", asker.source, STS_SOURCE_KEPT);
+        assert_true(asker.has_policy && asker.mode == STS_MODE_ENFORCE);
+        turn_for(2 * HOUR_MS);
+    }
+    assert_true(finding_world.fetches > 30);
+}
+
+static void test_what_nobody_uses_is_left_to_expire(void **state)
+{
+    (void)state;
+    finding_world.body = POLICY("enforce", "31557600");
+    (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+    turn_for(31 * DAY_MS);
+    size_t fetches = finding_world.fetches;
+    turn_for(200 * DAY_MS);
+    check_number("fetches", finding_world.fetches, fetches);
+    assert_true(finding_ask_now("a.example", STS_LOOKUP_DELIVERY).has_policy);
+    turn_for(HOUR_MS);
+    check_number("used again", finding_world.fetches, fetches + 1);
+}
+
+static void test_switched_off(void **state)
+{
+    (void)state;
+    (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+    finding_world.config.sts_enabled = false;
+    turn_for(5 * DAY_MS);
+    check_number("fetches", finding_world.fetches, 1);
+}
+
+/* ---- alerts ---- */
+
+static const struct {
+    const char *name, *body;
+    bool is_told, is_expiring;
+} blockades[] = {
+    {"enforce", WEEK_ENFORCED, true, true},
+    {"testing", POLICY("testing", "604800"), true, false},
+    {"none", POLICY("none", "604800"), false, false},
+    {"a day", POLICY("enforce", "86400"), true, true},
+};
+
+/* The policy host is blocked: the administrator hears of it from the first refresh on, and of an enforced policy that
+ * runs out as soon as half of its time is over; refreshes come faster towards the end. */
+static void test_a_blockade_is_told_long_before_the_end(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(blockades); i++) {
+        const char *name = blockades[i].name;
+        finding_stop();
+        finding_start();
+        finding_world.body = blockades[i].body;
+        (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+        int64_t max_age_ms = slice_find_slice(slice_of(blockades[i].body), SLICE("86400")) < strlen(blockades[i].body)
+                                 ? DAY_MS
+                                 : 7 * DAY_MS;
+        finding_world.body = NULL;
+        turn_for(max_age_ms / 2 - MINUTE_MS);
+        if (max_age_ms > DAY_MS)
+            check_number(name, finding_said("event=policy_refresh_failed") > 0, blockades[i].is_told);
+        check_number(name, finding_said("event=policy_expiring"), 0);
+        turn_for(max_age_ms / 4);
+        check_number(name, finding_said("event=policy_refresh_failed") > 0, blockades[i].is_told);
+        check_number(name, finding_said("event=policy_expiring") > 0, blockades[i].is_expiring);
+        check_number(name, finder_count_failing(finding_world.relay.finder), blockades[i].is_told);
+        size_t fetches = finding_world.fetches;
+        turn_for(max_age_ms / 4);
+        check_number(name, finding_world.fetches > fetches, blockades[i].is_told);
+        check_number(name, finding_world.relay.metrics.policy_expiring, finding_said("event=policy_expiring"));
+        check_true(name,
+                   finding_world.relay.metrics.policy_refresh_failed >= finding_said("event=policy_refresh_failed"));
+    }
+}
+
+static void test_refreshes_come_faster_towards_the_end(void **state)
+{
+    (void)state;
+    (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+    finding_world.body = NULL;
+    turn_for(6 * DAY_MS);
+    size_t before = finding_world.fetches;
+    turn_for(12 * HOUR_MS);
+    size_t early = finding_world.fetches - before;
+    before = finding_world.fetches;
+    turn_for(12 * HOUR_MS);
+    assert_true(finding_world.fetches - before > 2 * early);
+    /* RFC 8461 3.3: never again within five minutes. */
+    for (size_t i = 2; i < finding_world.fetches; i++)
+        assert_true(finding_world.fetched_ms[i] - finding_world.fetched_ms[i - 1] >= 5 * MINUTE_MS);
+}
+
+static void test_weakened(void **state)
+{
+    static const struct {
+        const char *name, *before, *after;
+        size_t weakened;
+    } cases[] = {
+        {"enforce to none", WEEK_ENFORCED, POLICY("none", "86400"), 1},
+        {"enforce to testing", WEEK_ENFORCED, POLICY("testing", "86400"), 1},
+        {"testing to none", POLICY("testing", "604800"), POLICY("none", "86400"), 0},
+        {"testing to enforce", POLICY("testing", "604800"), WEEK_ENFORCED, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        finding_stop();
+        finding_start();
+        finding_world.body = cases[i].before;
+        (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+        finding_world.body = cases[i].after;
+        finding_world.id = "2";
+        assert_true(finding_ask_now("a.example", STS_LOOKUP_DELIVERY).changed);
+        check_number(cases[i].name, finding_said("event=policy_weakened"), cases[i].weakened);
+        check_number(cases[i].name, finding_world.relay.metrics.policy_weakened, cases[i].weakened);
+        check_number(cases[i].name, finding_said("event=policy_changed"), 1);
+    }
+    check_number("mode before", finding_said("mode=enforce policy_id=2 max_age=604800"), 2);
+    check_number("mode before", finding_said("mode_before=testing"), 2);
+}
+
+/* Once when it is first missed, and with each refresh; not for each message. */
+static void test_record_gone(void **state)
+{
+    (void)state;
+    (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+    for (int round = 1; round <= 2; round++) {
+        finding_world.txt = RESOLVE_NODATA;
+        for (int i = 0; i < 20; i++)
+            check_number("kept", finding_ask_now("a.example", STS_LOOKUP_DELIVERY).source, STS_SOURCE_KEPT);
+        check_number("told", finding_said("event=policy_record_gone"), round);
+        check_number("counted", finding_world.relay.metrics.policy_record_gone, round);
+        finding_world.txt = RESOLVE_FOUND;
+        check_number("back", finding_ask_now("a.example", STS_LOOKUP_DELIVERY).source, STS_SOURCE_CACHED);
+    }
+    finding_world.txt = RESOLVE_NODATA;
+    (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+    (void)finding_ask_now("a.example", STS_LOOKUP_REFRESH);
+    check_number("told with a refresh", finding_said("event=policy_record_gone"), 4);
+}
+
+/* ---- how often a policy host is asked ---- */
+
+/* No host passes the policy, whose id stays the same: it is asked for again, and once in five minutes at most. */
+static void test_renewed_once_in_five_minutes(void **state)
+{
+    (void)state;
+    for (int fails = 0; fails < 2; fails++) {
+        finding_stop();
+        finding_start();
+        (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+        if (fails)
+            finding_world.body = NULL;
+        for (int i = 0; i < 120; i++) {
+            (void)finding_ask_now("a.example", STS_LOOKUP_RENEW);
+            turn_for(30 * SECOND_MS);
+        }
+        assert_true(finding_world.fetches >= 11 && finding_world.fetches <= 13);
+        for (size_t i = 1; i < finding_world.fetches; i++)
+            assert_true(finding_world.fetched_ms[i] - finding_world.fetched_ms[i - 1] >= 5 * MINUTE_MS);
+    }
+}
+
+static void test_a_renewal_finds_the_change(void **state)
+{
+    (void)state;
+    (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+    finding_world.body = POLICY("none", "86400");
+    turn_for(6 * MINUTE_MS);
+    check_number("cached", finding_ask_now("a.example", STS_LOOKUP_DELIVERY).mode, STS_MODE_ENFORCE);
+    struct finding_asker asker = finding_ask_now("a.example", STS_LOOKUP_RENEW);
+    assert_true(asker.changed && asker.mode == STS_MODE_NONE);
+}
+
+/* First contact fails: as often as a new id comes, with the same one once in five minutes, also over a restart. */
+static void test_back_off(void **state)
+{
+    (void)state;
+    finding_world.body = NULL;
+    for (int i = 0; i < 120; i++) {
+        check_number("source", finding_ask_now("a.example", STS_LOOKUP_DELIVERY).source, STS_SOURCE_UNAVAILABLE);
+        turn_for(30 * SECOND_MS);
+        if (i % 7 == 0)
+            finding_restart();
+    }
+    assert_true(finding_world.fetches >= 10 && finding_world.fetches <= 12);
+    size_t fetches = finding_world.fetches;
+    finding_world.id = "2";
+    finding_world.body = WEEK_ENFORCED;
+    assert_true(finding_ask_now("a.example", STS_LOOKUP_DELIVERY).has_policy);
+    check_number("another id", finding_world.fetches, fetches + 1);
+}
+
+static void test_one_fetch_a_domain(void **state)
+{
+    static struct finding_asker askers[100];
+    (void)state;
+    finding_world.fetch_ms = 20 * SECOND_MS;
+    for (size_t i = 0; i < COUNT_OF(askers); i++)
+        finding_ask(&askers[i], "a.example", STS_LOOKUP_DELIVERY);
+    turn_for(30 * SECOND_MS);
+    for (size_t i = 0; i < COUNT_OF(askers); i++)
+        assert_true(askers[i].answered == 1 && askers[i].has_policy);
+    check_number("fetches", finding_world.fetches, 1);
+}
+
+static void test_so_many_fetches_at_once(void **state)
+{
+    static struct finding_asker askers[200];
+    (void)state;
+    finding_world.fetch_ms = 20 * SECOND_MS;
+    for (size_t i = 0; i < COUNT_OF(askers); i++) {
+        char domain[32];
+        finding_ask(&askers[i], text_print(domain, sizeof domain, "d%zu.example", i).data, STS_LOOKUP_DELIVERY);
+    }
+    turn_for(3 * MINUTE_MS);
+    for (size_t i = 0; i < COUNT_OF(askers); i++)
+        assert_true(askers[i].answered == 1 && askers[i].has_policy);
+    check_number("at once", finding_world.fetching_most, 32);
+}
+
+/* ---- exemptions ---- */
+
+static void test_an_exemption_ends_by_itself(void **state)
+{
+    (void)state;
+    (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+    finder_exempt(finding_world.relay.finder, SLICE("a.example"), clock_wall_ms() + DAY_MS, SLICE("their firewall"));
+    turn_settle();
+    assert_true(finding_ask_now("a.example", STS_LOOKUP_DELIVERY).exempt);
+    turn_for(DAY_MS - HOUR_MS);
+    finding_restart();
+    assert_true(finding_ask_now("a.example", STS_LOOKUP_DELIVERY).exempt);
+    turn_for(HOUR_MS + MINUTE_MS);
+    struct finding_asker asker = finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+    assert_true(!asker.exempt && asker.has_policy && asker.mode == STS_MODE_ENFORCE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FINDING_TEST(test_refresh_about_daily_at_no_foreseeable_time),
+        FINDING_TEST(test_a_short_policy_never_lapses),
+        FINDING_TEST(test_what_nobody_uses_is_left_to_expire),
+        FINDING_TEST(test_switched_off),
+        FINDING_TEST(test_a_blockade_is_told_long_before_the_end),
+        FINDING_TEST(test_refreshes_come_faster_towards_the_end),
+        FINDING_TEST(test_weakened),
+        FINDING_TEST(test_record_gone),
+        FINDING_TEST(test_renewed_once_in_five_minutes),
+        FINDING_TEST(test_a_renewal_finds_the_change),
+        FINDING_TEST(test_back_off),
+        FINDING_TEST(test_one_fetch_a_domain),
+        FINDING_TEST(test_so_many_fetches_at_once),
+        FINDING_TEST(test_an_exemption_ends_by_itself),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
