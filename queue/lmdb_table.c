@@ -7,6 +7,7 @@
 
 #define CHECK_LENGTH 4
 
+static bool is_dead(struct queue *queue);
 static enum err of_code(const struct queue *queue, int code);
 static enum err put(struct lmdb_view *view, MDB_dbi table, const struct lmdb_key *key, MDB_val *value, unsigned flags);
 static enum err put_checked(struct lmdb_view *view, enum lmdb_table table, const struct lmdb_key *key,
@@ -33,7 +34,20 @@ enum err lmdb_view_commit(struct lmdb_view *view)
 {
     MDB_txn *txn = view->txn;
     view->txn = NULL;
-    return of_code(view->queue, mdb_txn_commit(txn));
+    enum err err = of_code(view->queue, mdb_txn_commit(txn));
+    return err != ERR_NONE && is_dead(view->queue) ? ERR_IO : err;
+}
+
+/* Where the page that ends a transaction could not be written the library trusts its file no more, and does not even read:
+ * whatever the reason was, also want of space, only a new start helps. */
+static bool is_dead(struct queue *queue)
+{
+    MDB_txn *txn;
+    int code = mdb_txn_begin(queue->env, NULL, MDB_RDONLY, &txn);
+    if (code == MDB_SUCCESS) {
+        mdb_txn_abort(txn);
+    }
+    return code == MDB_PANIC;
 }
 
 void lmdb_view_end(struct lmdb_view *view)

@@ -21,9 +21,12 @@
 
 int __real_fdatasync(int file);
 int __wrap_fdatasync(int file);
+ssize_t __real_pwrite(int file, const void *bytes, size_t length, off_t offset);
+ssize_t __wrap_pwrite(int file, const void *bytes, size_t length, off_t offset);
 
 static struct folder folder;
 static int fdatasync_until_failure; /* calls; 0: none fails */
+static bool last_page_finds_no_room;
 
 /* In the place of the C library's: fails when told to. */
 int __wrap_fdatasync(int file)
@@ -33,6 +36,17 @@ int __wrap_fdatasync(int file)
         return -1;
     }
     return __real_fdatasync(file);
+}
+
+/* Less than a page is what the library writes last of a transaction, and as its own repair of that. */
+ssize_t __wrap_pwrite(int file, const void *bytes, size_t length, off_t offset)
+{
+    if (last_page_finds_no_room && length < 512) {
+        last_page_finds_no_room = false;
+        errno = ENOSPC;
+        return -1;
+    }
+    return __real_pwrite(file, bytes, length, offset);
 }
 
 static struct queue *open_queue(uint64_t map_size, uint64_t free_min)
@@ -333,6 +347,25 @@ static void failed_sync_breaks_the_queue(void **state)
 }
 
 /* The same fault where less is free than the options ask for counts as a full disk. */
+/* The library trusts its file no more then, so nobody may be told that room alone is missing. */
+static void no_room_for_the_last_page_breaks_the_queue(void **state)
+{
+    (void)state;
+    struct queue *queue = open_queue(32 << 20, 0);
+    check_number("accept", mail_accept(queue, &(struct mail){.id = 1}), ERR_NONE);
+    last_page_finds_no_room = true;
+    check_number("last page", mail_accept(queue, &(struct mail){.id = 2}), ERR_IO);
+    assert_false(last_page_finds_no_room);
+    check_number("stays broken", mail_accept(queue, &(struct mail){.id = 3}), ERR_IO);
+    queue_close(&queue);
+    check_whole();
+    queue = open_queue(32 << 20, 0);
+    struct queue_totals totals;
+    check_number("totals", queue_totals(queue, &totals), ERR_NONE);
+    check_number("messages", totals.messages, 1);
+    queue_close(&queue);
+}
+
 static void failed_sync_on_a_full_disk_is_not_fatal(void **state)
 {
     (void)state;
@@ -364,6 +397,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(reports_have_room_where_mail_has_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failed_write_breaks_the_queue, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failed_sync_breaks_the_queue, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_room_for_the_last_page_breaks_the_queue, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failed_sync_on_a_full_disk_is_not_fatal, set_up, tear_down),
         cmocka_unit_test_setup_teardown(full_disk_is_worked_off, set_up_disk, tear_down_disk),
         cmocka_unit_test_setup_teardown(reserve_is_spent_and_comes_back, set_up_disk, tear_down_disk),
