@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define SLICE_MAX 64
+/* So long the outcome of a destination's last attempt tells of its policy as well as another attempt would. */
+#define POLICY_AGE_MS (5 * 60 * 1000)
 
 /* One walk over the oldest messages: what it found, since records may not be written while the queue is being read. */
 struct walk {
@@ -23,7 +25,7 @@ struct walk {
 
 static bool visit(void *owner, const struct queue_message *message, const struct queue_entry *entry);
 static bool walk_slice(struct walk *walk, uint64_t *after_id);
-static void settle(struct walk *walk);
+static size_t settle(struct walk *walk);
 
 /* Entries whose time is over although nobody tries them now: their destination as a whole waits. */
 static bool age_out(struct schedule *schedule)
@@ -31,8 +33,7 @@ static bool age_out(struct schedule *schedule)
     struct walk walk = {.schedule = schedule, .now_ms = clock_wall_ms(), .age_ms = schedule->relay->config->expire_ms};
     uint64_t after_id = 0;
     bool more = walk_slice(&walk, &after_id);
-    settle(&walk);
-    return more && walk.count > 0;
+    return settle(&walk) > 0 && more;
 }
 
 static bool give_notice(struct schedule *schedule)
@@ -42,7 +43,7 @@ static bool give_notice(struct schedule *schedule)
         return false;
     struct walk walk = {.schedule = schedule, .now_ms = clock_wall_ms(), .age_ms = warn_ms, .for_notice = true};
     bool more = walk_slice(&walk, &schedule->aged_id);
-    settle(&walk);
+    (void)settle(&walk);
     return more;
 }
 
@@ -95,6 +96,14 @@ static bool is_left_to_delivery(const struct walk *walk, const struct destinatio
     return !walk->for_notice && destination->not_before_ms <= walk->now_ms;
 }
 
+/* RFC 8461 5.1: nothing bounces for the sake of a policy before a newer one was looked for, which an attempt does. */
+static bool needs_attempt(const struct walk *walk, const struct destination *destination, const struct queue_destination *known)
+{
+    bool is_policy = slice_equal(known->reason, SLICE("policy")) || slice_equal(known->reason, SLICE("tls"));
+    return !walk->for_notice && is_policy &&
+           (destination->tried_ms == 0 || clock_monotonic_ms() - destination->tried_ms > POLICY_AGE_MS);
+}
+
 static void explain_waiting(struct queue_entry *entry, const struct queue_destination *destination)
 {
     entry->reason = destination->reason;
@@ -106,7 +115,7 @@ static void explain_waiting(struct queue_entry *entry, const struct queue_destin
 }
 
 /* The entry is in flight from here until its record is committed, so that no delivery takes it meanwhile. */
-static void settle_one(struct walk *walk, size_t index, struct arena *arena)
+static bool settle_one(struct walk *walk, size_t index, struct arena *arena)
 {
     struct relay *relay = walk->schedule->relay;
     struct queue_message message;
@@ -114,13 +123,20 @@ static void settle_one(struct walk *walk, size_t index, struct arena *arena)
     struct queue_destination state;
     if (queue_entry_get(relay->queue, walk->ids[index], walk->numbers[index], arena, &entry) != ERR_NONE ||
         queue_message_get(relay->queue, walk->ids[index], arena, &message) != ERR_NONE)
-        return;
+        return false;
     struct destination *destination = schedule_destination(walk->schedule, entry.destination);
-    if (destination == NULL || is_left_to_delivery(walk, destination) ||
-        !destination_fly(destination, entry.id, entry.number))
-        return;
-    if (queue_destination_get(relay->queue, entry.destination, arena, &state) == ERR_NONE)
+    if (destination == NULL || is_left_to_delivery(walk, destination))
+        return false;
+    if (queue_destination_get(relay->queue, entry.destination, arena, &state) == ERR_NONE) {
+        if (needs_attempt(walk, destination, &state)) {
+            destination_try_now(destination);
+            schedule_wake(walk->schedule, entry.destination);
+            return false;
+        }
         explain_waiting(&entry, &state);
+    }
+    if (!destination_fly(destination, entry.id, entry.number))
+        return false;
     struct record_request request = {
         .message = &message,
         .entry = &entry,
@@ -128,14 +144,18 @@ static void settle_one(struct walk *walk, size_t index, struct arena *arena)
         .is_only_notice = walk->for_notice,
     };
     record_outcome(relay, &request);
+    return true;
 }
 
-static void settle(struct walk *walk)
+/* How many; the others are left to their destinations. */
+static size_t settle(struct walk *walk)
 {
     struct arena *arena = arena_new(8u << 20);
+    size_t settled = 0;
     for (size_t i = 0; arena != NULL && i < walk->count; i++) {
         arena_reset(arena);
-        settle_one(walk, i, arena);
+        settled += settle_one(walk, i, arena);
     }
     arena_free(&arena);
+    return settled;
 }

@@ -106,6 +106,13 @@ bool destination_fly(struct destination *destination, uint64_t id, uint16_t numb
     return false;
 }
 
+void destination_try_now(struct destination *destination)
+{
+    destination->not_before_ms = 0;
+    destination->may_have_more = true;
+    destination->window_count = 0;
+}
+
 void destination_pause(struct destination *destination)
 {
     destination->may_have_more = true;
@@ -217,6 +224,7 @@ void destination_proven(struct destination *destination)
 void destination_failed(struct destination *destination, const struct destination_failure *failure)
 {
     destination->is_proven = false;
+    destination->tried_ms = clock_monotonic_ms();
     if (destination->not_before_ms > clock_wall_ms())
         return; /* another delivery has said so already */
     destination->failures++;

@@ -33,6 +33,7 @@ struct destination {
     int64_t not_before_ms;       /* wall clock; 0: now */
     uint32_t failures;
     int64_t failing_since_ms;
+    int64_t tried_ms;            /* its last failure as a whole (monotonic); 0: none since the relay was started */
     int64_t pace_next_ms;        /* rate or pause: the next message may not start before that (monotonic) */
 };
 
@@ -46,6 +47,8 @@ bool destination_fly(struct destination *destination, uint64_t id, uint16_t numb
  * gone after the next turn of the scheduler. */
 void destination_release(struct destination *destination, uint64_t id, uint16_t number);
 bool destination_is_flying(const struct destination *destination, uint64_t id, uint16_t number);
+/* Its back-off is over now, although its failures still count. */
+void destination_try_now(struct destination *destination);
 /* We, not the destination, are in trouble (memory, the disk): nothing is taken for a while. */
 void destination_pause(struct destination *destination);
 bool destination_has_work(struct destination *destination);

@@ -1,0 +1,192 @@
+/* Messages whose time is over although their destination waits: they bounce, but not for the sake of a policy of which
+ * nobody knows whether it is still the newest. RFC 8461 5.1. */
+#include "test/unit/check.h"
+#include "test/unit/turn.h"
+
+#include "relay/aging.h"
+#include "relay/config.h"
+#include "relay/record.h"
+#include "relay/relay.h"
+#include "relay/schedule.h"
+
+#define MINUTE_MS INT64_C(60000)
+#define HOUR_MS (60 * MINUTE_MS)
+#define DAY_MS (24 * HOUR_MS)
+
+static struct {
+    struct relay relay;
+    struct config config;
+    struct schedule schedule;
+    struct destination destination;
+    struct queue_destination known;
+    struct queue_message message;
+    struct queue_recipient recipient;
+    struct queue_entry entry;
+    size_t recorded, woken, tried, flights;
+    char text[64]; /* what the recipient is told */
+} test;
+
+/* ---- a queue of one message ---- */
+
+enum err queue_list(struct queue *queue, struct queue_listing *listing)
+{
+    (void)queue;
+    if (listing->after_id >= test.message.id)
+        return ERR_END;
+    listing->after_id = test.message.id;
+    listing->visit(listing->owner, &test.message, &test.entry);
+    return ERR_END;
+}
+
+enum err queue_entry_get(struct queue *queue, uint64_t id, uint16_t number, struct arena *arena,
+                         struct queue_entry *entry)
+{
+    (void)queue;
+    (void)id;
+    (void)number;
+    (void)arena;
+    *entry = test.entry;
+    return ERR_NONE;
+}
+
+enum err queue_message_get(struct queue *queue, uint64_t id, struct arena *arena, struct queue_message *message)
+{
+    (void)queue;
+    (void)id;
+    (void)arena;
+    *message = test.message;
+    return ERR_NONE;
+}
+
+enum err queue_destination_get(struct queue *queue, struct slice name, struct arena *arena,
+                               struct queue_destination *destination)
+{
+    (void)queue;
+    (void)name;
+    (void)arena;
+    *destination = test.known;
+    return test.known.reason.length > 0 ? ERR_NONE : ERR_NOT_FOUND;
+}
+
+struct destination *schedule_destination(struct schedule *schedule, struct slice name)
+{
+    (void)schedule;
+    (void)name;
+    return &test.destination;
+}
+
+void schedule_wake(struct schedule *schedule, struct slice destination)
+{
+    (void)schedule;
+    check_slice("woken", destination, SLICE("a.example"));
+    test.woken++;
+}
+
+bool destination_fly(struct destination *destination, uint64_t id, uint16_t number)
+{
+    (void)destination;
+    (void)id;
+    (void)number;
+    return test.flights++ == 0;
+}
+
+void destination_try_now(struct destination *destination)
+{
+    destination->not_before_ms = 0;
+    test.tried++;
+}
+
+void record_outcome(struct relay *relay, const struct record_request *request)
+{
+    (void)relay;
+    test.recorded++;
+    snprintf(test.text, sizeof test.text, "%.*s", SLICE_ARGS(request->entry->recipients[0].text));
+}
+
+static void start(const char *reason, int64_t tried_ms)
+{
+    memset(&test, 0, sizeof test);
+    turn_start();
+    turn_for(HOUR_MS);
+    test.config.expire_ms = 5 * DAY_MS;
+    test.relay.config = &test.config;
+    test.schedule.relay = &test.relay;
+    test.destination.not_before_ms = clock_wall_ms() + HOUR_MS;
+    test.destination.tried_ms = tried_ms == 0 ? 0 : clock_monotonic_ms() - tried_ms;
+    test.known = (struct queue_destination){
+        .name = SLICE("a.example"), .reason = slice_of(reason), .text = SLICE("no STARTTLS")};
+    test.message = (struct queue_message){.id = 7, .arrival_ms = clock_wall_ms() - 5 * DAY_MS - MINUTE_MS};
+    test.entry = (struct queue_entry){
+        .id = 7, .destination = SLICE("a.example"), .recipients = &test.recipient, .recipient_count = 1};
+    test.recipient = (struct queue_recipient){.text = SLICE_EMPTY};
+}
+
+static const struct {
+    const char *name, *reason;
+    int64_t tried_ms; /* ago; 0: not since the start */
+    bool is_tried;    /* else it bounces */
+} cases[] = {
+    {"the policy, tried an hour ago", "policy", HOUR_MS, true},
+    {"TLS, tried an hour ago", "tls", HOUR_MS, true},
+    {"the policy, not tried since the start", "policy", 0, true},
+    {"the policy, tried a minute ago", "policy", MINUTE_MS, false},
+    {"DNS, tried an hour ago", "dns", HOUR_MS, false},
+    {"no connection, tried an hour ago", "connect", HOUR_MS, false},
+};
+
+static void test_a_last_attempt_before_the_bounce(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        start(cases[i].reason, cases[i].tried_ms);
+        assert_false(aging_run(&test.schedule));
+        check_number(cases[i].name, test.tried, cases[i].is_tried);
+        check_number(cases[i].name, test.woken, cases[i].is_tried);
+        check_number(cases[i].name, test.recorded, !cases[i].is_tried);
+        check_slice(cases[i].name, slice_of(test.text), cases[i].is_tried ? SLICE_EMPTY : SLICE("no STARTTLS"));
+        /* The attempt decides; until it has, nothing bounces by age. */
+        if (cases[i].is_tried) {
+            assert_false(aging_run(&test.schedule));
+            check_number(cases[i].name, test.recorded, 0);
+            test.destination.not_before_ms = clock_wall_ms() + HOUR_MS;
+            test.destination.tried_ms = clock_monotonic_ms();
+            assert_false(aging_run(&test.schedule));
+            check_number(cases[i].name, test.recorded, 1);
+        }
+    }
+}
+
+static void test_what_is_young_or_held_stays(void **state)
+{
+    (void)state;
+    start("policy", HOUR_MS);
+    test.message.arrival_ms += HOUR_MS;
+    assert_false(aging_run(&test.schedule));
+    check_number("young", test.recorded + test.tried, 0);
+    start("policy", HOUR_MS);
+    test.entry.held = true;
+    assert_false(aging_run(&test.schedule));
+    check_number("held", test.recorded + test.tried, 0);
+}
+
+static void test_a_notice_needs_no_attempt(void **state)
+{
+    (void)state;
+    start("policy", HOUR_MS);
+    test.config.warn_ms = 4 * HOUR_MS;
+    test.message.arrival_ms = clock_wall_ms() - DAY_MS;
+    test.entry.attempts = 3;
+    assert_false(aging_run(&test.schedule));
+    check_number("recorded", test.recorded, 1);
+    check_number("tried", test.tried, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_last_attempt_before_the_bounce),
+        cmocka_unit_test(test_what_is_young_or_held_stays),
+        cmocka_unit_test(test_a_notice_needs_no_attempt),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
