@@ -200,6 +200,11 @@ void intake_abort(struct intake *intake)
     each_session(intake, session_abort);
 }
 
+void intake_drop(struct intake *intake)
+{
+    each_session(intake, session_drop);
+}
+
 bool intake_is_idle(const struct intake *intake)
 {
     return list_is_empty(&intake->sessions);

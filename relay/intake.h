@@ -25,7 +25,8 @@ MUST_CHECK enum err intake_open(struct intake *intake, const struct intake_fds *
 MUST_CHECK enum err intake_reload(struct intake *intake, struct buffer *fault);
 /* No new connections; sessions get 421 at their next command, content that is under way is finished. */
 void intake_stop(struct intake *intake);
-void intake_abort(struct intake *intake);
+void intake_abort(struct intake *intake); /* ends every session; replies that were given still leave */
+void intake_drop(struct intake *intake);  /* the same at once: the time is over */
 bool intake_is_idle(const struct intake *intake);
 size_t intake_session_count(const struct intake *intake);
 /* A session over a stream that somebody else accepted (sendmail -bs over the submit socket). */

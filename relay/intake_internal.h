@@ -51,6 +51,7 @@ enum err session_open(struct intake *intake, struct door *door);
 struct draft *session_draft(struct session *session, const struct smtp_mail *mail); /* NULL: out of memory */
 void session_stop(struct session *session);  /* 421 when the present command is answered */
 void session_abort(struct session *session);
+void session_drop(struct session *session);
 
 /* admission.c: each gives true, or false and the reply. */
 bool admission_greet(const struct session *session, struct smtp_reply *reply);

@@ -106,7 +106,7 @@ void relay_stop(struct relay *relay, int exit_status)
 static void on_stop_timeout(struct timer *timer)
 {
     struct relay *relay = LIST_OF(timer, struct relay, stop_timer);
-    intake_abort(relay->intake);
+    intake_drop(relay->intake);
     schedule_abort(relay->schedule);
     journal_give_up(relay->journal);
     relay_part_ended(relay);

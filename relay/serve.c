@@ -35,6 +35,7 @@ struct serving {
     struct system_sockets sockets;
     struct relay *relay;
     struct http *http;
+    struct timer watchdog;
     int status;
 };
 /* What a start or a reload makes new. */
@@ -51,6 +52,7 @@ static int start(struct serving *serving, struct parts *parts);
 static int open_doors(struct serving *serving);
 static void warn_unused_sockets(struct serving *serving);
 static void on_signal(void *owner, int number);
+static void on_watchdog(struct timer *timer);
 static void on_stopped(struct relay *relay);
 static void reload(struct serving *serving);
 static void write_log(struct log *log, struct slice line);
@@ -264,13 +266,23 @@ static enum err open_resolver(struct serving *serving, const struct config *conf
     return ERR_NONE;
 }
 
+/* A queue that is gone after the next start would keep no promise. */
+static void warn_place(struct serving *serving)
+{
+    char problem[512];
+    struct slice path = serving->relay->config->queue_path;
+    const char *place = queue_unsafe_place(serving->relay->queue);
+    if (place == NULL)
+        return;
+    text_print(problem, sizeof problem, "the queue %.*s is on %s: mail in it may be lost", SLICE_ARGS(path), place);
+    warn(serving, "queue_unsafe", problem, "put [queue] path on a local disk; in a container, on a volume");
+}
+
 static void log_started(struct serving *serving)
 {
     const struct config *config = serving->relay->config;
-    const char *ephemeral = system_is_ephemeral(config->queue_path);
     struct log_line line;
-    if (ephemeral != NULL)
-        warn(serving, "queue_ephemeral", ephemeral, "the queue is on a file system that vanishes; mount a volume at [queue] path");
+    warn_place(serving);
     if (serving->identity.is_root && !serving->identity.changes)
         warn(serving, "user", "running as root, since the configured user does not exist", "create the user sternpost, or name one in `user`");
     if (!log_open(&line, &serving->log, LOG_INFO, "started"))
@@ -333,6 +345,8 @@ static int start(struct serving *serving, struct parts *parts)
     log_started(serving);
     warn_unused_sockets(serving);
     serving->relay->health = health_new(serving->relay);
+    system_notify("READY=1");
+    on_watchdog(&serving->watchdog);
     return EXIT_DONE;
 }
 
@@ -415,6 +429,16 @@ static int open_doors(struct serving *serving)
     return status == EXIT_DONE ? open_control(serving) : status;
 }
 
+/* That the loop turns is what the service manager wants to hear. */
+static void on_watchdog(struct timer *timer)
+{
+    int64_t interval_ms = system_watchdog_ms();
+    if (interval_ms == 0)
+        return;
+    system_notify("WATCHDOG=1");
+    timer_start(timer, interval_ms, on_watchdog);
+}
+
 /* ---- signals ---- */
 
 static void on_signal(void *owner, int number)
@@ -422,10 +446,40 @@ static void on_signal(void *owner, int number)
     struct serving *serving = owner;
     if (serving->relay == NULL)
         return; /* it has ended already */
-    if (number == SIGHUP)
+    if (number == SIGHUP) {
+        system_notify("RELOADING=1");
         reload(serving);
-    else
+        system_notify("READY=1");
+    } else {
+        system_notify("STOPPING=1");
         relay_stop(serving->relay, EXIT_DONE);
+    }
+}
+
+/* What stays as it was, because the running relay stands on it. */
+static void warn_unchanged(struct serving *serving, const struct config *new)
+{
+    const struct config *old = serving->relay->config;
+    char sizes[2][24];
+    const struct {
+        const char *key;
+        struct slice before, after;
+    } keys[] = {
+        {"user", old->user, new->user},
+        {"[queue] path", old->queue_path, new->queue_path},
+        {"[queue] size-max", text_print(sizes[0], sizeof sizes[0], "%llu", (unsigned long long)old->queue_size_max),
+         text_print(sizes[1], sizeof sizes[1], "%llu", (unsigned long long)new->queue_size_max)},
+        {"[control] socket", old->control_socket, new->control_socket},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        struct log_line line;
+        if (slice_equal(keys[i].before, keys[i].after) || !log_open(&line, &serving->log, LOG_WARNING, "restart_needed"))
+            continue;
+        log_string(&line, "key", keys[i].key);
+        log_text(&line, "value", keys[i].before);
+        log_string(&line, "advice", "it has its old value until the relay is started anew");
+        log_close(&line);
+    }
 }
 
 /* A configuration with faults changes nothing. */
@@ -439,6 +493,7 @@ static void reload(struct serving *serving)
         return;
     }
     struct relay_options options = {.config = parts.config, .tls = parts.tls, .locals = parts.locals};
+    warn_unchanged(serving, parts.config);
     relay_reload(serving->relay, &options);
     buffer_init(&fault, 65536);
     enum err smtp = intake_reload(serving->relay->intake, &fault);
@@ -461,6 +516,7 @@ static void on_stopped(struct relay *relay)
         log_number(&line, "status", relay->exit_status);
         log_close(&line);
     }
+    timer_cancel(&serving->watchdog);
     http_free(&serving->http);
     health_free(&serving->relay->health);
     relay_free(&serving->relay);

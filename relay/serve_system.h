@@ -34,7 +34,9 @@ struct system_sockets {
 };
 void system_take_sockets(struct system_sockets *sockets);
 
-/* Does the file system of this path vanish with the machine or the container (tmpfs, overlay)? Its kind in words, or NULL. */
-const char *system_is_ephemeral(struct slice path);
+/* Tells the service manager a state, such as "READY=1" (sd_notify(3)); nothing without one. */
+void system_notify(const char *state);
+/* How often it wants to hear "WATCHDOG=1"; 0: never. */
+int64_t system_watchdog_ms(void);
 
 #endif

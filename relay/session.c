@@ -148,6 +148,12 @@ void session_abort(struct session *session)
         close_session(session);
 }
 
+void session_drop(struct session *session)
+{
+    channel_abort(&session->channel);
+    session_abort(session);
+}
+
 /* ---- what the channel says ---- */
 
 static void on_connected(struct channel *channel, enum err err)

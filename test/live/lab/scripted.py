@@ -11,6 +11,7 @@ comes after STARTTLS. A value may be a list (one for each time, the last repeats
 function of the command line.
 """
 
+import base64
 import socket
 import ssl
 import threading
@@ -65,6 +66,7 @@ class ScriptedMx:
         self.offer_starttls = pair is not None
         self.extensions = ["PIPELINING", "8BITMIME", "SIZE 52428800", "ENHANCEDSTATUSCODES"]
         self.replies = {}
+        self.users = {}            # name -> password: who may send, as at a smart host; empty: everybody
         self.inject = b""
         self.tls_version_max = None
         self.connections = []
@@ -153,6 +155,7 @@ class Session:
         self.buffer = b""
         self.counts = {}
         self.sender, self.recipients = None, []
+        self.is_known = False
 
     def run(self):
         if not self.say("BANNER", "220 %s ESMTP lab" % self.server.host):
@@ -174,6 +177,8 @@ class Session:
         lines = [self.server.host] + self.server.extensions
         if self.server.offer_starttls and not self.connection.is_tls:
             lines.append("STARTTLS")
+        if self.server.users and self.connection.is_tls:
+            lines.append("AUTH PLAIN")
         return self.say("EHLO", "\r\n".join(
             "250%s%s" % (" " if text is lines[-1] else "-", text) for text in lines), line)
 
@@ -209,7 +214,15 @@ class Session:
     def note_name(self, _socket, name, _context):
         self.connection.tls_name = name
 
+    def do_auth(self, line):
+        """AUTH PLAIN with its initial response (RFC 4616)."""
+        _, name, password = base64.b64decode(line.split(" ")[2]).decode().split("\0")
+        self.is_known = self.connection.is_tls and self.server.users.get(name) == password
+        return self.say("AUTH", "235 2.7.0 welcome" if self.is_known else "535 5.7.8 unknown", line)
+
     def do_mail(self, line):
+        if self.server.users and not self.is_known:
+            return self.obey("530 5.7.0 AUTH first")
         reply = self.choose("MAIL", "250 2.1.0 ok", line)
         if is_positive(reply):
             self.sender, self.recipients = path_of(line), []
