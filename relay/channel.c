@@ -36,10 +36,11 @@ static void on_drained(struct stream *stream);
 static void on_ended(struct stream *stream, enum err err);
 static void run(struct channel_state *state);
 static void pump(struct channel_state *state);
-static bool report(struct channel_state *state);
+static bool report(struct channel_state *state, bool has_arrived);
 enum tell { TELL_SECURED, TELL_READABLE, TELL_ENDED };
 static bool tell(struct channel_state *state, enum tell what, enum err err);
 static void set_reading(struct channel_state *state);
+static bool has_held_back(const struct channel_state *state);
 static void encrypt(struct channel_state *state);
 static void say_goodbye(struct channel_state *state);
 static void release(struct channel_state *state);
@@ -153,12 +154,19 @@ void channel_consume(struct channel *channel, size_t length)
         return;
     struct channel_state *state = channel->state;
     buffer_consume(&state->input, length);
-    if (state->tls != NULL && buffer_length(&state->held) > 0 && !timer_is_running(&state->notice))
+    if (has_held_back(state) && !timer_is_running(&state->notice))
         timer_start(&state->notice, 0, on_notice);
     set_reading(state);
 }
 
-/* Ciphertext that was held back because the owner had not consumed. */
+/* Ciphertext not yet fed, or plaintext still inside of the session: no byte from outside need follow that would move it on. */
+static bool has_held_back(const struct channel_state *state)
+{
+    return state->tls != NULL && !job_is_running(&state->job) &&
+           (buffer_length(&state->held) > 0 || tls_session_plain(state->tls).length > 0);
+}
+
+/* What was held back because the owner had not consumed. */
 static void on_notice(struct timer *timer)
 {
     run(LIST_OF(timer, struct channel_state, notice));
@@ -206,19 +214,24 @@ static void flight_done(struct job *job)
     pump(state);
 }
 
+static void feed(struct channel_state *state)
+{
+    struct slice ciphertext = slice_to(buffer_slice(&state->held), tls_session_room(state->tls));
+    tls_session_feed(state->tls, ciphertext);
+    buffer_consume(&state->held, ciphertext.length);
+    if (state->ended && buffer_length(&state->held) == 0) {
+        tls_session_end(state->tls);
+        state->end_fed = true;
+    }
+}
+
 /* Feeds what is held; the costly part, the handshake, as a job, the rest here. While a job runs the session is its own. */
 static void run(struct channel_state *state)
 {
     if (job_is_running(&state->job))
         return;
-    size_t room = tls_session_room(state->tls);
-    struct slice ciphertext = slice_to(buffer_slice(&state->held), room);
-    tls_session_feed(state->tls, ciphertext);
-    buffer_consume(&state->held, ciphertext.length);
-    if (state->ended && !state->end_fed && buffer_length(&state->held) == 0) {
-        tls_session_end(state->tls);
-        state->end_fed = true;
-    }
+    if (!state->end_fed)
+        feed(state);
     size_t taken = tls_session_write(state->tls, buffer_slice(&state->plain));
     buffer_consume(&state->plain, taken);
     if (tls_session_is_costly(state->tls)) {
@@ -264,9 +277,7 @@ static void pump(struct channel_state *state)
     }
     set_reading(state);
     bool was_secured = state->secured;
-    if (!report(state))
-        return;
-    if (arrived > 0 && !tell(state, TELL_READABLE, ERR_NONE))
+    if (!report(state, arrived > 0))
         return;
     bool can_feed = (buffer_length(&state->held) > 0 && buffer_length(&state->input) < INPUT_MAX) ||
                     (state->ended && !state->end_fed);
@@ -307,8 +318,9 @@ static bool tell(struct channel_state *state, enum tell what, enum err err)
     return !gone;
 }
 
-/* Tells the owner what became of the handshake and of the stream. False: the owner has closed the channel. */
-static bool report(struct channel_state *state)
+/* Tells the owner what became of the handshake, what has arrived, and that the stream is over, in this order. False: the owner
+ * has closed the channel. */
+static bool report(struct channel_state *state, bool has_arrived)
 {
     enum tls_status status = tls_session_status(state->tls);
     if (!state->secured && status != TLS_HANDSHAKING) {
@@ -316,11 +328,11 @@ static bool report(struct channel_state *state)
         if (!tell(state, TELL_SECURED, ERR_NONE))
             return false;
     }
+    if (has_arrived && !tell(state, TELL_READABLE, ERR_NONE))
+        return false;
     bool over = status == TLS_CLOSED || status == TLS_TRUNCATED || status == TLS_FAILED;
     if (!over || state->end_reported || tls_session_plain(state->tls).length > 0)
         return true;
-    if (buffer_length(&state->input) > 0 && !tell(state, TELL_READABLE, ERR_NONE))
-        return false;
     state->end_reported = true;
     return tell(state, TELL_ENDED, end_of(state, status));
 }
