@@ -19,11 +19,13 @@ class RawHttps:
         self.answer = b""
         self.ends_cleanly = True
         self.pause_s = 0
+        self.hangs = False           # after the answer
         self.requests = []
         self.connections = 0
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(pair.certificate, pair.key)
-        self.listener = socket.create_server((address, port), backlog=64)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.listener = socket.create_server((address, port), family=family, backlog=64)
         threading.Thread(target=self.accept_all, daemon=True).start()
 
     def stop(self):
@@ -53,6 +55,8 @@ class RawHttps:
                     head += more
                 self.requests.append(head.decode("latin-1"))
                 self.send(tls)
+                if self.hangs:
+                    tls.recv(1)
                 if self.ends_cleanly:
                     tls.unwrap()
                 else:

@@ -137,13 +137,13 @@ class World:
         self.dns.set("_mta-sts." + domain, "TXT", "v=STSv1; id=%s;" % policy_id)
         self.dns.set("mta-sts." + domain, "A", POLICY_HOST)
 
-    def raw_policy_host(self, domain, answer, policy_id="1"):
+    def raw_policy_host(self, domain, answer, policy_id="1", is_ipv6=False):
         """A policy host that answers with exactly these bytes."""
-        address = self.next_address()
+        address = self.next_address(is_ipv6)
         server = self.keep(httpsd.RawHttps(address, self.ca.issue("mta-sts." + domain)))
         server.answer = answer
         self.dns.set("_mta-sts." + domain, "TXT", "v=STSv1; id=%s;" % policy_id)
-        self.dns.set("mta-sts." + domain, "A", address)
+        self.dns.set("mta-sts." + domain, "AAAA" if is_ipv6 else "A", address)
         return server
 
     # ---- relays
