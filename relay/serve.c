@@ -9,7 +9,6 @@
 #include "relay/locals.h"
 #include "relay/relay.h"
 #include "relay/schedule.h"
-#include "relay/serve_submit.h"
 #include "relay/serve_system.h"
 
 #include <signal.h>
@@ -417,7 +416,6 @@ static int open_doors(struct serving *serving)
     struct buffer fault;
     buffer_init(&fault, 65536);
     system_make_parent(serving->relay->config->control_socket, 0755, &serving->identity);
-    serve_submit_prepare(serving->relay->config, &serving->identity);
     int status = door_status(intake_open(serving->relay->intake, &serving->sockets.list, &fault));
     if (status == EXIT_DONE)
         status = open_http(serving, &fault);
@@ -428,9 +426,7 @@ static int open_doors(struct serving *serving)
         fprintf(stderr, "sternpost: the privileges of root cannot be given up\n");
         status = EXIT_NOT_PERMITTED;
     }
-    if (status == EXIT_DONE)
-        status = open_control(serving);
-    return status == EXIT_DONE ? serve_submit_open(serving->relay) : status;
+    return status == EXIT_DONE ? open_control(serving) : status;
 }
 
 /* That the loop turns is what the service manager wants to hear. */
