@@ -173,11 +173,12 @@ static void print_addresses(struct buffer *out, const struct json *step, int64_t
 {
     (void)now_ms;
     add(out, step, "host");
-    buffer_add(out, SLICE(": "));
+    bool has_any = json_count(json_get(step, "addresses")) > 0;
+    buffer_add(out, has_any ? SLICE(": ") : SLICE(": none that may be connected to"));
     add_list(out, step, "addresses");
     int64_t refused = json_number(step, "refused", 0);
     if (refused > 0)
-        buffer_print(out, " (%lld not on the open Internet) ", (long long)refused);
+        buffer_print(out, " (%lld not on the open Internet)", (long long)refused);
 }
 
 static void add_certificate(struct buffer *out, const struct json *step, int64_t now_ms)

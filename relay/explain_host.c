@@ -91,14 +91,21 @@ static void addresses_known(struct explain *explain)
         json_append_text(list, ip_print(&addresses->items[i], text));
     json_set(step, "addresses", &list);
     json_set_number(step, "refused", (int64_t)addresses->refused);
+    bool is_nowhere = explain->route.is_implicit && !explain->addresses_failed && addresses->refused == 0;
     struct trouble_facts facts = {
         .trouble = addresses->own > 0           ? TROUBLE_LOOP
                    : addresses->refused > 0     ? TROUBLE_NOT_GLOBAL
+                   : is_nowhere                 ? TROUBLE_NO_DOMAIN
                    : explain->addresses_failed ? TROUBLE_ADDRESS_LOOKUP
                                                 : TROUBLE_NO_ADDRESS,
         .host = addresses->own > 0 ? explain->domain : explain_host(explain),
         .detail = explain->addresses_detail,
     };
+    if (facts.trouble == TROUBLE_NO_DOMAIN)
+        facts.detail = SLICE("it has neither MX nor address records");
+    if (facts.trouble == TROUBLE_NOT_GLOBAL &&
+        !arena_slice(explain->arena, ip_print(&addresses->refused_first, text), &facts.detail))
+        facts.detail = SLICE_EMPTY;
     bool is_usable = addresses->count > 0 && addresses->own == 0;
     if (!is_usable)
         explain_add_problem(step, &facts);
