@@ -49,7 +49,7 @@ static size_t sessions_of_client(const struct session *session)
 bool admission_greet(const struct session *session, struct smtp_reply *reply)
 {
     const struct config *config = session->intake->relay->config;
-    if (session->intake->sessions.count > config->connections_max)
+    if (session->intake->sessions.count > config->connections_max && !intake_make_room(session->intake, session))
         return refuse(session, reply, smtp_reply_make(421, 3, 2, "too many connections; try again later"), SLICE_EMPTY);
     if (session->peer.ip.family != IP_NONE && sessions_of_client(session) > config->connections_per_client)
         return refuse(session, reply, smtp_reply_make(421, 7, 0, "too many connections from your address; try again later"),
@@ -59,9 +59,32 @@ bool admission_greet(const struct session *session, struct smtp_reply *reply)
 
 /* ---- MAIL ---- */
 
+bool admission_requires_auth(const struct session *session)
+{
+    return session->door == CONFIG_SUBMISSIONS || (session->door == CONFIG_SUBMISSION && !session->is_near);
+}
+
+static bool lacks_auth(const struct session *session)
+{
+    return admission_requires_auth(session) && !smtp_server_is_authenticated(session->server);
+}
+
+static bool refuse_without_auth(struct session *session, struct slice address, struct smtp_reply *reply)
+{
+    static const char form[] = "%sauthentication required: from your address %s this port takes mail of the users in [access] "
+                               "users-file only";
+    struct slice text;
+    const char *first = channel_is_secured(&session->channel) ? "" : "STARTTLS and ";
+    if (!arena_print(session->arena, &text, form, first, session->client))
+        text = SLICE("authentication required");
+    return refuse(session, reply, (struct smtp_reply){.code = 530, .status = {5, 7, 0}, .text = text}, address);
+}
+
 bool admission_mail(struct session *session, const struct smtp_mail *mail, struct smtp_reply *reply)
 {
     struct relay *relay = session->intake->relay;
+    if (lacks_auth(session))
+        return refuse_without_auth(session, mail->reverse_path, reply);
     if (journal_is_full(relay->journal))
         return refuse(session, reply, smtp_reply_make(452, 3, 1, "the queue is full; try again later"), mail->reverse_path);
     draft_free(&session->draft);
@@ -77,16 +100,17 @@ bool admission_mail(struct session *session, const struct smtp_mail *mail, struc
 
 static bool refuse_relaying(struct session *session, struct slice address, struct smtp_reply *reply)
 {
-    static const char form[] = "relaying denied: your address %s may not relay here; to allow it, add it to [access] networks";
+    static const char form[] = "relaying denied: your address %s may not relay here; %sto allow it, add it to [access] networks";
     struct slice text;
-    if (!arena_print(session->arena, &text, form, session->client))
+    bool may_log_in = session->intake->relay->users != NULL && tls_context_serves(session->intake->relay->tls);
+    if (!arena_print(session->arena, &text, form, session->client, may_log_in ? "log in over TLS, or " : ""))
         text = SLICE("relaying denied");
     return refuse(session, reply, (struct smtp_reply){.code = 550, .status = {5, 7, 1}, .text = text}, address);
 }
 
 static bool may_relay(const struct session *session)
 {
-    return session->is_trusted || smtp_server_is_authenticated(session->server);
+    return session_is_proven(session) && !lacks_auth(session);
 }
 
 static void note_recipient(struct session *session, struct slice address)

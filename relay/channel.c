@@ -195,6 +195,16 @@ bool channel_secure(struct channel *channel, struct tls_session **session)
     return true;
 }
 
+void channel_secure_from_start(struct channel *channel, struct tls_session **session)
+{
+    struct channel_state *state = channel->state;
+    assert(!state->wants_drained);
+    buffer_add(&state->held, buffer_slice(&state->input));
+    buffer_clear(&state->input);
+    bool secured = channel_secure(channel, session);
+    assert(secured);
+}
+
 static void flight(struct job *job)
 {
     tls_session_work(LIST_OF(job, struct channel_state, job)->tls);

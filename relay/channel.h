@@ -27,6 +27,8 @@ MUST_CHECK enum err channel_accept(struct channel *channel, struct listener *lis
 /* From now on TLS: takes the session over. False: input is left that came before TLS (injected); the session is freed, close
  * the channel. What was written before still leaves in plaintext, before the handshake. */
 bool channel_secure(struct channel *channel, struct tls_session **session);
+/* TLS from the first byte: what has arrived and was not consumed is its beginning. Nothing may have been written. */
+void channel_secure_from_start(struct channel *channel, struct tls_session **session);
 struct slice channel_input(const struct channel *channel);
 void channel_consume(struct channel *channel, size_t length);
 void channel_read(struct channel *channel, bool on); /* reading is on from the start; off: the peer waits */

@@ -4,6 +4,7 @@
 #include "relay/intake.h"
 #include "relay/locals.h"
 #include "relay/serve.h"
+#include "relay/users.h"
 #include "tls/context.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 
 static void print_messages(const char *prefix, const struct buffer *messages);
 static enum err check_tls(const struct config *config, struct buffer *faults, struct buffer *warnings);
+static enum err check_users(const struct config *config, struct buffer *faults, struct buffer *warnings);
 static void check_aliases(const struct config *config, struct buffer *warnings);
 
 void cli_say(const char *format, ...)
@@ -139,6 +141,8 @@ int cli_check_config(const struct cli *cli)
         enum err access = intake_check(config, &faults);
         err = check_tls(config, &faults, &warnings);
         err = access != ERR_NONE ? access : err;
+        enum err users = check_users(config, &faults, &warnings);
+        err = users != ERR_NONE ? users : err;
         check_aliases(config, &warnings);
     }
     if (cli_has(cli, CLI_OPTION_JSON)) {
@@ -172,6 +176,21 @@ static enum err check_tls(const struct config *config, struct buffer *faults, st
         buffer_print(faults, "[tls]: %.*s\n", SLICE_ARGS(buffer_slice(&fault)));
     tls_context_free(&context);
     tls_stop();
+    buffer_free(&fault);
+    return err;
+}
+
+static enum err check_users(const struct config *config, struct buffer *faults, struct buffer *warnings)
+{
+    struct users *users = NULL;
+    struct buffer fault;
+    buffer_init(&fault, MESSAGES_MAX);
+    enum err err = config->users_file.length == 0 ? ERR_NONE : users_load(config->users_file, &users, &fault);
+    if (err != ERR_NONE)
+        buffer_print(faults, "[access] users-file: %.*s\n", SLICE_ARGS(buffer_slice(&fault)));
+    if (users != NULL && users_count(users) == 0)
+        buffer_add(warnings, SLICE("[access] users-file: there is nobody in it; add what `sternpost passwd NAME` prints\n"));
+    users_free(&users);
     buffer_free(&fault);
     return err;
 }

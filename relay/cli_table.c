@@ -192,6 +192,16 @@ const struct cli_command cli_commands[] = {
         .run = cli_policy_match,
     },
     {
+        .words = "passwd",
+        .synopsis = "NAME",
+        .summary = "Make a line for the file of [access] users-file",
+        .help = "Asks for the password twice, or reads it as one line from standard input where that is no terminal, and prints\n"
+                "NAME:HASH. The hash is PBKDF2 with HMAC-SHA-256: the password cannot be read from it. Needs no relay.",
+        .arguments_min = 1,
+        .arguments_max = 1,
+        .run = cli_passwd,
+    },
+    {
         .words = "health",
         .synopsis = "",
         .summary = "Does the relay run: exit status 0 yes, 1 no; without a word",

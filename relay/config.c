@@ -24,6 +24,7 @@ static void finish_locals(struct config_loader *loader);
 static void check_routes(struct config_loader *loader);
 static void check_sts(struct config_loader *loader);
 static void check_tls(struct config_loader *loader);
+static void check_doors(struct config_loader *loader);
 static void check_available(struct config_loader *loader);
 
 const char *config_tls_name(enum config_tls tls)
@@ -263,7 +264,35 @@ static void finish(struct config_loader *loader)
     check_routes(loader);
     check_sts(loader);
     check_tls(loader);
+    check_doors(loader);
     check_available(loader);
+}
+
+/* Where clients have to log in there must be TLS to do it over, and users. */
+static void check_doors(struct config_loader *loader)
+{
+    const struct config *config = loader->config;
+    bool has_tls = config->tls_certificate.length > 0, has_users = config->users_file.length > 0;
+    if (has_users && !has_tls)
+        config_fault(loader, SLICE("[access] users-file"), "users log in over TLS only: configure [tls] certificate and key");
+    for (size_t i = 0; i < config->listen_count; i++) {
+        const struct config_listen *listen = &config->listen[i];
+        bool is_near = listen->fd_name.length == 0 && (listen->endpoint.path[0] != '\0' || ip_is_loopback(&listen->endpoint.ip));
+        if (listen->door == CONFIG_SMTP || (listen->door == CONFIG_SUBMISSION && is_near))
+            continue;
+        struct slice where = listen->door == CONFIG_SUBMISSION ? SLICE("[listen] submission") : SLICE("[listen] submissions");
+        if (!has_tls)
+            config_fault(loader, where, "needs TLS: configure [tls] certificate and key");
+        if (!has_users)
+            config_fault(loader, where, "needs users who log in: name their file in [access] users-file");
+    }
+    for (size_t i = 0; i < config->proxy_networks.count; i++) {
+        char text[56];
+        if (config->proxy_networks.items[i].prefix_bits == 0)
+            config_fault(loader, SLICE("[listen] proxy-networks"),
+                         "%.*s would have anybody believed who says where he is; list the addresses of your proxies",
+                         SLICE_ARGS(ip_network_print(&config->proxy_networks.items[i], text)));
+    }
 }
 
 /* What is promised by name but not there must not be taken for done. */
@@ -271,14 +300,6 @@ static void check_available(struct config_loader *loader)
 {
     static const char absent[] = "is not available in this version";
     const struct config *config = loader->config;
-    for (size_t i = 0; i < config->listen_count; i++) {
-        if (config->listen[i].door != CONFIG_SMTP)
-            config_fault(loader, SLICE("[listen] submission, submissions"), "%s", absent);
-    }
-    if (config->proxy_networks.count > 0)
-        config_fault(loader, SLICE("[listen] proxy-networks"), "%s", absent);
-    if (config->users_file.length > 0)
-        config_fault(loader, SLICE("[access] users-file"), "%s", absent);
     if (config->postmaster.length > 0)
         config_fault(loader, SLICE("[bounce] postmaster"), "%s", absent);
     if (config->dkim_count > 0)

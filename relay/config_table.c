@@ -18,11 +18,13 @@ const struct config_key config_keys[] = {
      "Where to take mail: ADDRESS:PORT, unix:PATH or fd:NAME (socket activation), white space between. STARTTLS is offered "
      "when a certificate is configured."},
     {"listen", "submission", 0, config_parse_listen_submission, "", false,
-     "Message submission, usually port 587: STARTTLS and AUTH are required from clients off loopback."},
+     "Message submission, usually port 587: STARTTLS and AUTH are required from clients that are not on this machine, also "
+     "of those in [access] networks."},
     {"listen", "submissions", 0, config_parse_listen_submissions, "", false,
-     "Message submission, usually port 465: TLS from the first byte, and AUTH."},
+     "Message submission, usually port 465: TLS from the first byte, and AUTH of every client."},
     {"listen", "proxy-networks", TOP(proxy_networks), config_parse_networks, "", false,
-     "Networks of proxies whose PROXY protocol header (version 1 or 2) is believed."},
+     "Networks of proxies whose PROXY protocol header (version 1 or 2) is believed. Every connection from there must begin "
+     "with one."},
     {"listen", "connections-max", TOP(connections_max), config_parse_count, "1000", false, "Inbound connections at once."},
     {"listen", "connections-per-client", TOP(connections_per_client), config_parse_count, "50", false,
      "Of them, from one address."},
@@ -31,9 +33,11 @@ const struct config_key config_keys[] = {
     {"access", "networks", TOP(access_networks), config_parse_networks, "127.0.0.0/8 ::1/128", false,
      "Networks whose hosts may relay without AUTH. A network of everybody (/0) is refused."},
     {"access", "users-file", TOP(users_file), config_parse_text, "", false,
-     "File of NAME:HASH lines, made by `sternpost passwd NAME`."},
+     "File of NAME:HASH lines, made by `sternpost passwd NAME`: who logs in (AUTH PLAIN or LOGIN, over TLS only) may relay. "
+     "Read again when it changes; the relay's user must be able to."},
 
-    {"tls", "certificate", TOP(tls_certificate), config_parse_text, "", false, "PEM file with our certificate and its chain."},
+    {"tls", "certificate", TOP(tls_certificate), config_parse_text, "", false, "PEM file with our certificate and its chain. It and the key are read again when they change; the relay's user must be "
+     "able to."},
     {"tls", "key", TOP(tls_key), config_parse_text, "", false, "PEM file with its private key."},
     {"tls", "ca-file", TOP(tls_ca_file), config_parse_text, "", false,
      "PEM bundle of trust anchors for MX hosts, policy hosts and upstreams. Default: the system's."},

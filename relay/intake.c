@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 static void on_incoming(struct listener *listener);
+static void on_authenticator_idle(void *owner);
 static enum err open_listen(struct intake *intake, const struct config_listen *listen, const struct intake_fds *fds,
                             struct buffer *fault);
 static enum err open_door(struct intake *intake, const struct config_listen *listen, int fd, struct buffer *fault);
@@ -21,6 +22,11 @@ struct intake *intake_new(struct relay *relay)
     struct intake *intake = calloc(1, sizeof *intake);
     if (intake == NULL)
         return NULL;
+    intake->authenticator = authenticator_new(on_authenticator_idle, intake);
+    if (intake->authenticator == NULL) {
+        free(intake);
+        return NULL;
+    }
     intake->relay = relay;
     list_init(&intake->doors);
     list_init(&intake->sessions);
@@ -34,8 +40,16 @@ void intake_free(struct intake **intake)
     assert(list_is_empty(&(*intake)->sessions));
     while (!list_is_empty(&(*intake)->doors))
         close_door(LIST_OF(list_first(&(*intake)->doors), struct door, node));
+    authenticator_free(&(*intake)->authenticator);
     free(*intake);
     *intake = NULL;
+}
+
+static void on_authenticator_idle(void *owner)
+{
+    struct intake *intake = owner;
+    if (intake->is_stopping)
+        relay_part_ended(intake->relay);
 }
 
 /* ---- listeners ---- */
@@ -207,12 +221,55 @@ void intake_drop(struct intake *intake)
 
 bool intake_is_idle(const struct intake *intake)
 {
-    return list_is_empty(&intake->sessions);
+    return list_is_empty(&intake->sessions) && authenticator_is_idle(intake->authenticator);
 }
 
 size_t intake_session_count(const struct intake *intake)
 {
     return intake->sessions.count;
+}
+
+/* ---- room ---- */
+
+/* For how long one must not have come a step further to give way: who has proved nothing, and who has. */
+#define UNPROVEN_MS 2000
+#define SILENT_MS 20000
+
+static int64_t waits_since_ms(const struct session *session)
+{
+    return session_is_proven(session) ? session->progress_ms : session->opened_ms;
+}
+
+/* Those who have proved nothing before those who have; of each the one that waits longest. */
+static bool gives_way_before(const struct session *session, const struct session *best)
+{
+    if (best == NULL)
+        return true;
+    if (session_is_proven(session) != session_is_proven(best))
+        return !session_is_proven(session);
+    return waits_since_ms(session) < waits_since_ms(best);
+}
+
+bool intake_make_room(struct intake *intake, const struct session *newcomer)
+{
+    struct smtp_reply reply = smtp_reply_make(421, 3, 2, "all places are taken, and yours is needed; try again later");
+    int64_t now_ms = clock_monotonic_ms();
+    struct session *best = NULL;
+    struct list_node *node = list_first(&intake->sessions);
+    for (; node != NULL; node = list_next(&intake->sessions, node)) {
+        struct session *session = LIST_OF(node, struct session, node);
+        int64_t patience_ms = session_is_proven(session) ? SILENT_MS : UNPROVEN_MS;
+        if (session == newcomer || session->is_waiting || session->is_ended ||
+            now_ms - waits_since_ms(session) < patience_ms)
+            continue;
+        if (gives_way_before(session, best))
+            best = session;
+    }
+    if (best == NULL)
+        return false;
+    intake->relay->metrics.sessions_ended_for_room++;
+    session_end(best, &reply);
+    return true;
 }
 
 /* ---- no open relay ---- */

@@ -1,8 +1,10 @@
-/* The inside of intake: intake.c has the listeners, session.c one client's session, admission.c who may send what to whom. */
+/* The inside of intake: intake.c has the listeners, session_open.c how a client's session begins (PROXY header, TLS, time limits),
+ * session.c its course, session_auth.c its AUTH, admission.c who may send what to whom. */
 #ifndef RELAY_INTAKE_INTERNAL_H
 #define RELAY_INTAKE_INTERNAL_H
 
 #include "base/list.h"
+#include "relay/authenticator.h"
 #include "relay/channel.h"
 #include "relay/config.h"
 #include "relay/draft.h"
@@ -22,6 +24,7 @@ struct door {
 struct intake {
     struct relay *relay;
     struct list doors, sessions;
+    struct authenticator *authenticator;
     bool is_stopping;
 };
 
@@ -31,12 +34,17 @@ struct session {
     struct channel channel;
     struct smtp_server *server;
     enum config_door door;
-    struct endpoint peer;
+    struct endpoint peer;     /* the client, also behind a proxy */
     char client[64];          /* the address as it was seen: "[192.0.2.1]", "[unix]" */
     char hostname[256];
+    bool awaits_proxy;        /* the peer must say first for whom it speaks; there is no server yet */
     bool is_trusted;          /* by [access] networks, or a unix socket */
-    bool is_securing;         /* 220 to STARTTLS is on its way */
-    bool is_waiting;          /* an answer is outstanding: the disk */
+    bool is_near;             /* on this machine */
+    bool is_waiting;          /* an answer is outstanding: the disk's, or of a password */
+    struct authentication authentication;
+    char user[96];            /* of AUTH, cleaned; empty: none */
+    int64_t opened_ms, progress_ms, content_ms; /* monotonic: the begin, the last step, the begin of the content or 0 */
+    uint64_t content_bytes;
     bool is_ended;            /* the client is gone; only the answer of the disk is waited for */
     bool has_trace;           /* Received was written */
     struct draft *draft;
@@ -46,14 +54,30 @@ struct session {
     struct timer timer;
 };
 
-/* session.c */
+/* session_open.c */
 enum err session_open(struct intake *intake, struct door *door);
+void session_begin_tls(struct session *session); /* after STARTTLS; may close the session */
+void session_set_timeout(struct session *session);
+bool session_is_proven(const struct session *session); /* may relay, by its address or AUTH */
+
+/* session_auth.c */
+bool session_authenticate(struct session *session, const struct smtp_server_event *event); /* false: an answer is outstanding */
+
+/* session.c */
+void session_drive(struct session *session);
+void session_close(struct session *session);
+void session_log(const struct session *session, const char *event, const char *problem, const char *advice);
 struct draft *session_draft(struct session *session, const struct smtp_mail *mail); /* NULL: out of memory */
 void session_stop(struct session *session);  /* 421 when the present command is answered */
+void session_end(struct session *session, const struct smtp_reply *reply); /* now, with this reply where one can be said */
 void session_abort(struct session *session);
 void session_drop(struct session *session);
 
+/* intake.c: one who proved nothing, or is silent, gives way to one who comes when all places are taken. */
+bool intake_make_room(struct intake *intake, const struct session *newcomer);
+
 /* admission.c: each gives true, or false and the reply. */
+bool admission_requires_auth(const struct session *session); /* the door does, for a client from there */
 bool admission_greet(const struct session *session, struct smtp_reply *reply);
 bool admission_mail(struct session *session, const struct smtp_mail *mail, struct smtp_reply *reply);
 bool admission_rcpt(struct session *session, const struct smtp_rcpt *rcpt, struct smtp_reply *reply);

@@ -9,6 +9,10 @@
 #define METRICS_LIST(X)                                                                                                \
     X(accepted, "sternpost_messages_accepted_total", "", "Messages accepted: 250 was answered")                        \
     X(rejected, "sternpost_messages_rejected_total", "", "Messages and recipients rejected at the door")               \
+    X(logins, "sternpost_logins_total", "result=\"succeeded\"", "AUTH of clients by result")                             \
+    X(logins_failed, "sternpost_logins_total", "result=\"failed\"", "")                                                \
+    X(logins_put_off, "sternpost_logins_total", "result=\"put_off\"", "")                                              \
+    X(sessions_ended_for_room, "sternpost_sessions_ended_for_room_total", "", "Sessions ended because all places were taken") \
     X(delivered, "sternpost_recipients_delivered_total", "", "Recipients delivered")                                   \
     X(reports, "sternpost_reports_queued_total", "", "Bounces and delay notices queued")                               \
     X(policy_fetched, "sternpost_policy_fetches_total", "result=\"fetched\"", "Policy fetches over HTTPS by result")   \

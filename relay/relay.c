@@ -6,6 +6,7 @@
 #include "relay/journal.h"
 #include "relay/locals.h"
 #include "relay/schedule.h"
+#include "relay/users.h"
 
 #include <stdlib.h>
 
@@ -26,6 +27,7 @@ struct relay *relay_new(const struct relay_options *options)
     relay->queue = options->queue;
     relay->tls = options->tls;
     relay->locals = options->locals;
+    relay->users = options->users;
     relay->stopped = options->stopped;
     relay->started_ms = clock_wall_ms();
     relay->journal = journal_new(relay);
@@ -57,6 +59,7 @@ void relay_free(struct relay **relay)
     if (*relay == NULL)
         return;
     free_own_parts(*relay);
+    users_free(&(*relay)->users);
     locals_free(&(*relay)->locals);
     tls_context_free(&(*relay)->tls);
     queue_close(&(*relay)->queue);
@@ -79,10 +82,24 @@ void relay_reload(struct relay *relay, const struct relay_options *options)
     config_free(&relay->config);
     tls_context_free(&relay->tls);
     locals_free(&relay->locals);
+    users_free(&relay->users);
     relay->config = options->config;
     relay->tls = options->tls;
     relay->locals = options->locals;
+    relay->users = options->users;
     schedule_wake_all(relay->schedule);
+}
+
+void relay_set_tls(struct relay *relay, struct tls_context *tls)
+{
+    tls_context_free(&relay->tls);
+    relay->tls = tls;
+}
+
+void relay_set_users(struct relay *relay, struct users *users)
+{
+    users_free(&relay->users);
+    relay->users = users;
 }
 
 /* ---- the end ---- */

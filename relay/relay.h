@@ -17,6 +17,7 @@ struct schedule;
 struct control;
 struct health;
 struct locals;
+struct users;
 
 struct relay {
     struct config *config;
@@ -24,6 +25,7 @@ struct relay {
     struct queue *queue;
     struct tls_context *tls;   /* replaced by a reload; sessions share their own */
     struct locals *locals;     /* local domains and aliases */
+    struct users *users;       /* of AUTH; NULL: none */
     struct journal *journal;
     struct finder *finder;     /* policies */
     struct schedule *schedule;
@@ -46,6 +48,7 @@ struct relay_options {
     struct queue *queue;   /* taken over, open */
     struct tls_context *tls; /* taken over */
     struct locals *locals;   /* taken over */
+    struct users *users;     /* taken over; may be NULL */
     void (*stopped)(struct relay *relay);
 };
 /* Starts journal, finder and schedule; intake and control are opened by their own calls. NULL: out of memory, and
@@ -55,8 +58,11 @@ struct relay *relay_new(const struct relay_options *options);
 void relay_stop(struct relay *relay, int exit_status);
 /* The queue can no longer be trusted: stop at once with exit status 74. */
 void relay_broken(struct relay *relay, enum err err);
-/* Takes over a new configuration, TLS context and aliases (SIGHUP) without dropping a connection; log, queue and stopped stay. */
+/* Takes over a new configuration, TLS context, aliases and users (SIGHUP) without dropping a connection; log, queue and stopped stay. */
 void relay_reload(struct relay *relay, const struct relay_options *options);
+/* The same of one part alone: sessions go on with what they began with. */
+void relay_set_tls(struct relay *relay, struct tls_context *tls);
+void relay_set_users(struct relay *relay, struct users *users);
 void relay_free(struct relay **relay); /* after stopped() */
 /* A part has ended what it had under way; when all have, stopped() follows. */
 void relay_part_ended(struct relay *relay);

@@ -10,6 +10,8 @@
 #include "relay/relay.h"
 #include "relay/schedule.h"
 #include "relay/serve_system.h"
+#include "relay/serve_watch.h"
+#include "relay/users.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -36,6 +38,7 @@ struct serving {
     struct relay *relay;
     struct http *http;
     struct timer watchdog;
+    struct serve_watch watch;
     int status;
 };
 /* What a start or a reload makes new. */
@@ -43,6 +46,7 @@ struct parts {
     struct config *config;
     struct tls_context *tls;
     struct locals *locals;
+    struct users *users;
 };
 
 static int load_parts(struct serving *serving, struct parts *parts);
@@ -163,12 +167,7 @@ static int load_tls(struct serving *serving, struct parts *parts)
     struct buffer warnings;
     buffer_init(&fault, 65536);
     buffer_init(&warnings, 65536);
-    struct tls_context_options options = {
-        .ca_file = parts->config->tls_ca_file,
-        .certificate = parts->config->tls_certificate,
-        .key = parts->config->tls_key,
-        .minimum = parts->config->tls_minimum_1_3 ? TLS_1_3 : TLS_1_2,
-    };
+    struct tls_context_options options = serve_tls_options(parts->config);
     enum err err = tls_context_new(&options, &parts->tls, &fault, &warnings);
     if (err != ERR_NONE)
         complain("sternpost: [tls] %.*s\n", buffer_slice(&fault));
@@ -188,6 +187,19 @@ static int load_locals(struct serving *serving, struct parts *parts)
     return err == ERR_NONE ? EXIT_DONE : EXIT_SOFTWARE;
 }
 
+static int load_users(struct parts *parts)
+{
+    struct buffer fault;
+    if (parts->config->users_file.length == 0)
+        return EXIT_DONE;
+    buffer_init(&fault, 65536);
+    enum err err = users_load(parts->config->users_file, &parts->users, &fault);
+    if (err != ERR_NONE)
+        complain("sternpost: [access] users-file: %.*s\n", buffer_slice(&fault));
+    buffer_free(&fault);
+    return err == ERR_NONE ? EXIT_DONE : err == ERR_MEMORY ? EXIT_SOFTWARE : EXIT_CONFIG;
+}
+
 static int load_parts(struct serving *serving, struct parts *parts)
 {
     int status = load_config(serving, &parts->config);
@@ -199,6 +211,8 @@ static int load_parts(struct serving *serving, struct parts *parts)
         status = load_tls(serving, parts);
     if (status == EXIT_DONE)
         status = load_locals(serving, parts);
+    if (status == EXIT_DONE)
+        status = load_users(parts);
     if (status != EXIT_DONE)
         free_parts(parts);
     return status;
@@ -206,6 +220,7 @@ static int load_parts(struct serving *serving, struct parts *parts)
 
 static void free_parts(struct parts *parts)
 {
+    users_free(&parts->users);
     locals_free(&parts->locals);
     tls_context_free(&parts->tls);
     config_free(&parts->config);
@@ -320,6 +335,7 @@ static int start(struct serving *serving, struct parts *parts)
         .queue = queue,
         .tls = parts->tls,
         .locals = parts->locals,
+        .users = parts->users,
         .stopped = on_stopped,
     };
     if (open_resolver(serving, parts->config) == ERR_NONE)
@@ -330,6 +346,7 @@ static int start(struct serving *serving, struct parts *parts)
         return EXIT_SOFTWARE;
     }
     *parts = (struct parts){0}; /* they are the relay's now */
+    serve_watch_start(&serving->watch, serving->relay);
     status = open_doors(serving);
     int const signals[] = {SIGTERM, SIGINT, SIGHUP};
     for (size_t i = 0; i < sizeof signals / sizeof signals[0] && status == EXIT_DONE; i++) {
@@ -492,9 +509,11 @@ static void reload(struct serving *serving)
         warn(serving, "reload_failed", "the new configuration has faults (see standard error)", "mend it; the old one stays in force");
         return;
     }
-    struct relay_options options = {.config = parts.config, .tls = parts.tls, .locals = parts.locals};
+    struct relay_options options = {
+        .config = parts.config, .tls = parts.tls, .locals = parts.locals, .users = parts.users};
     warn_unchanged(serving, parts.config);
     relay_reload(serving->relay, &options);
+    serve_watch_start(&serving->watch, serving->relay);
     buffer_init(&fault, 65536);
     enum err smtp = intake_reload(serving->relay->intake, &fault);
     enum err http = http_open(serving->http, &fault);
@@ -518,6 +537,7 @@ static void on_stopped(struct relay *relay)
     }
     timer_cancel(&serving->watchdog);
     http_free(&serving->http);
+    serve_watch_stop(&serving->watch);
     health_free(&serving->relay->health);
     relay_free(&serving->relay);
     resolver_close();

@@ -8,22 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COMMAND_TIMEOUT_MS 300000
-/* When most places are taken, whoever says nothing has less time. */
-#define BUSY_TIMEOUT_MS 20000
-#define HANDSHAKE_TIMEOUT_MS 30000
 #define PENDING_MAX 65536
 #define JOURNAL_BYTES_MAX (64u << 20)
-#define ERRORS_MAX 20
-#define ARENA_MAX (4u << 20)
 
-static void on_connected(struct channel *channel, enum err err);
-static void on_secured(struct channel *channel, const struct tls_verdict *verdict);
-static void on_readable(struct channel *channel);
-static void on_writable(struct channel *channel);
-static void on_ended(struct channel *channel, enum err err);
-static void on_timeout(struct timer *timer);
-static void drive(struct session *session);
 static bool handle(struct session *session, const struct smtp_server_event *event);
 static bool flush(struct session *session);
 static void answer(struct session *session, const struct smtp_reply *reply);
@@ -31,90 +18,16 @@ static bool take_content(struct session *session, struct slice bytes);
 static bool take_end(struct session *session);
 static void on_draft_ready(struct draft *draft);
 static void on_draft_finished(struct draft *draft, enum err err);
-static void close_session(struct session *session);
 
-/* ---- opening ---- */
+/* ---- the end ---- */
 
-static bool is_trusted(const struct session *session)
-{
-    const struct config *config = session->intake->relay->config;
-    return session->peer.path[0] != '\0' || session->peer.ip.family == IP_NONE ||
-           config_networks_have(&config->access_networks, &session->peer.ip);
-}
-
-static void set_peer(struct session *session)
-{
-    char text[48];
-    session->peer = channel_peer(&session->channel);
-    if (session->peer.ip.family == IP_NONE)
-        snprintf(session->client, sizeof session->client, "[unix]");
-    else
-        snprintf(session->client, sizeof session->client, "[%.*s]", SLICE_ARGS(ip_print(&session->peer.ip, text)));
-    session->is_trusted = is_trusted(session);
-}
-
-static struct smtp_server *make_server(struct session *session)
-{
-    const struct config *config = session->intake->relay->config;
-    snprintf(session->hostname, sizeof session->hostname, "%.*s", SLICE_ARGS(slice_to(config->hostname, 255)));
-    struct smtp_server_options options = {
-        .hostname = slice_of(session->hostname),
-        .size_max = config->message_size_max,
-        .recipients_max = config->recipients_max,
-        .starttls = tls_context_serves(session->intake->relay->tls),
-        .dsn = true,
-        .utf8 = true,
-        .errors_max = ERRORS_MAX,
-    };
-    return smtp_server_new(&options);
-}
-
-static void set_timeout(struct session *session)
-{
-    const struct intake *intake = session->intake;
-    bool busy = intake->sessions.count * 10 > (size_t)intake->relay->config->connections_max * 8;
-    timer_start(&session->timer, busy ? BUSY_TIMEOUT_MS : COMMAND_TIMEOUT_MS, on_timeout);
-}
-
-enum err session_open(struct intake *intake, struct door *door)
-{
-    struct session *session = calloc(1, sizeof *session);
-    struct arena *arena = arena_new(ARENA_MAX);
-    if (session == NULL || arena == NULL) {
-        free(session);
-        arena_free(&arena);
-        return ERR_MEMORY;
-    }
-    session->intake = intake;
-    session->arena = arena;
-    session->door = door->kind;
-    session->channel = (struct channel){
-        .connected = on_connected,
-        .secured = on_secured,
-        .readable = on_readable,
-        .writable = on_writable,
-        .ended = on_ended,
-    };
-    session->server = make_server(session);
-    enum err err = session->server == NULL ? ERR_MEMORY : channel_accept(&session->channel, &door->listener);
-    list_add_last(&intake->sessions, &session->node);
-    if (err != ERR_NONE) {
-        close_session(session);
-        return err;
-    }
-    intake->relay->metrics.connections_in++;
-    set_peer(session);
-    set_timeout(session);
-    drive(session);
-    return ERR_NONE;
-}
-
-static void close_session(struct session *session)
+void session_close(struct session *session)
 {
     struct intake *intake = session->intake;
     /* A commit under way goes on; its answer finds nobody. Until then the session stays. */
     timer_cancel(&session->timer);
     channel_close(&session->channel);
+    authentication_cancel(&session->authentication);
     if (session->is_waiting && session->draft != NULL) {
         session->is_ended = true;
         return;
@@ -138,14 +51,28 @@ static void stop_if_told(struct session *session)
 
 void session_stop(struct session *session)
 {
-    if (!session->is_ended && !session->is_waiting)
-        drive(session);
+    if (session->server == NULL)
+        session_close(session);
+    else if (!session->is_ended && !session->is_waiting)
+        session_drive(session);
+}
+
+void session_end(struct session *session, const struct smtp_reply *reply)
+{
+    assert(!session->is_ended);
+    if (session->server != NULL) {
+        smtp_server_stop(session->server, reply);
+        (void)flush(session);
+        (void)smtp_server_next(session->server);
+        (void)flush(session);
+    }
+    session_close(session);
 }
 
 void session_abort(struct session *session)
 {
     if (!session->is_ended)
-        close_session(session);
+        session_close(session);
 }
 
 void session_drop(struct session *session)
@@ -154,88 +81,30 @@ void session_drop(struct session *session)
     session_abort(session);
 }
 
-/* ---- what the channel says ---- */
-
-static void on_connected(struct channel *channel, enum err err)
-{
-    (void)channel;
-    (void)err; /* of connections that we open */
-}
-
-static void on_secured(struct channel *channel, const struct tls_verdict *verdict)
-{
-    struct session *session = LIST_OF(channel, struct session, channel);
-    if (!verdict->secured) {
-        struct log_line line;
-        if (log_open(&line, session->intake->relay->log, LOG_INFO, "client_tls_failed")) {
-            log_string(&line, "client", session->client);
-            log_string(&line, "why", verdict->detail[0] != '\0' ? verdict->detail : tls_failure_text(verdict->failure));
-            log_close(&line);
-        }
-        close_session(session);
-        return;
-    }
-    smtp_server_secured(session->server);
-    set_timeout(session);
-    drive(session);
-}
-
-static void on_readable(struct channel *channel)
-{
-    struct session *session = LIST_OF(channel, struct session, channel);
-    if (!session->is_waiting)
-        drive(session);
-}
-
-static void on_writable(struct channel *channel)
-{
-    struct session *session = LIST_OF(channel, struct session, channel);
-    if (!session->is_waiting)
-        drive(session);
-}
-
-static void on_ended(struct channel *channel, enum err err)
-{
-    (void)err; /* gone is gone */
-    close_session(LIST_OF(channel, struct session, channel));
-}
-
-static void on_timeout(struct timer *timer)
-{
-    struct session *session = LIST_OF(timer, struct session, timer);
-    struct smtp_reply reply = smtp_reply_make(421, 4, 2, "you took too long; closing");
-    smtp_server_stop(session->server, &reply);
-    flush(session);
-    (void)smtp_server_next(session->server);
-    flush(session);
-    close_session(session);
-}
-
 /* ---- the machine's turn ---- */
 
+/* False: there was nothing to say. */
 static bool flush(struct session *session)
 {
     struct slice output = smtp_server_output(session->server);
     if (output.length == 0)
-        return true;
+        return false;
     channel_write(&session->channel, output);
     smtp_server_sent(session->server, output.length);
     return true;
 }
 
-static void begin_tls(struct session *session)
+static void note_progress(struct session *session, size_t taken, bool has_replied)
 {
-    if (channel_verdict(&session->channel) != NULL)
-        return; /* it has begun: this turn only says that the 220 has left */
-    struct tls_session *tls = tls_session_server(session->intake->relay->tls);
-    if (tls == NULL || !channel_secure(&session->channel, &tls)) {
-        close_session(session);
+    bool is_content = session->content_ms > 0 && taken > 0;
+    if (!is_content && !has_replied)
         return;
-    }
-    timer_start(&session->timer, HANDSHAKE_TIMEOUT_MS, on_timeout);
+    session->content_bytes += is_content ? taken : 0;
+    session->progress_ms = clock_monotonic_ms();
+    session_set_timeout(session);
 }
 
-static void drive(struct session *session)
+void session_drive(struct session *session)
 {
     for (;;) {
         if (channel_pending(&session->channel) > PENDING_MAX)
@@ -243,12 +112,11 @@ static void drive(struct session *session)
         stop_if_told(session);
         size_t taken = smtp_server_feed(session->server, channel_input(&session->channel));
         channel_consume(&session->channel, taken);
-        if (taken > 0)
-            set_timeout(session);
         struct smtp_server_event event = smtp_server_next(session->server);
-        flush(session);
+        bool has_replied = flush(session);
+        note_progress(session, taken, has_replied);
         if (event.kind == SMTP_SERVER_WAIT && smtp_server_is_securing(session->server)) {
-            begin_tls(session);
+            session_begin_tls(session);
             return;
         }
         if (event.kind == SMTP_SERVER_WAIT && taken == 0)
@@ -286,21 +154,25 @@ static bool handle(struct session *session, const struct smtp_server_event *even
     case SMTP_SERVER_CONTENT:
         return take_content(session, event->bytes);
     case SMTP_SERVER_END:
+        session->content_ms = 0;
         return take_end(session);
     case SMTP_SERVER_RESET:
+        session->content_ms = 0;
         draft_free(&session->draft);
         answer(session, NULL);
         return true;
     case SMTP_SERVER_AUTH:
-        reply = smtp_reply_make(454, 7, 0, "authentication is not available here");
-        answer(session, &reply);
+        return session_authenticate(session, event);
+    case SMTP_SERVER_DATA:
+        session->content_ms = clock_monotonic_ms();
+        session->content_bytes = 0;
+        answer(session, NULL);
         return true;
     case SMTP_SERVER_STARTTLS:
-    case SMTP_SERVER_DATA:
         answer(session, NULL);
         return true;
     case SMTP_SERVER_CLOSE:
-        close_session(session);
+        session_close(session);
         return false;
     case SMTP_SERVER_WAIT:
         break;
@@ -368,11 +240,11 @@ static void on_draft_ready(struct draft *draft)
     struct session *session = draft_owner(draft);
     session->is_waiting = false;
     if (session->is_ended) {
-        close_session(session);
+        session_close(session);
         return;
     }
     answer(session, NULL);
-    drive(session);
+    session_drive(session);
 }
 
 static bool take_end(struct session *session)
@@ -420,6 +292,7 @@ static void log_accepted(const struct session *session)
     log_number(&line, "recipients", (int64_t)draft_recipient_count(session->draft));
     log_number(&line, "size", (int64_t)draft_size(session->draft));
     log_string(&line, "client", session->client);
+    log_string(&line, "user", session->user);
     log_text(&line, "hello", smtp_server_hello(session->server));
     log_string(&line, "with", protocol_of(session));
     log_close(&line);
@@ -442,19 +315,30 @@ static void on_draft_finished(struct draft *draft, enum err err)
     session->is_waiting = false;
     draft_free(&session->draft);
     if (session->is_ended) {
-        close_session(session);
+        session_close(session);
         return;
     }
     answer(session, &reply);
-    set_timeout(session);
-    drive(session);
+    session_set_timeout(session);
+    session_drive(session);
+}
+
+void session_log(const struct session *session, const char *event, const char *problem, const char *advice)
+{
+    struct log_line line;
+    if (!log_open(&line, session->intake->relay->log, LOG_WARNING, event))
+        return;
+    log_string(&line, "client", session->client);
+    log_string(&line, "problem", problem);
+    log_string(&line, "advice", advice);
+    log_close(&line);
 }
 
 struct draft *session_draft(struct session *session, const struct smtp_mail *mail)
 {
     char origin[400];
-    int length = snprintf(origin, sizeof origin, "smtp %s %.*s", session->client,
-                          SLICE_ARGS(slice_to(smtp_server_hello(session->server), 255)));
+    int length = snprintf(origin, sizeof origin, "smtp %s%s%s %.*s", session->client, session->user[0] == '\0' ? "" : " user ",
+                          session->user, SLICE_ARGS(slice_to(smtp_server_hello(session->server), 255)));
     struct draft_options options = {
         .sender = mail->reverse_path,
         .origin = slice_to(slice_make(origin, (size_t)length), sizeof origin - 1),

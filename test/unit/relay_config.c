@@ -135,7 +135,13 @@ static const struct {
     {"continued value", "[access]\nnetworks = 10.0.0.0/8\n  bad\n", "main.conf:2: networks"},
     {"certificate without key", "[tls]\ncertificate = /x\n", "certificate and key belong together"},
     {"a port alone", "[http]\nlisten = 9025\n", "main.conf:2: listen"},
-    {"what is not there is not taken for done", "[access]\nusers-file = /x\n", "[access] users-file: is not available"},
+    {"users without TLS", "[access]\nusers-file = /x\n", "[access] users-file: users log in over TLS only"},
+    {"submissions without TLS", "[listen]\nsubmissions = 127.0.0.1:465\n", "[listen] submissions: needs TLS"},
+    {"submissions without users", "[listen]\nsubmissions = unix:/x\n", "[listen] submissions: needs users"},
+    {"submission off loopback without TLS", "[listen]\nsubmission = 192.0.2.1\n", "[listen] submission: needs TLS"},
+    {"submission off loopback without users", "[listen]\nsubmission = 127.0.0.1 [::]:587\n", "[listen] submission: needs users"},
+    {"submission anywhere", "[listen]\nsubmission = fd:x\n", "[listen] submission: needs users"},
+    {"a world of proxies", "[listen]\nproxy-networks = 10.0.0.0/8 ::/0\n", "[listen] proxy-networks: ::/0 would have"},
     {"retry of nothing", "[retry]\nschedule = 0s\n", "main.conf:2: schedule"},
 };
 
@@ -153,6 +159,21 @@ static void test_faults_name_place_and_cure(void **state)
         check_true(faults[i].name, slice_find_slice(said, wanted) < said.length);
         unload(&loaded);
     }
+}
+
+static void test_doors(void **state)
+{
+    struct loaded loaded;
+    (void)state;
+    load_text(&loaded, "[listen]\nsubmission = 127.0.0.1:5587 [::1] unix:/run/x\nproxy-networks = 192.0.2.0/24 ::1\n");
+    assert_int_equal(loaded.err, ERR_NONE);
+    assert_int_equal(loaded.config->listen_count, 4);
+    assert_int_equal(loaded.config->listen[2].endpoint.port, 587);
+    unload(&loaded);
+    load_text(&loaded, "[listen]\nsubmission = 192.0.2.1\nsubmissions = fd:tls\n[tls]\ncertificate = /x\nkey = /y\n"
+                       "[access]\nusers-file = /z\n");
+    assert_int_equal(loaded.err, ERR_NONE);
+    unload(&loaded);
 }
 
 static void test_secrets(void **state)
@@ -281,7 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_needed),  cmocka_unit_test(test_order_of_sources),
         cmocka_unit_test(test_directory_beside_the_file), cmocka_unit_test(test_faults_name_place_and_cure),
-        cmocka_unit_test(test_secrets),            cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_doors), cmocka_unit_test(test_secrets),            cmocka_unit_test(test_environment),
         cmocka_unit_test(test_routes),             cmocka_unit_test(test_sets),
         cmocka_unit_test(test_sample_loads),
     };

@@ -1,0 +1,160 @@
+#include "relay/serve_watch.h"
+
+#include "base/list.h"
+#include "relay/users.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define INTERVAL_MS 5000
+
+static void on_timer(struct timer *timer);
+static void check_tls(struct serve_watch *watch);
+static void check_users(struct serve_watch *watch);
+
+struct tls_context_options serve_tls_options(const struct config *config)
+{
+    return (struct tls_context_options){
+        .ca_file = config->tls_ca_file,
+        .certificate = config->tls_certificate,
+        .key = config->tls_key,
+        .minimum = config->tls_minimum_1_3 ? TLS_1_3 : TLS_1_2,
+    };
+}
+
+/* A file that is not there is like one without content: links are followed to what they lead to now. */
+static struct serve_stamp stamp_of(struct slice path)
+{
+    char name[4096];
+    struct stat status;
+    snprintf(name, sizeof name, "%.*s", SLICE_ARGS(path));
+    if (path.length == 0 || stat(name, &status) != 0)
+        return (struct serve_stamp){.size = 0};
+    return (struct serve_stamp){
+        .device = (uint64_t)status.st_dev,
+        .inode = (uint64_t)status.st_ino,
+        .size = (uint64_t)status.st_size,
+        .changed_ns = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec,
+    };
+}
+
+static void take_stamps(struct serve_stamp stamps[2], struct slice first, struct slice second)
+{
+    stamps[0] = stamp_of(first);
+    stamps[1] = stamp_of(second);
+}
+
+static bool are_equal(const struct serve_stamp a[2], const struct serve_stamp b[2])
+{
+    for (size_t i = 0; i < 2; i++) {
+        if (a[i].device != b[i].device || a[i].inode != b[i].inode || a[i].size != b[i].size || a[i].changed_ns != b[i].changed_ns)
+            return false;
+    }
+    return true;
+}
+
+void serve_watch_start(struct serve_watch *watch, struct relay *relay)
+{
+    const struct config *config = relay->config;
+    watch->relay = relay;
+    watch->tls = watch->users = (struct serve_watched){.is_faulty = false};
+    take_stamps(watch->tls.stamps, config->tls_certificate, config->tls_key);
+    take_stamps(watch->users.stamps, config->users_file, SLICE_EMPTY);
+    if (config->tls_certificate.length > 0 || config->users_file.length > 0)
+        timer_start(&watch->timer, INTERVAL_MS, on_timer);
+    else
+        timer_cancel(&watch->timer);
+}
+
+void serve_watch_stop(struct serve_watch *watch)
+{
+    timer_cancel(&watch->timer);
+}
+
+static void on_timer(struct timer *timer)
+{
+    struct serve_watch *watch = LIST_OF(timer, struct serve_watch, timer);
+    check_tls(watch);
+    check_users(watch);
+    timer_start(&watch->timer, INTERVAL_MS, on_timer);
+}
+
+/* ---- one of them ---- */
+
+static void log_reloaded(struct serve_watch *watch, const char *event, struct slice path)
+{
+    struct log_line line;
+    if (!log_open(&line, watch->relay->log, LOG_INFO, event))
+        return;
+    log_text(&line, "file", path);
+    log_close(&line);
+}
+
+static void log_fault(struct serve_watch *watch, const char *event, const struct buffer *fault)
+{
+    struct log_line line;
+    if (!log_open(&line, watch->relay->log, LOG_ERROR, event))
+        return;
+    log_text(&line, "problem", buffer_length(fault) > 0 ? buffer_slice(fault) : SLICE("out of memory"));
+    log_string(&line, "advice", "the old one stays in force; mend the file, it is tried again every few seconds");
+    log_close(&line);
+}
+
+/* Once for each state of the files: a certificate and its key are seldom changed in the same instant. */
+static bool is_news(struct serve_watched *watched, const struct serve_stamp stamps[2])
+{
+    bool is_told = watched->is_faulty && are_equal(watched->told, stamps);
+    watched->is_faulty = true;
+    memcpy(watched->told, stamps, sizeof watched->told);
+    return !is_told;
+}
+
+static void take_over(struct serve_watched *watched, const struct serve_stamp stamps[2])
+{
+    watched->is_faulty = false;
+    memcpy(watched->stamps, stamps, sizeof watched->stamps);
+}
+
+static void check_tls(struct serve_watch *watch)
+{
+    const struct config *config = watch->relay->config;
+    struct serve_stamp stamps[2];
+    struct tls_context *tls;
+    struct buffer fault, warnings;
+    take_stamps(stamps, config->tls_certificate, config->tls_key);
+    if (are_equal(stamps, watch->tls.stamps))
+        return;
+    struct tls_context_options options = serve_tls_options(config);
+    buffer_init(&fault, 65536);
+    buffer_init(&warnings, 65536);
+    if (tls_context_new(&options, &tls, &fault, &warnings) == ERR_NONE) {
+        take_over(&watch->tls, stamps);
+        relay_set_tls(watch->relay, tls);
+        log_reloaded(watch, "certificate_reloaded", config->tls_certificate);
+    } else if (is_news(&watch->tls, stamps)) {
+        log_fault(watch, "certificate_reload_failed", &fault);
+    }
+    buffer_free(&fault);
+    buffer_free(&warnings);
+}
+
+static void check_users(struct serve_watch *watch)
+{
+    const struct config *config = watch->relay->config;
+    struct serve_stamp stamps[2];
+    struct users *users;
+    struct buffer fault;
+    take_stamps(stamps, config->users_file, SLICE_EMPTY);
+    if (are_equal(stamps, watch->users.stamps))
+        return;
+    buffer_init(&fault, 65536);
+    if (users_load(config->users_file, &users, &fault) == ERR_NONE) {
+        take_over(&watch->users, stamps);
+        relay_set_users(watch->relay, users);
+        log_reloaded(watch, "users_reloaded", config->users_file);
+    } else if (is_news(&watch->users, stamps)) {
+        log_fault(watch, "users_reload_failed", &fault);
+    }
+    buffer_free(&fault);
+}

@@ -1,0 +1,394 @@
+"""The doors for other machines: submission with STARTTLS or TLS from the first byte, AUTH, and programs of others that use them."""
+
+import base64
+import shutil
+import signal
+import smtplib
+import socket
+import ssl
+
+from lab import case, client, namespace, submitters
+
+HOST = "relay.example"
+NEXT = [0]
+
+
+class Doors(case.LiveCase):
+    """Relays with every door at an address off loopback, and two users."""
+
+    def open(self, settings=None, **more):
+        NEXT[0] += 1
+        address = "11.0.40.%d" % NEXT[0]
+        one = self.private_relay(settings, **more)
+        one.address = address
+        self.lab.dns.set(HOST, "A", address)
+        self.give_certificate(one, self.lab.ca.issue(HOST))
+        self.give_users(one, app="secret word", other="p\u00e4ss:word")
+        for key, value in {"listen.smtp": "127.0.0.1:%d %s:25" % (one.port, address), "listen.submission": address,
+                           "listen.submissions": address, "tls.certificate": str(one.directory / "our.crt"),
+                           "tls.key": str(one.directory / "our.key"), "access.users-file": str(one.directory / "users"),
+                           "delivery.allow-networks": "11.0.0.0/8"}.items():
+            one.settings.setdefault(key, value)
+        one.settings["listen.smtp"] = "127.0.0.1:%d %s:25" % (one.port, address)
+        return one.start()
+
+    def give_certificate(self, one, pair):
+        """At once, as a tool that renews certificates does."""
+        for name, source in (("our.crt", pair.certificate), ("our.key", pair.key)):
+            made = one.directory / (name + ".new")
+            shutil.copy(source, made)
+            made.chmod(0o640)
+            shutil.chown(made, "sternpost", "sternpost")
+            made.rename(one.directory / name)
+
+    def give_users(self, one, **passwords):
+        lines = [one.run("passwd", name, text_in=password + "\n", options=False).stdout
+                 for name, password in passwords.items()]
+        made = one.directory / "users.new"
+        made.write_text("# who may relay\n" + "".join(lines), encoding="ascii")
+        made.chmod(0o640)
+        shutil.chown(made, "sternpost", "sternpost")
+        made.rename(one.directory / "users")
+
+    def door(self, one, kind, user="app", password="secret word"):
+        port, tls = {"smtp": (25, "starttls"), "submission": (587, "starttls"), "submissions": (465, "implicit")}[kind]
+        return submitters.Door(HOST, port, tls, self.lab.ca.root.certificate, user, password)
+
+    def raw(self, one, port, **more):
+        return client.Raw(port, one.address, **more)
+
+    def log_in(self, one, kind="submission", **user):
+        return submitters.open_smtplib(self.door(one, kind, **user))
+
+
+class Clients(Doors):
+    """Each message arrives once, verified, at a real mail server, with the headers that it should have."""
+
+    def setUp(self):
+        self.one = self.open()
+        self.lab.dns.set("clients.example", "MX", "10 mx.postfix.example")
+        self.lab.policy("clients.example", ["mx.postfix.example"])
+        self.box = self.lab.postfix.mailbox
+
+    def check(self, kind, protocol, user="app", password="secret word", names=tuple(submitters.ALL)):
+        for name in names:
+            with self.subTest(name):
+                recipient = "%s-%s-%s@clients.example" % (kind, user, name)
+                submitters.ALL[name](self.door(self.one, kind, user, password), self.one.directory,
+                                     "app@sender.example", recipient, "by " + name)
+                self.assert_verified(self.one.wait_event("delivered", to=recipient))
+                self.box.wait(recipient)
+                self.assertEqual(len(self.one.events("delivered", to=recipient)), 1)
+                self.assertEqual(len(self.one.events("accepted", to=recipient, user=user)), 1)
+                [message] = self.box.to(recipient)
+                self.assertEqual(message["Subject"], "by " + name)
+                self.assertIn("app@sender.example", message["From"])
+                self.assertIn(recipient, message["To"])
+                self.assertEqual(message.get_content().strip(), "hello")
+                ours = [line for line in message.get_all("Received") if "by relay.example" in line]
+                self.assertEqual(len(ours), 1, message.get_all("Received"))
+                self.assertRegex(ours[0], r"(?s)from client\.example \(\[11\.0\.[\d.]+\]\).*with %s.*TLSv1\.[23]" % protocol)
+                self.assertNotIn(user, ours[0].replace(recipient, ""))
+
+    def test_submission(self):
+        self.check("submission", "ESMTPSA")
+
+    def test_submissions(self):
+        self.check("submissions", "ESMTPSA")
+
+    def test_smtp_with_a_login(self):
+        self.check("smtp", "ESMTPSA")
+
+    def test_a_password_in_utf_8(self):
+        """smtplib has none: it sends ASCII only."""
+        self.check("submissions", "ESMTPSA", "other", "p\u00e4ss:word", ("swaks", "curl", "msmtp", "nodemailer"))
+
+
+class Networks(Doors):
+    def test_without_a_login_by_network(self):
+        one = self.open({"access.networks": "127.0.0.0/8 11.0.40.0/24"})
+        self.lab.mx("plain.example")
+        for name, submit in submitters.ALL.items():
+            for tls in ("none", "starttls"):
+                with self.subTest(name + " " + tls):
+                    recipient = "%s-%s@plain.example" % (name, tls)
+                    door = submitters.Door(HOST, 25, tls, self.lab.ca.root.certificate)
+                    submit(door, one.directory, "a@sender.example", recipient, "x")
+                    one.wait_event("delivered", to=recipient)
+
+    def test_over_ipv6(self):
+        if not namespace.has_ipv6():
+            self.skipTest("this machine has no IPv6")
+        one = self.open({"listen.submissions": "[2a11::40:1]"})
+        self.lab.dns.set("six.example", "AAAA", "2a11::40:1")
+        self.give_certificate(one, self.lab.ca.issue("six.example"))
+        one.wait_event("certificate_reloaded", 20)
+        self.lab.mx("over6.example")
+        door = submitters.Door("six.example", 465, "implicit", self.lab.ca.root.certificate, "app", "secret word")
+        submitters.by_smtplib(door, one.directory, "a@sender.example", "b@over6.example", "x")
+        self.assertRegex(one.wait_event("accepted", to="b@over6.example")["client"], r"^\[[0-9a-f]*:.*\]$")
+
+    def test_unix_sockets(self):
+        one = self.open({"listen.submission": "unix:%s" % (self.lab.directory / "submission.sock")})
+        self.lab.mx("unix.example")
+        for name in ("swaks", "curl"):
+            with self.subTest(name):
+                door = submitters.Door(HOST, 587, "none", self.lab.ca.root.certificate,
+                                       path=str(self.lab.directory / "submission.sock"))
+                submitters.ALL[name](door, one.directory, "a@sender.example", name + "@unix.example", "x")
+                accepted = one.wait_event("accepted", to=name + "@unix.example")
+                self.assertEqual(accepted["client"], "[unix]")
+                one.wait_event("delivered", to=name + "@unix.example")
+
+
+class Access(Doors):
+    """Who is not let in, and what he is told."""
+
+    def test_submission_wants_tls_and_a_login(self):
+        one = self.open({"access.networks": "127.0.0.0/8 11.0.0.0/8"})
+        with self.raw(one, 587, source="11.0.41.1") as raw:
+            greeting = raw.ask("EHLO client.example")
+            self.assertIn("STARTTLS", greeting)
+            self.assertNotIn("AUTH", greeting)
+            reply = raw.ask("MAIL FROM:<a@sender.example>")
+            self.assertRegex(reply, r"^530 5\.7\.0 STARTTLS and authentication required.*11\.0\.41\.1.*users-file")
+            self.assertEqual(raw.ask("RCPT TO:<b@elsewhere.example>")[:3], "503")
+            self.assertEqual(raw.ask("AUTH PLAIN " + plain("app", "secret word"))[:3], "538")
+            self.assertEqual(raw.ask("AUTH LOGIN")[:3], "538")
+        self.assertEqual(one.wait_event("rejected")["code"], "530")
+        for kind in ("submission", "submissions"):
+            smtp = submitters.open_smtplib(self.door(one, kind, user=""))
+            with smtp:
+                smtp.ehlo()
+                self.assertIn("PLAIN LOGIN", smtp.esmtp_features["auth"])
+                code, text = smtp.docmd("MAIL", "FROM:<a@sender.example>")
+                self.assertEqual(code, 530)
+                self.assertRegex(text.decode(), r"^5\.7\.0 authentication required")
+        self.assertEqual(one.queue(), [])
+
+    def test_smtp_says_whom_it_saw_and_what_to_set(self):
+        one = self.open()
+        with self.raw(one, 25, source="11.0.41.2") as raw:
+            raw.ask("EHLO client.example")
+            raw.ask("MAIL FROM:<a@relay.example>")
+            reply = raw.ask("RCPT TO:<b@elsewhere.example>")
+            self.assertRegex(reply, r"^550 5\.7\.1 .*11\.0\.41\.2.*log in over TLS.*\[access\] networks")
+
+    def test_tls_1_2_and_1_3(self):
+        one = self.open()
+        for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
+            for kind in ("submission", "submissions"):
+                with submitters.open_smtplib(self.door(one, kind), version) as smtp:
+                    self.assertEqual(smtp.sock.version(), name)
+        with self.assertRaises(OSError):
+            old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            old.load_verify_locations(self.lab.ca.root.certificate)
+            old.set_ciphers("ALL:@SECLEVEL=0")
+            old.options |= ssl.OP_NO_TLSv1_2 | ssl.OP_NO_TLSv1_3
+            with socket.create_connection((one.address, 465), 10) as plain_socket:
+                old.wrap_socket(plain_socket, server_hostname=HOST)
+
+    def test_wrong_passwords(self):
+        one = self.open()
+        for i, (user, password) in enumerate((("app", "secret"), ("app", "Secret word"), ("App", "secret word"),
+                                              ("nobody", "secret word"))):
+            with self.subTest(user + password):
+                self.assertEqual(self.guess(one, "11.0.45.%d" % (i + 1), user, password), "535")
+        log = one.log_path.read_text(encoding="utf-8")
+        for secret in ("secret word", base64.b64encode(b"secret word").decode(), plain("app", "secret")):
+            self.assertNotIn(secret, log)
+        self.assertEqual(len(one.events("auth_failed")), 4)
+        with self.log_in(one) as smtp:
+            self.assertEqual(smtp.noop()[0], 250)
+
+    def test_guessing_is_slow(self):
+        """One address may try a few times; then it waits, and everybody else does not."""
+        one = self.open()
+        replies = [self.guess(one, "11.0.42.1", "guess%d" % i) for i in range(7)]
+        self.assertEqual(replies[:5], ["535"] * 5)
+        self.assertIn("421", replies[5:])
+        event = one.wait_event("auth_failed", code="421")
+        self.assertRegex(event["line"], "11.0.42.1")
+        self.assertEqual(self.guess(one, "11.0.42.2", "app", "secret word"), "235")
+
+    def test_one_user_from_everywhere(self):
+        """The user who is guessed at gets in where it was let in before, and only there."""
+        one = self.open()
+        self.assertEqual(self.guess(one, "11.0.43.1", "app", "secret word"), "235")
+        replies = [self.guess(one, "11.0.44.%d" % i, "app") for i in range(1, 8)]
+        self.assertEqual(replies[:5], ["535"] * 5)
+        self.assertIn("421", replies[5:])
+        self.assertEqual(self.guess(one, "11.0.43.1", "app", "secret word"), "235")
+        self.assertEqual(self.guess(one, "11.0.43.2", "other", "p\u00e4ss:word"), "235")
+
+    def guess(self, one, source, user, password="wrong"):
+        made = ssl.create_default_context(cafile=self.lab.ca.root.certificate)
+        with socket.create_connection((one.address, 465), 30, (source, 0)) as plain_socket, \
+                made.wrap_socket(plain_socket, server_hostname=HOST) as tls:
+            stream = tls.makefile("rb")
+            stream.readline()
+            tls.sendall(b"EHLO client.example\r\n")
+            while stream.readline()[3:4] == b"-":
+                pass
+            tls.sendall(("AUTH PLAIN %s\r\n" % plain(user, password)).encode())
+            return stream.readline()[:3].decode()
+
+    def test_no_open_relay_by_words(self):
+        """Nothing that a stranger says of himself or writes in an address makes him one who may relay."""
+        one = self.open()
+        for hello in ("relay.example", "localhost", "[127.0.0.1]", "[11.0.40.1]"):
+            for sender in ("", "app@relay.example", "root@localhost"):
+                with self.raw(one, 25, source="11.0.41.3") as raw:
+                    raw.ask("EHLO " + hello)
+                    self.assertEqual(raw.ask("MAIL FROM:<%s> AUTH=<>" % sender)[:3], "555")
+                    self.assertEqual(raw.ask("MAIL FROM:<%s>" % sender)[:3], "250")
+                    for recipient in ("v@elsewhere.example", "v%elsewhere.example@relay.example", "elsewhere.example!v",
+                                      "@relay.example:v@elsewhere.example", '"v@elsewhere.example"@relay.example',
+                                      "v@[11.0.3.1]", "v@[127.0.0.1]", "postmaster", "v@elsewhere.example@relay.example"):
+                        with self.subTest(hello + " " + sender + " " + recipient):
+                            self.assertEqual(raw.ask("RCPT TO:<%s>" % recipient)[0], "5")
+                    self.assertIn(raw.ask("DATA")[:3], ("503", "554"))
+        self.assertEqual(one.queue(), [])
+
+
+class Injection(Doors):
+    """What stands behind STARTTLS in the clear is never taken for a command of the session that is secured."""
+
+    def test_behind_starttls(self):
+        one = self.open({"access.networks": "127.0.0.0/8 11.0.0.0/8"})
+        injected = b"MAIL FROM:<evil@sender.example>\r\nRCPT TO:<victim@elsewhere.example>\r\nDATA\r\n"
+        for port in (25, 587):
+            for cut in (None, 1, 9, 10, 11, 12):
+                with self.subTest("%d cut at %s" % (port, cut)):
+                    self.check(one, port, b"STARTTLS\r\n" + injected, cut)
+        self.assertEqual(one.queue(), [])
+
+    def check(self, one, port, data, cut):
+        with self.raw(one, port) as raw:
+            raw.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            raw.ask("EHLO client.example")
+            for part in ([data] if cut is None else [data[:cut], data[cut:]]):
+                raw.send(part)
+            reply = raw.reply()
+            if not reply.startswith("220"):
+                self.assertIn(reply[:3], ("", "554"))
+                return
+            # The 220 left before the rest came in: then the rest is no handshake, and that is the end.
+            rest = raw.file.read()
+            self.assertNotIn(b"250", rest)
+            self.assertNotIn(b"354", rest)
+
+    def test_everything_is_forgotten(self):
+        one = self.open({"access.networks": "127.0.0.0/8 11.0.0.0/8"})
+        smtp = smtplib.SMTP(HOST, 25, "client.example", timeout=30)
+        smtp.ehlo()
+        smtp.starttls(context=submitters.context(self.door(one, "smtp")))
+        self.assertEqual(smtp.docmd("MAIL", "FROM:<a@sender.example>")[0], 503, "EHLO was not asked for again")
+        self.assertEqual(smtp.docmd("STARTTLS")[0], 503)
+        smtp.close()
+
+
+class Reload(Doors):
+    def seen(self, one):
+        """The serial number of the certificate that is shown, and whether it is trusted."""
+        made = ssl.create_default_context(cafile=self.lab.ca.root.certificate)
+        with socket.create_connection((one.address, 465), 10) as plain_socket, \
+                made.wrap_socket(plain_socket, server_hostname=HOST) as tls:
+            return tls.getpeercert()["serialNumber"]
+
+    def test_a_new_certificate(self):
+        one = self.open()
+        first = self.seen(one)
+        with self.log_in(one) as open_session:
+            self.give_certificate(one, self.lab.ca.issue(HOST))
+            one.wait_event("certificate_reloaded", 20)
+            second = self.seen(one)
+            self.assertNotEqual(first, second)
+            self.assertEqual(open_session.noop()[0], 250, "the session is gone")
+            self.give_certificate(one, self.lab.ca.issue(HOST))
+            one.process.send_signal(signal.SIGHUP)
+            one.wait_event("reloaded")
+            self.assertNotEqual(second, self.seen(one))
+            self.assertEqual(open_session.noop()[0], 250, "the session is gone")
+
+    def test_a_bad_certificate(self):
+        one = self.open()
+        first = self.seen(one)
+        (one.directory / "our.crt").write_text("nonsense\n", encoding="ascii")
+        event = one.wait_event("certificate_reload_failed", 20)
+        self.assertIn("our.crt", event["problem"])
+        self.assertIn("old one stays", event["advice"])
+        self.assertEqual(self.seen(one), first)
+        one.process.send_signal(signal.SIGHUP)
+        one.wait_event("reload_failed")
+        self.assertEqual(self.seen(one), first)
+        self.give_certificate(one, self.lab.ca.issue(HOST))
+        one.wait_event("certificate_reloaded", 20)
+        self.assertNotEqual(self.seen(one), first)
+        self.assertEqual(len(one.events("certificate_reload_failed")), 1)
+
+    def test_users(self):
+        one = self.open()
+        self.log_in(one).quit()
+        self.give_users(one, app="another word", third="three")
+        one.wait_event("users_reloaded", 20)
+        with self.assertRaises(smtplib.SMTPAuthenticationError):
+            self.log_in(one)
+        self.log_in(one, password="another word").quit()
+        self.log_in(one, user="third", password="three").quit()
+        (one.directory / "users").write_text("app:clear text\n", encoding="ascii")
+        event = one.wait_event("users_reload_failed", 20)
+        self.assertRegex(event["problem"], "users:1: ")
+        self.assertNotIn("clear text", event["line"])
+        self.log_in(one, password="another word").quit()
+
+
+class Start(Doors):
+    def refuse(self, one, pattern):
+        one.launch()
+        self.assertEqual(one.wait_exit(), 78, one.tail())
+        self.assertRegex(one.tail(), pattern)
+        check = one.run("check-config")
+        self.assertEqual(check.returncode, 78)
+        self.assertRegex(check.stderr, pattern)
+        one.process = None
+
+    def test_doors_without_what_they_need(self):
+        self.refuse(self.private_relay({"listen.submissions": "127.0.0.1:4465"}), r"\[listen\] submissions: needs TLS")
+        self.refuse(self.private_relay({"listen.submission": "11.0.40.250:587"}), r"\[listen\] submission: needs users")
+        self.refuse(self.private_relay({"listen.proxy-networks": "0.0.0.0/0"}), r"proxy-networks: 0\.0\.0\.0/0")
+
+    def test_a_users_file_with_faults(self):
+        one = self.private_relay()
+        path = one.directory / "users"
+        pair = self.lab.ca.issue(HOST)
+        self.give_certificate(one, pair)
+        one.settings |= {"access.users-file": str(path), "tls.certificate": str(one.directory / "our.crt"),
+                         "tls.key": str(one.directory / "our.key")}
+        self.refuse(one, "users: not found")
+        path.write_text("app:secret\n", encoding="ascii")
+        path.chmod(0o640)
+        self.refuse(one, "users:1: not NAME:HASH")
+        self.give_users(one, app="secret")
+        path.chmod(0o644)
+        self.refuse(one, "users can be read by everybody")
+
+    def test_passwd(self):
+        one = self.private_relay()
+        made = one.run("passwd", "app", text_in="secret\n", options=False)
+        self.assertRegex(made.stdout, r"^app:pbkdf2-sha256\$\d+\$[\w+/=]+\$[\w+/=]+\n$")
+        self.assertEqual(made.stderr, "")
+        for name in ("a:b", "", "#a", "a\nb", " a", "x" * 256):
+            with self.subTest(name):
+                self.assertEqual(one.run("passwd", name, text_in="secret\n", options=False).returncode, 64)
+        for password in ("", "\n", "x" * 2000 + "\n"):
+            with self.subTest(password[:3]):
+                self.assertEqual(one.run("passwd", "app", text_in=password, options=False).returncode, 64)
+
+
+def plain(user, password):
+    return base64.b64encode(("\0%s\0%s" % (user, password)).encode()).decode()
+
+
+if __name__ == "__main__":
+    case.main()
