@@ -46,6 +46,7 @@ const char *text_nearest(struct slice word, const char *const *candidates, size_
 
 /* CRC-32C (Castagnoli), for stored records. */
 uint32_t text_crc32c(struct slice bytes);
+uint32_t text_crc32c_by_table(struct slice bytes); /* the same where the processor has no instruction for it; for tests */
 /* SipHash-2-4 with the given key, for tables keyed by what peers choose. */
 uint64_t text_siphash(const uint64_t key[2], struct slice bytes);
 

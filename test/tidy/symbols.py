@@ -21,7 +21,7 @@ MEMORY = "malloc calloc realloc free reallocarray"
 STRINGS = """memchr memcmp memcpy memmem memmove memrchr memset mempcpy strchr strcmp strcspn strdup strlen strncmp
     strndup strnlen strpbrk strrchr strspn strstr stpcpy bsearch qsort explicit_bzero strchrnul inet_pton inet_ntop"""
 NUMBERS = "strtol strtoul strtoll strtoull strtod snprintf vsnprintf gmtime_r timegm abs labs fmod floor ceil ldexp"
-COMPILER = """__assert_fail abort _GLOBAL_OFFSET_TABLE_ __stack_chk_fail __errno_location __ctype_b_loc
+COMPILER = """__assert_fail abort __cpu_model _GLOBAL_OFFSET_TABLE_ __stack_chk_fail __errno_location __ctype_b_loc
     __snprintf_chk __vsnprintf_chk __memcpy_chk __memmove_chk __memset_chk __explicit_bzero_chk
     __isoc99_sscanf __isoc23_strtol __isoc23_strtoul __isoc23_strtoll __isoc23_strtoull"""
 # base/clock.h and base/dice.h declare these; the host and the simulator define them.
