@@ -12,6 +12,7 @@
 #define ENVELOPE_MAX (4u << 20) /* bytes of recipients and sender that one message may carry */
 #define CHUNKS_UNDER_WAY_MAX 2
 #define REPORT_MAX (1u << 20)
+#define HOPS_MAX 50
 
 /* One chunk on its way to the disk; outlives a draft that is given up. */
 struct chunk_write {
@@ -46,6 +47,7 @@ struct draft {
     enum err err;                       /* the first that a chunk met, or memory */
     bool has_stored_chunks, is_finishing, is_stored, was_busy;
     bool is_report;                     /* keeps its chunks for the caller's transaction */
+    struct slice mark_key, mark;        /* stored beside it */
     bool is_given_up;                   /* freed by its owner; lives until its chunks are written */
     struct queue_entry *entries;
     struct queue_change *changes;
@@ -86,7 +88,8 @@ struct draft *draft_new(struct relay *relay, const struct draft_options *options
     smtp_header_scan_init(&draft->scan);
     if (!arena_slice(arena, options->sender, &draft->message.sender) ||
         !arena_slice(arena, options->origin, &draft->message.origin) ||
-        !arena_slice(arena, options->envid, &draft->message.envid))
+        !arena_slice(arena, options->envid, &draft->message.envid) ||
+        !arena_slice(arena, options->mark_key, &draft->mark_key) || !arena_slice(arena, options->mark, &draft->mark))
         draft->err = ERR_MEMORY;
     return draft;
 }
@@ -145,6 +148,11 @@ size_t draft_recipient_count(const struct draft *draft)
 const struct smtp_header_scan *draft_scan(const struct draft *draft)
 {
     return &draft->scan;
+}
+
+bool draft_is_in_a_loop(const struct draft *draft)
+{
+    return draft->scan.received_count > HOPS_MAX;
 }
 
 /* ---- recipients ---- */
@@ -368,11 +376,11 @@ static struct queue_change accept_change(const struct draft *draft)
     };
 }
 
-/* The last chunk, mostly the only one, and the envelope, in one transaction. */
+/* The last chunk, mostly the only one, the envelope, and the mark, in one transaction. */
 static void submit_last(struct draft *draft)
 {
     size_t count = 0;
-    draft->changes = arena_array(draft->arena, 2, sizeof *draft->changes);
+    draft->changes = arena_array(draft->arena, 3, sizeof *draft->changes);
     if (draft->changes == NULL && draft->err == ERR_NONE)
         draft->err = ERR_MEMORY;
     if (draft->err != ERR_NONE) {
@@ -383,6 +391,9 @@ static void submit_last(struct draft *draft)
     if (buffer_length(&draft->chunk) > 0)
         draft->changes[count++] = chunk_change(draft, draft->message.chunk_count++, buffer_slice(&draft->chunk));
     draft->changes[count++] = accept_change(draft);
+    if (draft->mark_key.length > 0)
+        draft->changes[count++] =
+            (struct queue_change){.kind = QUEUE_CHANGE_META, .key = draft->mark_key, .bytes = draft->mark};
     draft->write = (struct journal_write){
         .changes = draft->changes, .change_count = count, .is_new_mail = true, .done = last_written};
     journal_submit(draft->relay->journal, &draft->write);

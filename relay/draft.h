@@ -16,6 +16,8 @@ struct draft_options {
     bool utf8;
     uint8_t ret;
     struct slice envid;
+    struct slice mark_key, mark; /* a small state (queue META) that is stored in the transaction that makes the message the queue's; no
+                                    key: none */
     bool is_report;      /* kept in memory (at most 1 MiB) for draft_changes(), not for draft_finish() */
     void *owner;
     void (*ready)(struct draft *draft); /* draft_is_busy() became false */
@@ -47,6 +49,7 @@ struct slice draft_sender(const struct draft *draft);
 uint64_t draft_size(const struct draft *draft);
 /* Facts that content gave: Received count for loop detection, what header fields there are. */
 const struct smtp_header_scan *draft_scan(const struct draft *draft);
+bool draft_is_in_a_loop(const struct draft *draft); /* it has come a longer way than any honest message (RFC 5321 6.3) */
 void draft_finish(struct draft *draft, int64_t due_ms); /* due: when to try first, wall clock */
 
 /* For reports, which are stored in the same transaction as the outcome that causes them: the changes that would make the
