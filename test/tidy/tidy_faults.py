@@ -8,6 +8,8 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 COMPILER = sys.argv[2:] or ["cc"]
 
+ROW = "| clause | says | Sternpost | shown by |\n|---|---|---|---|\n| 3.1 | this | that | %s |\n"
+
 CLEAN = {
     "base/slice.h": "int slice_add(int a, int b);\n",
     "base/slice.c": '#include "base/slice.h"\n\nint slice_add(int a, int b)\n{\n    return a + b;\n}\n',
@@ -17,6 +19,10 @@ CLEAN = {
     "relay/host_uv.c": "int host_start(void);\n\nint host_start(void)\n{\n    return 0;\n}\n",
     "etc/run": "#!/bin/sh\necho yes\n",
     "README.md": "# Name of it\n\n[run](etc/run) and [above](#name-of-it), `base/slice.c`\n",
+    "test/rfc8461.md": ROW % '`sts_a` test_a, "a case"; `t_b` B.test_b, B',
+    "test/unit/sts_a.c": "static void test_a(void **state)\n{\n    (void)state;\n}\n\nint main(void)\n{\n"
+                         "    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a)};\n    return run(tests, \"a case\");\n}\n",
+    "test/live/t_b.py": "class B(case.LiveCase):\n    def test_b(self):\n        pass\n",
 }
 
 # test, what stands in the tree, what must be said of it
@@ -50,6 +56,16 @@ FAULTS = [
     ("scripts", {"etc/run": "#!/bin/sh\nif true; then\n"}, "etc/run"),
     ("scripts", {".ci/run": "#!/usr/bin/env bash\ncase x in\n"}, ".ci/run"),
     ("scripts", {"test/live/t_a.py": "def f(:\n"}, "t_a.py"),
+    ("rfc8461", {"test/rfc8461.md": ROW % ""}, "no test is named"),
+    ("rfc8461", {"test/rfc8461.md": ROW % "(live)"}, "no test program"),
+    ("rfc8461", {"test/rfc8461.md": ROW % "`sts_a`"}, "which test of it?"),
+    ("rfc8461", {"test/rfc8461.md": ROW % "`sts_gone` test_a"}, "there is no such test program"),
+    ("rfc8461", {"test/rfc8461.md": ROW % "`sts_a` test_gone"}, "test_gone is not there"),
+    ("rfc8461", {"test/rfc8461.md": ROW % '`sts_a` "another case"'}, 'no case "another case"'),
+    ("rfc8461", {"test/rfc8461.md": ROW % "`t_b` B.test_a"}, "B.test_a is not there"),
+    ("rfc8461", {"test/rfc8461.md": ROW % "`sts_a` test_a; and by looking"}, "and by looking: no test program"),
+    ("rfc8461", {"test/rfc8461.md": ROW % "`sts_a` test_a |"}, "5 columns"),
+    ("rfc8461", {"test/rfc8461.md": "# Nothing\n"}, "found no rows"),
     ("links", {"README.md": "[gone](etc/gone)\n"}, "etc/gone is not there"),
     ("links", {"README.md": "[gone](etc/run) `smtp/gone.c`\n"}, "smtp/gone.c is not there"),
     ("links", {"README.md": "# Name\n[gone](#other)\n"}, "no such heading"),
