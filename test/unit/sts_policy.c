@@ -315,25 +315,39 @@ static void test_matches(void **state)
 /* What large providers publish, and the names of their MX hosts, in the form in which both are widely known. */
 struct provider {
     const char *domain;
+    enum sts_mode mode;
     struct slice body;
     struct slice hosts[5];
 };
 
 static const struct provider providers[] = {
     {.domain = "gmail.com",
+     .mode = STS_MODE_ENFORCE,
      .body = TEXT("version: STSv1\nmode: enforce\nmx: gmail-smtp-in.l.google.com\n"
                   "mx: *.gmail-smtp-in.l.google.com\nmax_age: 86400\n"),
      .hosts = {TEXT("gmail-smtp-in.l.google.com."), TEXT("alt1.gmail-smtp-in.l.google.com."),
                TEXT("alt2.gmail-smtp-in.l.google.com."), TEXT("alt3.gmail-smtp-in.l.google.com."),
                TEXT("alt4.gmail-smtp-in.l.google.com.")}},
     {.domain = "outlook.com",
+     .mode = STS_MODE_ENFORCE,
      .body = TEXT("version: STSv1\r\nmode: enforce\r\nmx: *.olc.protection.outlook.com\r\nmax_age: 604800\r\n"),
      .hosts = {TEXT("outlook-com.olc.protection.outlook.com.")}},
     {.domain = "yahoo.com",
-     .body = TEXT("version: STSv1\nmode: enforce\nmx: *.am0.yahoodns.net\nmx: *.mail.gm0.yahoodns.net\n"
+     .mode = STS_MODE_TESTING,
+     .body = TEXT("version: STSv1\nmode: testing\nmx: *.am0.yahoodns.net\nmx: *.mail.gm0.yahoodns.net\n"
                   "mx: *.mail.am0.yahoodns.net\nmax_age: 604800\n"),
-     .hosts = {TEXT("mta5.am0.yahoodns.net."), TEXT("mta6.am0.yahoodns.net."), TEXT("mta7.am0.yahoodns.net.")}},
+     .hosts = {TEXT("mta5.am0.yahoodns.net."), TEXT("mta6.am0.yahoodns.net."), TEXT("mta7.am0.yahoodns.net."),
+               TEXT("mx-eu.mail.am0.yahoodns.net."), TEXT("mx-apac.mail.gm0.yahoodns.net.")}},
+    {.domain = "protonmail.com",
+     .mode = STS_MODE_ENFORCE,
+     .body = TEXT("version: STSv1\nmode: enforce\nmx: mail.protonmail.ch\nmx: mailsec.protonmail.ch\nmax_age: 604800\n"),
+     .hosts = {TEXT("mail.protonmail.ch."), TEXT("mailsec.protonmail.ch.")}},
+    {.domain = "a domain whose mail Google hosts",
+     .mode = STS_MODE_TESTING,
+     .body = TEXT("version: STSv1\nmode: testing\nmx: aspmx.l.google.com\nmx: *.aspmx.l.google.com\nmax_age: 86400"),
+     .hosts = {TEXT("aspmx.l.google.com."), TEXT("alt1.aspmx.l.google.com."), TEXT("ALT2.ASPMX.L.GOOGLE.COM.")}},
     {.domain = "a domain whose mail Microsoft 365 hosts",
+     .mode = STS_MODE_ENFORCE,
      .body = TEXT("version: STSv1\nmode: enforce\nmx: *.mail.protection.outlook.com\nmax_age: 604800\n"),
      .hosts = {TEXT("contoso-com.mail.protection.outlook.com.")}},
 };
@@ -348,7 +362,7 @@ static void test_providers(void **state)
         struct sts_fault fault;
         print_message("%s\n", provider->domain);
         assert_true(parse(&arena, provider->body, &policy, &fault));
-        assert_int_equal(policy.mode, STS_MODE_ENFORCE);
+        assert_int_equal(policy.mode, provider->mode);
         assert_int_equal(policy.warnings, 0);
         for (size_t k = 0; k < 5 && provider->hosts[k].length > 0; k++)
             assert_true(sts_policy_admits(&policy, provider->hosts[k]));
