@@ -4,6 +4,8 @@
 
 #define PENDING_MAX 65536
 #define MINUTE_MS 60000
+#define EAGER_SIZE_MAX 16384
+#define EAGER_SILENCE_MS 2000
 
 /* ---- a transaction ---- */
 
@@ -66,6 +68,14 @@ static void collect_recipients(struct delivery *delivery, struct smtp_rcpt *reci
     }
 }
 
+/* A small message to a host that has just taken another one leaves at once with its envelope: one round trip. A host that is
+ * new, or was silent for a while, is asked first: what it may have got cannot be given to another one. */
+static bool may_be_eager(const struct delivery *delivery)
+{
+    return delivery->transaction_count > 0 && delivery->message.size <= EAGER_SIZE_MAX &&
+           clock_monotonic_ms() - delivery->transaction_ms < EAGER_SILENCE_MS;
+}
+
 /* At READY only. The replies come by on_readable(). */
 bool delivery_send(struct delivery *delivery)
 {
@@ -93,10 +103,13 @@ bool delivery_send(struct delivery *delivery)
         .recipients = recipients,
         .recipient_count = delivery->sent_count,
     };
+    transaction.eager = may_be_eager(delivery);
     delivery->chunk_next = 0;
-    delivery->is_sending_content = false;
     delivery->transaction_ms = clock_monotonic_ms();
     smtp_client_mail(delivery->client, &transaction);
+    delivery->is_sending_content = smtp_client_wants_content(delivery->client);
+    if (delivery->is_sending_content && !delivery_send_content(delivery))
+        return false;
     delivery_flush(delivery);
     delivery_set_deadline(delivery);
     return true;
@@ -164,7 +177,8 @@ bool delivery_send_content(struct delivery *delivery)
         }
         smtp_client_content(delivery->client, buffer_slice(&chunk));
         delivery->chunk_next++;
-        delivery_flush(delivery);
+        if (delivery->chunk_next < delivery->message.chunk_count) /* the last one leaves with the end */
+            delivery_flush(delivery);
     }
     buffer_free(&chunk);
     timer_start(&delivery->timer, content_timeout_ms(delivery), delivery_on_timeout);

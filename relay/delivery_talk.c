@@ -220,7 +220,7 @@ void delivery_on_timeout(struct timer *timer)
         facts = (struct trouble_facts){.trouble = TROUBLE_CONNECT, .detail = SLICE("timed out")};
     else if (delivery->client != NULL)
         facts.stage = smtp_client_stage(delivery->client);
-    if (facts.stage == SMTP_STAGE_FINAL)
+    if (delivery->client != NULL && smtp_client_is_in_doubt(delivery->client))
         leave_in_doubt(delivery, &facts);
     else if (!has_undecided(delivery))
         end_transaction(delivery);
@@ -330,10 +330,12 @@ static enum trouble trouble_of_fault(enum smtp_client_fault fault)
 }
 
 /* A connection that has carried transactions and then goes away before this one was answered was only stale: once more over a
- * new one, which is no failure of the host. Safe because nothing of the content was complete. */
+ * new one, which is no failure of the host. Either nothing of the content was complete, or not one reply came to what left with
+ * it: the host was gone before it read any. */
 static bool is_stale(const struct delivery *delivery, const struct smtp_client_event *event)
 {
-    return delivery->transaction_count > 0 && !delivery->has_retried_fresh && !event->maybe &&
+    bool unread = !event->maybe || event->stage == SMTP_STAGE_MAIL;
+    return delivery->transaction_count > 0 && !delivery->has_retried_fresh && unread &&
            (event->fault == SMTP_CLIENT_FAULT_LOST || event->fault == SMTP_CLIENT_FAULT_SHUTDOWN);
 }
 

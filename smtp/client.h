@@ -82,7 +82,7 @@ struct smtp_client_event {
     struct smtp_reply reply;     /* code 0 when there is none; the text lives until the next call */
     bool accepted;               /* RECIPIENT: 25x at RCPT. DONE: the final reply was 2xx for the accepted recipients */
     bool maybe;                  /* FAILED: the final dot (or BDAT LAST) was handed out and its answer did not come: the
-                                  * message may have arrived */
+                                  * message may have arrived. With stage MAIL not one reply to an eager transaction came */
 };
 /* DONE with accepted = false gives the reply that ended the transaction and its stage: to MAIL, to DATA, or the final one:
  * it holds for all recipients that had no RECIPIENT event with accepted = false. When FAILED comes during a transaction,
@@ -107,9 +107,13 @@ struct smtp_transaction {
     struct smtp_mail mail;
     const struct smtp_rcpt *recipients;
     size_t recipient_count;
+    bool eager; /* the content is small: it may leave with the envelope, in one flight, where BDAT is used */
 };
 void smtp_client_mail(struct smtp_client *client, const struct smtp_transaction *transaction);
-/* More content of CRLF lines (stuffed here); call only between CONTENT and content_end(), and keep output() bounded: wait
+/* Of an eager transaction, just after mail(): content() and content_end() are due now, and no CONTENT will come. Where a
+ * refusal of all comes back, what left is thrown away by the server (RFC 3030 2). */
+bool smtp_client_wants_content(const struct smtp_client *client);
+/* More content of CRLF lines (stuffed here); call only between CONTENT (or wants_content()) and content_end(), and keep output() bounded: wait
  * for it to drain below some 64 KiB. With BDAT each call is a chunk. */
 void smtp_client_content(struct smtp_client *client, struct slice bytes);
 void smtp_client_content_end(struct smtp_client *client);
@@ -118,6 +122,7 @@ void smtp_client_abort(struct smtp_client *client);
 void smtp_client_quit(struct smtp_client *client); /* at READY or after a failure: QUIT is queued; do not wait long */
 
 enum smtp_client_stage smtp_client_stage(const struct smtp_client *client);
+bool smtp_client_is_in_doubt(const struct smtp_client *client); /* the end of content went out, unanswered */
 const struct smtp_extensions *smtp_client_extensions(const struct smtp_client *client);
 bool smtp_client_is_secured(const struct smtp_client *client);
 

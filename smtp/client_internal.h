@@ -16,6 +16,8 @@ struct client_transaction {
     bool mail_accepted;
     bool pipelined;        /* all commands are out, so all their replies come */
     bool counted;          /* BDAT */
+    bool eager;            /* content leaves before the replies to the envelope are in */
+    bool content_ended;    /* all of it has been handed over */
     bool refused;          /* verdict says why nothing will be delivered; the replies still due are only read */
     size_t chunk_count;    /* BDAT commands whose reply is due */
     struct smtp_content_encoder encoder;
@@ -53,6 +55,5 @@ void smtp_client_say_hello(struct smtp_client *client);
 void smtp_client_transaction_reply(struct smtp_client *client, const struct smtp_reply *reply);
 /* Once the last recipient's event was read: what follows. False: nothing yet. */
 bool smtp_client_transaction_advance(struct smtp_client *client);
-bool smtp_client_is_in_doubt(const struct smtp_client *client); /* the end of content went out, unanswered */
 
 #endif

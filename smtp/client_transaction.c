@@ -17,7 +17,9 @@ static void on_data(struct smtp_client *client, const struct smtp_reply *reply);
 static void on_chunk(struct smtp_client *client, const struct smtp_reply *reply);
 static void on_final(struct smtp_client *client, const struct smtp_reply *reply);
 static void refuse(struct smtp_client *client, const struct smtp_reply *reply);
+static void begin_content(struct smtp_client *client);
 static void ask_for_content(struct smtp_client *client);
+static void give_content_up(struct smtp_client *client);
 static void finish(struct smtp_client *client, const struct smtp_reply *last);
 static void send_chunk(struct smtp_client *client, bool last);
 
@@ -31,6 +33,7 @@ void smtp_client_mail(struct smtp_client *client, const struct smtp_transaction 
     bool counted = client->options.chunking && pipelined && smtp_client_offers(client, SMTP_EXTENSION_CHUNKING);
     client->transaction = (struct client_transaction){
         .recipient_count = transaction->recipient_count, .pipelined = pipelined, .counted = counted};
+    client->transaction.eager = transaction->eager && counted && !client->needs_reset;
     if (client->needs_reset) {
         buffer_add(&client->script, SLICE("RSET\r\n"));
     }
@@ -43,11 +46,21 @@ void smtp_client_mail(struct smtp_client *client, const struct smtp_transaction 
     }
     client->stage = client->needs_reset ? SMTP_STAGE_RSET : SMTP_STAGE_MAIL;
     send_script(client);
+    if (client->transaction.eager) {
+        begin_content(client);
+    }
+}
+
+bool smtp_client_wants_content(const struct smtp_client *client)
+{
+    const struct client_transaction *transaction = &client->transaction;
+    bool before_replies = client->stage == SMTP_STAGE_MAIL || client->stage == SMTP_STAGE_RCPT;
+    return client->stage == SMTP_STAGE_CONTENT || (before_replies && transaction->eager && !transaction->content_ended);
 }
 
 void smtp_client_content(struct smtp_client *client, struct slice bytes)
 {
-    if (client->stage != SMTP_STAGE_CONTENT) {
+    if (!smtp_client_wants_content(client)) {
         return; /* a refused chunk or a failure ended it meanwhile */
     }
     struct client_transaction *transaction = &client->transaction;
@@ -63,20 +76,24 @@ void smtp_client_content(struct smtp_client *client, struct slice bytes)
 
 void smtp_client_content_end(struct smtp_client *client)
 {
-    if (client->stage != SMTP_STAGE_CONTENT) {
+    if (!smtp_client_wants_content(client)) {
         return;
     }
     struct client_transaction *transaction = &client->transaction;
+    transaction->content_ended = true;
     smtp_content_encode_end(&transaction->encoder, transaction->counted ? &client->chunk : &client->out);
     if (transaction->counted) {
         send_chunk(client, true);
     }
-    client->stage = SMTP_STAGE_FINAL;
+    if (client->stage == SMTP_STAGE_CONTENT) {
+        client->stage = SMTP_STAGE_FINAL;
+    }
 }
 
 bool smtp_client_is_in_doubt(const struct smtp_client *client)
 {
-    return client->stage == SMTP_STAGE_FINAL && !client->transaction.refused;
+    return client->stage >= SMTP_STAGE_MAIL && client->stage <= SMTP_STAGE_FINAL && client->transaction.content_ended &&
+           !client->transaction.refused;
 }
 
 void smtp_client_transaction_reply(struct smtp_client *client, const struct smtp_reply *reply)
@@ -297,7 +314,11 @@ bool smtp_client_transaction_advance(struct smtp_client *client)
     if (client->stage != SMTP_STAGE_RCPT || transaction->recipient_next < transaction->recipient_count) {
         return false;
     }
-    if (!transaction->counted && (transaction->pipelined || !transaction->refused)) {
+    if (transaction->eager && transaction->refused) {
+        give_content_up(client);
+    } else if (transaction->eager) {
+        client->stage = transaction->content_ended ? SMTP_STAGE_FINAL : SMTP_STAGE_CONTENT;
+    } else if (!transaction->counted && (transaction->pipelined || !transaction->refused)) {
         client->stage = SMTP_STAGE_DATA;
         smtp_client_send_line(client);
     } else if (transaction->refused) {
@@ -324,13 +345,29 @@ static void refuse(struct smtp_client *client, const struct smtp_reply *reply)
     transaction->verdict.text = buffer_slice(&client->verdict_text);
 }
 
-static void ask_for_content(struct smtp_client *client)
+static void begin_content(struct smtp_client *client)
 {
     struct client_transaction *transaction = &client->transaction;
     smtp_content_encoder_init(&transaction->encoder);
     transaction->encoder.counted = transaction->counted;
+}
+
+static void ask_for_content(struct smtp_client *client)
+{
+    begin_content(client);
     client->stage = SMTP_STAGE_CONTENT;
     smtp_client_raise(client, SMTP_CLIENT_CONTENT, NULL);
+}
+
+/* Nobody takes it. The replies to what has left already are still to come. */
+static void give_content_up(struct smtp_client *client)
+{
+    client->stage = SMTP_STAGE_FINAL;
+    buffer_clear(&client->chunk);
+    if (client->transaction.chunk_count == 0) {
+        client->needs_reset = client->transaction.mail_accepted;
+        finish(client, NULL);
+    }
 }
 
 /* last: the reply to the end of content, if one came. */

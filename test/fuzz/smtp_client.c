@@ -8,7 +8,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct mind {
-    bool must, secret_left, asked, failed;
+    bool must, eager, asked, failed;
     unsigned mails, next;
 };
 
@@ -22,6 +22,15 @@ static void check_output(struct smtp_client *client, struct mind *mind)
     smtp_client_sent(client, output.length);
 }
 
+static void write_content(struct smtp_client *client, struct mind *mind)
+{
+    assert(!mind->asked);
+    mind->asked = true;
+    smtp_client_content(client, SLICE("secret\r\n."));
+    smtp_client_content(client, SLICE("\r\nmore"));
+    smtp_client_content_end(client);
+}
+
 static void hand_over(struct smtp_client *client, struct mind *mind)
 {
     static const struct smtp_rcpt recipients[3] = {{.address = {"b@d.example", 11}, .orcpt = {"", 0}},
@@ -31,13 +40,16 @@ static void hand_over(struct smtp_client *client, struct mind *mind)
                                                     .envid = SLICE_EMPTY,
                                                     .tls = mind->must ? SMTP_TLS_REQUIRED : SMTP_TLS_OPTIONAL},
                                            .recipients = recipients,
-                                           .recipient_count = 3};
+                                           .recipient_count = 3,
+                                           .eager = mind->eager};
     mind->next = 0;
     mind->asked = false;
     if (mind->mails++ < 3)
         smtp_client_mail(client, &transaction);
     else
         smtp_client_quit(client);
+    if (smtp_client_wants_content(client))
+        write_content(client, mind);
 }
 
 static void on_event(struct smtp_client *client, const struct smtp_client_event *event, struct mind *mind)
@@ -53,11 +65,7 @@ static void on_event(struct smtp_client *client, const struct smtp_client_event 
     } else if (event->kind == SMTP_CLIENT_RECIPIENT) {
         assert(event->recipient == mind->next++ && mind->next <= 3);
     } else if (event->kind == SMTP_CLIENT_CONTENT) {
-        assert(!mind->asked);
-        mind->asked = true;
-        smtp_client_content(client, SLICE("secret\r\n."));
-        smtp_client_content(client, SLICE("\r\nmore"));
-        smtp_client_content_end(client);
+        write_content(client, mind);
     } else {
         assert(event->kind == SMTP_CLIENT_FAILED && event->fault != SMTP_CLIENT_FAULT_NONE);
         assert(!event->maybe || mind->asked);
@@ -86,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                           .starttls = data[0] % 3U,
                                           .secured = data[0] >> 2 & 1,
                                           .chunking = data[0] >> 3 & 1};
-    struct mind mind = {.must = options.starttls == SMTP_CLIENT_STARTTLS_MUST};
+    struct mind mind = {.must = options.starttls == SMTP_CLIENT_STARTTLS_MUST, .eager = data[0] >> 4 & 1};
     struct smtp_client *client = smtp_client_new(&options);
     for (size_t at = 2; at < size;) {
         at += smtp_client_feed(client, slice_to(slice_from(slice_make(data, size), at), data[1] + 1U));

@@ -179,6 +179,82 @@ static void test_chunks(void **state)
     run(empty, COUNT_OF(empty));
 }
 
+static void test_eager(void **state)
+{
+#define FLIGHT "MAIL FROM:<a@c.example>\nRCPT TO:<b@d.example>\nBDAT 1\n.BDAT 1\nyBDAT 2 LAST\n\n"
+#define ASKED "MAIL FROM:<a@c.example>\nRCPT TO:<b@d.example>\n"
+    static const struct talk_case cases[] = {
+        {"taken", BYTES(GREETING CHUNK_OFFER OK OK OK OK "250 queued\r\n"),
+         READY FLIGHT ACCEPTED "[DONE accepted at final 250 queued]\nQUIT\n(quit)\n"},
+        {"refused at the end", BYTES(GREETING CHUNK_OFFER OK OK OK OK "451 no\r\n"),
+         READY FLIGHT ACCEPTED "[DONE refused at final 451 no]\nQUIT\n(quit)\n"},
+        {"refused at the first chunk", BYTES(GREETING CHUNK_OFFER OK OK "552 no\r\n503 a\r\n503 b\r\n"),
+         READY FLIGHT ACCEPTED "[DONE refused at final 552 no]\nQUIT\n(quit)\n"},
+        {"the recipient is refused", BYTES(GREETING CHUNK_OFFER OK "550 no\r\n554 a\r\n554 b\r\n554 c\r\n"),
+         READY FLIGHT "[RECIPIENT 0 refused 550 no]\n[DONE refused at rcpt 550 no]\nQUIT\n(quit)\n"},
+        {"the recipient is refused, the content taken", BYTES(GREETING CHUNK_OFFER OK "550 no\r\n" OK OK OK),
+         READY FLIGHT "[RECIPIENT 0 refused 550 no]\n[DONE refused at rcpt 550 no]\nQUIT\n(quit)\n"},
+        {"MAIL is refused", BYTES(GREETING CHUNK_OFFER "550 no\r\n503 a\r\n503 b\r\n503 c\r\n503 d\r\n"),
+         READY FLIGHT "[DONE refused at mail 550 no]\nQUIT\n(quit)\n"},
+        {"421 to MAIL", BYTES(GREETING CHUNK_OFFER "421 bye\r\n"), READY FLIGHT SHUTDOWN("mail") "QUIT\n(quit)\n"},
+        {"without CHUNKING it is asked", BYTES(GREETING PLAIN_OFFER OK OK GO OK),
+         READY PIPELINED ACCEPTED "[CONTENT]\n..y\n.\n[DONE accepted at final 250 ok]\nQUIT\n(quit)\n"},
+    };
+    static const struct talk_case twice[] = {
+        {"after refused recipients RSET, and no haste",
+         BYTES(GREETING CHUNK_OFFER OK "550 no\r\n554 a\r\n554 b\r\n554 c\r\n" OK OK OK OK OK OK),
+         READY FLIGHT "[RECIPIENT 0 refused 550 no]\n[DONE refused at rcpt 550 no]\nRSET\n" ASKED ACCEPTED THREE
+                      "[DONE accepted at final 250 ok]\nQUIT\n(quit)\n"},
+        {"one after the other", BYTES(GREETING CHUNK_OFFER OK OK OK OK OK OK OK OK OK OK),
+         READY FLIGHT ACCEPTED "[DONE accepted at final 250 ok]\n" FLIGHT ACCEPTED
+                               "[DONE accepted at final 250 ok]\nQUIT\n(quit)\n"},
+    };
+    (void)state;
+    plan.options.chunking = plan.eager = true;
+    plan.content = ".y\r\n";
+    run(cases, COUNT_OF(cases));
+    plan.mails = 2;
+    run(twice, COUNT_OF(twice));
+}
+
+/* Whether the message may have arrived is known from what left and what came back. */
+static void test_eager_is_lost(void **state)
+{
+#define GONE(where) "[FAILED: the connection was lost at " where "]\n(closed)\n"
+    static const struct talk_case whole[] = {
+        {"before any reply", BYTES(GREETING CHUNK_OFFER), READY FLIGHT GONE("mail maybe")},
+        {"after MAIL", BYTES(GREETING CHUNK_OFFER OK), READY FLIGHT GONE("rcpt maybe")},
+        {"after RCPT", BYTES(GREETING CHUNK_OFFER OK OK), READY FLIGHT ACCEPTED GONE("final maybe")},
+        {"after a chunk", BYTES(GREETING CHUNK_OFFER OK OK OK), READY FLIGHT ACCEPTED GONE("final maybe")},
+        {"after MAIL was refused", BYTES(GREETING CHUNK_OFFER "550 no\r\n"), READY FLIGHT GONE("rcpt")},
+        {"after the recipient was refused", BYTES(GREETING CHUNK_OFFER OK "550 no\r\n"),
+         READY FLIGHT "[RECIPIENT 0 refused 550 no]\n" GONE("final")},
+    };
+    static const struct talk_case open[] = {
+        {"content that was not ended, before any reply", BYTES(GREETING CHUNK_OFFER),
+         READY ASKED "BDAT 1\n.BDAT 1\ny" GONE("mail")},
+        {"content that was not ended", BYTES(GREETING CHUNK_OFFER OK OK),
+         READY ASKED "BDAT 1\n.BDAT 1\ny" ACCEPTED GONE("content")},
+    };
+    static const struct talk_case refused[] = {
+        {"content that was not ended is given up",
+         BYTES(GREETING CHUNK_OFFER OK "550 no\r\n554 a\r\n554 b\r\n221 bye\r\n"),
+         READY ASKED "BDAT 1\n.BDAT 1\ny[RECIPIENT 0 refused 550 no]\n[DONE refused at rcpt 550 no]\nQUIT\n(closed)\n"},
+        {"nothing of it has left", BYTES(GREETING CHUNK_OFFER "550 no\r\n503 x\r\n221 bye\r\n"),
+         READY ASKED "[DONE refused at mail 550 no]\nQUIT\n(closed)\n"},
+    };
+    (void)state;
+    plan.options.chunking = plan.eager = plan.lose = true;
+    plan.content = ".y\r\n";
+    run(whole, COUNT_OF(whole));
+    plan.content_stays_open = true;
+    plan.content = ".y\r";
+    run(open, COUNT_OF(open));
+    run(refused, 1);
+    plan.content = ".";
+    run(refused + 1, 1);
+}
+
 static void test_abort(void **state)
 {
     (void)state;
@@ -209,7 +285,7 @@ static void test_many_recipients(void **state)
     for (size_t i = 0; i < COUNT_OF(many); i++)
         many[i] = one[0];
     struct smtp_client *client = smtp_client_new(&plan.options);
-    struct smtp_transaction transaction = {plan.mail, many, COUNT_OF(many)};
+    struct smtp_transaction transaction = {plan.mail, many, COUNT_OF(many), false};
     struct buffer replies;
     buffer_init(&replies, 1 << 20);
     smtp_client_feed(client, SLICE(GREETING PLAIN_OFFER));
@@ -243,6 +319,8 @@ int main(void)
         cmocka_unit_test_setup(test_recipients, reset_plan),
         cmocka_unit_test_setup(test_parameters, reset_plan),
         cmocka_unit_test_setup(test_chunks, reset_plan),
+        cmocka_unit_test_setup(test_eager, reset_plan),
+        cmocka_unit_test_setup(test_eager_is_lost, reset_plan),
         cmocka_unit_test_setup(test_abort, reset_plan),
         cmocka_unit_test_setup(test_many_recipients, reset_plan),
     };

@@ -44,17 +44,6 @@ struct outcome {
     enum smtp_client_fault fault;
 };
 
-static void hand_over(struct smtp_client *client, const struct outcome *outcome)
-{
-    static const struct smtp_rcpt recipients[] = {{.address = {"b@d.example", 11}, .orcpt = {"", 0}},
-                                                  {.address = {"c@d.example", 11}, .orcpt = {"rfc822;c", 8}}};
-    struct smtp_transaction transaction = {{.reverse_path = SLICE("a@c.example"), .envid = SLICE("x")}, recipients, 2};
-    if (outcome->accepted || outcome->refused)
-        smtp_client_quit(client);
-    else
-        smtp_client_mail(client, &transaction);
-}
-
 static void write_content(struct smtp_client *client)
 {
     char line[1000];
@@ -62,6 +51,20 @@ static void write_content(struct smtp_client *client)
     for (int i = 0; i < 3; i++)
         smtp_client_content(client, slice_make(line, sizeof line));
     smtp_client_content_end(client);
+}
+
+static void hand_over(struct smtp_client *client, const struct outcome *outcome)
+{
+    static const struct smtp_rcpt recipients[] = {{.address = {"b@d.example", 11}, .orcpt = {"", 0}},
+                                                  {.address = {"c@d.example", 11}, .orcpt = {"rfc822;c", 8}}};
+    struct smtp_transaction transaction = {{.reverse_path = SLICE("a@c.example"), .envid = SLICE("x")}, recipients, 2, true};
+    if (outcome->accepted || outcome->refused) {
+        smtp_client_quit(client);
+        return;
+    }
+    smtp_client_mail(client, &transaction);
+    if (smtp_client_wants_content(client))
+        write_content(client);
 }
 
 static void play_owner(struct smtp_client *client, struct outcome *outcome)

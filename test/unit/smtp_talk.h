@@ -15,7 +15,7 @@ struct plan {
     size_t recipient_count;
     int mails; /* transactions to hand over, one after the other */
     const char *content;
-    bool auth, lose, content_stays_open;
+    bool auth, lose, content_stays_open, eager;
 };
 
 static const struct smtp_rcpt one[] = {{.address = {"b@d.example", 11}, .orcpt = {"", 0}}};
@@ -77,14 +77,24 @@ static void print_event(const struct smtp_client_event *event, struct buffer *lo
     buffer_print(log, "%s]\n", event->maybe ? " maybe" : "");
 }
 
+static void hand_content(struct talk *talk)
+{
+    for (const char *at = plan.content; *at != '\0'; at++)
+        smtp_client_content(talk->client, slice_make(at, 1));
+    if (!plan.content_stays_open)
+        smtp_client_content_end(talk->client);
+}
+
 static void on_ready(struct talk *talk)
 {
     if (plan.auth && !talk->authenticated) {
         talk->authenticated = true;
         smtp_client_auth(talk->client, SLICE("name"), SLICE("secret"));
     } else if (talk->mails_left-- > 0) {
-        struct smtp_transaction transaction = {plan.mail, plan.recipients, plan.recipient_count};
+        struct smtp_transaction transaction = {plan.mail, plan.recipients, plan.recipient_count, plan.eager};
         smtp_client_mail(talk->client, &transaction);
+        if (smtp_client_wants_content(talk->client))
+            hand_content(talk);
     } else {
         smtp_client_quit(talk->client);
     }
@@ -100,10 +110,7 @@ static void on_event(struct talk *talk, const struct smtp_client_event *event, s
         buffer_add(log, SLICE("[TLS]\n"));
         smtp_client_secured(talk->client);
     } else if (event->kind == SMTP_CLIENT_CONTENT) {
-        for (const char *at = plan.content; *at != '\0'; at++)
-            smtp_client_content(talk->client, slice_make(at, 1));
-        if (!plan.content_stays_open)
-            smtp_client_content_end(talk->client);
+        hand_content(talk);
     } else if (event->kind == SMTP_CLIENT_FAILED) {
         assert_false(talk->failed);
         talk->failed = true;
