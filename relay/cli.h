@@ -33,7 +33,7 @@ enum cli_exit {
     X(DONE, "--done", "", "what has ended in the last days instead of what waits")                                     \
     X(ALL, "--all", "", "everything in the queue")                                                                     \
     X(CONNECT, "--connect", "", "connect to each host too, up to STARTTLS and its certificate")                        \
-    X(UNTIL, "--until", "DATE", "the day the exemption ends, such as 2026-12-01")                                      \
+    X(UNTIL, "--until", "DATE", "when the exemption ends, such as 2026-12-01; now ends it")                            \
     X(REASON, "--reason", "TEXT", "why; it is logged at each use")                                                     \
     X(READY, "--ready", "", "ask whether the relay can do its work, not only whether it runs")
 enum cli_option {

@@ -72,6 +72,10 @@ int cli_policy_forget(const struct cli *cli)
 static void print_exempt(struct buffer *out, const struct json *answer, int64_t now_ms)
 {
     cli_text_clean(out, json_text(answer, "domain"));
+    if (!json_flag(answer, "exempt", true)) {
+        buffer_add(out, SLICE(" is not exempt from its policy any more.\n"));
+        return;
+    }
     buffer_add(out, SLICE(" is exempt from its policy until "));
     cli_text_time(out, answer, "exempt_until", now_ms);
     buffer_add(out, SLICE(": mail for it may be read and changed on the way. Each use is logged.\n"));

@@ -151,7 +151,8 @@ const struct cli_command cli_commands[] = {
         .words = "policy forget",
         .synopsis = "DOMAIN",
         .summary = "Forget what is known of a domain's policy",
-        .help = "The next message for it looks it up afresh. Whoever can forge DNS answers can then have none found.",
+        .help = "The next message for it looks it up afresh. Whoever can forge DNS answers can then have none found. An exemption is\n"
+                "forgotten too.",
         .arguments_min = 1,
         .arguments_max = 1,
         .run = cli_policy_forget,
@@ -160,7 +161,8 @@ const struct cli_command cli_commands[] = {
         .words = "policy exempt",
         .synopsis = "DOMAIN --until DATE --reason TEXT",
         .summary = "Send mail for a domain without regard to its policy for a while",
-        .help = "Each use is logged; it ends by itself.",
+        .help = "Each use is logged; it ends by itself, or at once with --until now. A date is the start of that day in UTC; a time may\n"
+                "follow, as in 2026-12-01T18:00:00Z.",
         .options = 1u << CLI_OPTION_UNTIL | 1u << CLI_OPTION_REASON,
         .arguments_min = 1,
         .arguments_max = 1,

@@ -44,6 +44,17 @@ static void start_forget(struct control_session *session)
         go_on(changing);
 }
 
+/* until_ms 0. */
+static void end_exemption(struct changing *changing)
+{
+    struct sts_entry entry;
+    if (control_policy_get(changing->session, changing->domain, &entry) == ERR_NONE &&
+        sts_entry_is_exempt(&entry, clock_wall_ms()))
+        go_on(changing);
+    else
+        control_fail(changing->session, CONTROL_NO, "%.*s is not exempt from its policy", SLICE_ARGS(changing->domain));
+}
+
 static void start_exempt(struct control_session *session)
 {
     struct changing *changing = session->own;
@@ -52,7 +63,9 @@ static void start_exempt(struct control_session *session)
     changing->reason = control_text(session, "reason");
     if (!control_policy_domain(session, &changing->domain))
         return;
-    if (until.length == 0 || changing->reason.length == 0)
+    if (slice_equal(until, SLICE("now")))
+        end_exemption(changing);
+    else if (until.length == 0 || changing->reason.length == 0)
         control_fail(session, CONTROL_USAGE, "an exemption needs --until DATE and --reason TEXT");
     else if (text_date_parse(until, &changing->until_ms) != ERR_NONE)
         control_fail(session, CONTROL_USAGE, "\"%.*s\" is no date such as 2026-12-01", SLICE_ARGS(slice_to(until, 64)));
@@ -121,10 +134,16 @@ static void log_change(struct changing *changing)
 {
     struct log_line line;
     char until[32];
-    if (!control_log(changing->session, &line, changing->is_forget ? "policy_forgotten" : "policy_exemption"))
+    bool is_end = !changing->is_forget && changing->until_ms == 0;
+    if (!control_log(changing->session, &line,
+                     changing->is_forget ? "policy_forgotten"
+                     : is_end             ? "policy_exemption_ended"
+                                          : "policy_exemption"))
         return;
     log_text(&line, "domain", changing->domain);
-    if (!changing->is_forget) {
+    if (is_end) {
+        log_text(&line, "reason", changing->reason);
+    } else if (!changing->is_forget) {
         log_text(&line, "until", text_date_iso(changing->until_ms, until));
         log_text(&line, "reason", changing->reason);
     }
@@ -145,11 +164,12 @@ static void finish(struct changing *changing)
     if (changing->is_forget) {
         json_set_flag(answer, "forgotten", true);
     } else {
+        json_set_flag(answer, "exempt", changing->until_ms != 0);
         control_set_time(answer, "exempt_until", changing->until_ms);
         json_set_text(answer, "exempt_reason", changing->reason);
     }
     control_answer(session, &answer);
-    if (!changing->is_forget)
+    if (!changing->is_forget && changing->until_ms != 0)
         control_note(session, "mail that waits is tried at its next time; sternpost queue flush --to %.*s tries it now",
                      SLICE_ARGS(changing->domain));
     control_done(session, CONTROL_DONE);

@@ -115,6 +115,44 @@ class Waiting(case.LiveCase):
         self.assertEqual(self.relay.run("policy", "exempt", "kept.example").returncode, 64)
         self.assertEqual(self.relay.run("policy", "exempt", "kept.example", "--until", "2001-01-01", "--reason", "x").returncode, 64)
 
+    def test_policies_for_people(self):
+        self.hold_back("seen")
+        listed = self.relay.run("policy", "list")
+        self.assertRegex(listed.stdout, r"seen\.example +enforce, id 77, fetched \S+ \(.*\), expires \S+ \(in 7d\)")
+        shown = self.relay.run("policy", "show", "seen.example")
+        for pattern in (r"Mode +enforce", r"MX hosts +\*\.seen\.example", r"Refresh +\S+Z \(in ", r"    mode: enforce"):
+            self.assertRegex(shown.stdout, pattern)
+        self.assertIn("Looked up", self.relay.run("policy", "refresh", "seen.example").stdout)
+        self.assertIn("is forgotten", self.relay.run("policy", "forget", "seen.example").stdout)
+        self.assertEqual(self.relay.run("policy", "show", "seen.example").returncode, 1)
+
+    def test_an_exemption(self):
+        mx = self.lab.mx("exempt.example", offer_starttls=False)
+        self.lab.policy("exempt.example")
+        self.assertEqual(self.relay.run("policy", "exempt", "exempt.example", "--until", "now", "--reason", "x").returncode, 1)
+        words = ["policy", "exempt", "exempt.example", "--reason", "their firewall"]
+        exempt, = self.relay.json(*words, "--until", "2090-01-01")
+        self.assertEqual(exempt, {"domain": "exempt.example", "exempt": True, "exempt_until": "2090-01-01T00:00:00Z",
+                                  "exempt_reason": "their firewall"})
+        self.send("a@exempt.example")
+        self.relay.wait_event("delivered", to="a@exempt.example")
+        shown, = self.relay.json("policy", "show", "exempt.example")
+        self.assertEqual(shown["exempt_reason"], "their firewall")
+        ended = self.relay.run(*words, "--until", "now")
+        self.assertIn("not exempt from its policy any more", ended.stdout)
+        self.assertTrue(self.relay.events("policy_exemption_ended", domain="exempt.example"))
+        self.send("b@exempt.example")
+        self.relay.wait_event("deferred", to="b@exempt.example")
+        self.assertEqual(len(mx.messages), 1)
+
+    def test_matching(self):
+        for host, expected in (("mx.a.example", {"admitted": True, "host": "mx.a.example", "pattern": "*.a.example"}),
+                               ("a.example", {"admitted": False, "host": "a.example"})):
+            with self.subTest(host):
+                run = self.relay.run("policy", "match", host, "b.example", "*.a.example", "--json")
+                self.assertEqual(run.returncode, 0 if expected["admitted"] else 1)
+                self.assertEqual(json.loads(run.stdout), expected)
+
 
 class Explaining(case.LiveCase):
     def steps(self, one, *words, code=0):
