@@ -70,7 +70,8 @@ void config_read_file(struct config_loader *loader, const char *path, bool must_
     enum err err = config_slurp(path, &text, &ini.may_be_read_by_all);
     bool passed_over = (err == ERR_NOT_FOUND && !must_exist) || (err == ERR_PERMISSION && loader->lenient);
     if (err != ERR_NONE && !passed_over)
-        config_fault(loader, slice_of(path), "%s", err_text(err));
+        config_fault(loader, slice_of(path), "%s%s", err_text(err),
+                     err == ERR_PERMISSION ? "; let the relay's user read it, such as by chgrp sternpost" : "");
     /* Values are views into the text: it lives as long as the configuration. */
     if (err == ERR_NONE && arena_slice(loader->config->arena, buffer_slice(&text), &kept))
         read_text(&ini, kept);

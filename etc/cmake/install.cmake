@@ -7,8 +7,12 @@ include(GNUInstallDirs)
 
 install(TARGETS sternpost RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
 install(FILES LICENSE THIRD-PARTY.md TYPE DOC)
-file(GLOB samples CONFIGURE_DEPENDS etc/sternpost.conf)
-install(FILES ${samples} DESTINATION ${CMAKE_INSTALL_SYSCONFDIR}/sternpost)
+# In /etc whatever the prefix, where the program looks for it; the administrator's own stays.
+install(CODE "
+    if(NOT EXISTS \"\$ENV{DESTDIR}/etc/sternpost/sternpost.conf\")
+        file(INSTALL \"${CMAKE_SOURCE_DIR}/etc/sternpost.conf\" DESTINATION /etc/sternpost
+            FILE_PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
+    endif()")
 
 file(GLOB pages CONFIGURE_DEPENDS etc/man/*.[1-8])
 foreach(page IN LISTS pages)
