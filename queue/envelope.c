@@ -14,7 +14,11 @@
 #define MESSAGE_EIGHT_BIT 0x01
 #define MESSAGE_UTF8 0x02
 #define MESSAGE_IS_SIGNED 0x04
-#define MESSAGE_FLAGS 0x07
+#define MESSAGE_LONG_LINES 0x08
+#define MESSAGE_EIGHT_BIT_HEADER 0x10
+#define MESSAGE_IS_SEALED 0x20
+#define MESSAGE_HAS_FORM 0x40 /* a block more, at the end */
+#define MESSAGE_FLAGS 0x7f
 #define ENTRY_HELD 0x01
 #define ENTRY_WARNED 0x02
 #define ENTRY_FLAGS 0x03
@@ -29,6 +33,7 @@ static size_t record_open(struct buffer *out, char type);
 static void record_close(struct buffer *out, size_t start);
 static bool record_read(struct slice bytes, char type, struct reader *body);
 static void add_time(struct buffer *out, int64_t time_ms);
+static uint8_t message_flags(const struct queue_message *message);
 static int64_t read_time(struct reader *reader);
 static void encode_recipient(const struct queue_recipient *recipient, struct buffer *out);
 static void decode_recipient(struct reader *reader, struct queue_recipient *recipient);
@@ -123,14 +128,24 @@ void queue_message_encode(const struct queue_message *message, struct buffer *ou
     buffer_add_u64(out, message->size);
     buffer_add_u32(out, message->chunk_count);
     buffer_add_u32(out, message->entry_count);
-    buffer_add_u8(out, (uint8_t)((message->eight_bit ? MESSAGE_EIGHT_BIT : 0) | (message->utf8 ? MESSAGE_UTF8 : 0) |
-                                 (message->is_signed ? MESSAGE_IS_SIGNED : 0)));
+    buffer_add_u8(out, message_flags(message));
     buffer_add_u8(out, message->ret);
     buffer_add_u32(out, message->header_length);
     buffer_add_block(out, message->sender);
     buffer_add_block(out, message->origin);
     buffer_add_block(out, message->envid);
+    if (message->form.length > 0) {
+        buffer_add_block(out, message->form);
+    }
     record_close(out, start);
+}
+
+static uint8_t message_flags(const struct queue_message *message)
+{
+    return (uint8_t)((message->eight_bit ? MESSAGE_EIGHT_BIT : 0) | (message->utf8 ? MESSAGE_UTF8 : 0) |
+                     (message->is_signed ? MESSAGE_IS_SIGNED : 0) | (message->has_long_lines ? MESSAGE_LONG_LINES : 0) |
+                     (message->has_eight_bit_header ? MESSAGE_EIGHT_BIT_HEADER : 0) |
+                     (message->is_sealed ? MESSAGE_IS_SEALED : 0) | (message->form.length > 0 ? MESSAGE_HAS_FORM : 0));
 }
 
 enum err queue_message_decode(struct slice bytes, struct queue_message *message)
@@ -149,12 +164,18 @@ enum err queue_message_decode(struct slice bytes, struct queue_message *message)
     message->eight_bit = (flags & MESSAGE_EIGHT_BIT) != 0;
     message->utf8 = (flags & MESSAGE_UTF8) != 0;
     message->is_signed = (flags & MESSAGE_IS_SIGNED) != 0;
+    message->has_long_lines = (flags & MESSAGE_LONG_LINES) != 0;
+    message->has_eight_bit_header = (flags & MESSAGE_EIGHT_BIT_HEADER) != 0;
+    message->is_sealed = (flags & MESSAGE_IS_SEALED) != 0;
     message->ret = reader_u8(&reader);
     message->header_length = reader_u32(&reader);
     message->sender = reader_block(&reader);
     message->origin = reader_block(&reader);
     message->envid = reader_block(&reader);
-    bool is_valid = reader_done(&reader) && message->id != 0 && (flags & ~MESSAGE_FLAGS) == 0;
+    bool has_form = (flags & MESSAGE_HAS_FORM) != 0;
+    message->form = has_form ? reader_block(&reader) : SLICE_EMPTY;
+    bool is_valid = reader_done(&reader) && message->id != 0 && (flags & ~MESSAGE_FLAGS) == 0 &&
+                    has_form == (message->form.length > 0);
     return is_valid ? ERR_NONE : ERR_CORRUPT;
 }
 

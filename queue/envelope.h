@@ -28,10 +28,14 @@ struct queue_message {
     uint32_t entry_count;  /* as accepted, numbered 0.. */
     struct slice sender;   /* reverse-path; empty: null */
     struct slice origin;   /* how it came: "smtp [192.0.2.1] app.example.com", "sendmail uid 1000", "report" */
-    bool eight_bit, utf8, is_signed; /* content has bytes over 0x7f; SMTPUTF8 was asked for; has a DKIM-Signature */
+    bool eight_bit, utf8, is_signed; /* content has bytes over 0x7f; SMTPUTF8 was asked for; has somebody's DKIM-Signature */
+    bool has_long_lines;   /* of over 998 bytes */
+    bool has_eight_bit_header; /* a header section, of whatever part, has bytes over 0x7f */
+    bool is_sealed;        /* signed by us in its 7-bit form, in which alone it may leave */
     uint8_t ret;           /* enum smtp_ret */
     struct slice envid;
     uint32_t header_length; /* bytes of the header section with its empty line, for reports */
+    struct slice form;     /* what smtp/survey.h noted of its parts; empty: nothing */
 };
 
 #define QUEUE_STATUS_LIST(X) X(PENDING, "pending") X(DELIVERED, "delivered") X(FAILED, "failed") X(EXPIRED, "expired") X(DELETED, "deleted")

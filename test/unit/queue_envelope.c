@@ -92,6 +92,32 @@ static void entry_is_finished_without_pending(void **state)
     assert_false(queue_entry_is_finished(&entry));
 }
 
+/* Each flag is itself and no other; a form is there or not. */
+static void messages_keep_their_flags(void **state)
+{
+    (void)state;
+    for (unsigned set = 0; set < 128; set++) {
+        struct buffer record;
+        struct queue_message read;
+        struct queue_message message = {.id = 1,
+                                        .eight_bit = set & 1,
+                                        .utf8 = set & 2,
+                                        .is_signed = set & 4,
+                                        .has_long_lines = set & 8,
+                                        .has_eight_bit_header = set & 16,
+                                        .is_sealed = set & 32,
+                                        .form = set & 64 ? SLICE("\0\x02") : SLICE_EMPTY};
+        buffer_init(&record, RECORD_LIMIT);
+        queue_message_encode(&message, &record);
+        assert_int_equal(queue_message_decode(buffer_slice(&record), &read), ERR_NONE);
+        assert_true(read.eight_bit == message.eight_bit && read.utf8 == message.utf8);
+        assert_true(read.is_signed == message.is_signed && read.has_long_lines == message.has_long_lines);
+        assert_true(read.has_eight_bit_header == message.has_eight_bit_header && read.is_sealed == message.is_sealed);
+        assert_true(slice_equal(read.form, message.form));
+        buffer_free(&record);
+    }
+}
+
 /* ---- records: each kind is encoded once here, and the tests below go through all of them ---- */
 
 enum kind { MESSAGE, ENTRY, DESTINATION, KIND_COUNT };
@@ -119,7 +145,8 @@ static void encode(enum kind kind, struct buffer *out)
                                     .utf8 = true,
                                     .ret = 255,
                                     .envid = SLICE("id"),
-                                    .header_length = UINT32_MAX};
+                                    .header_length = UINT32_MAX,
+                                    .form = SLICE("\0\x01")};
     struct queue_entry entry = {.id = 1,
                                 .number = UINT16_MAX,
                                 .destination = SLICE("[192.0.2.1]"),
@@ -285,7 +312,8 @@ static void full_buffer_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ids_are_times_and_texts), cmocka_unit_test(ids_are_read_strictly),
+        cmocka_unit_test(ids_are_times_and_texts),
+        cmocka_unit_test(messages_keep_their_flags), cmocka_unit_test(ids_are_read_strictly),
         cmocka_unit_test(ids_sort_by_time),        cmocka_unit_test(senders_are_told_apart_without_case),
         cmocka_unit_test(statuses_have_names),     cmocka_unit_test(entry_is_finished_without_pending),
         cmocka_unit_test(records_come_back),       cmocka_unit_test(damage_is_seen),
