@@ -79,7 +79,7 @@ void cli_text_policy(struct buffer *out, const struct json *policy, int64_t now_
     add_time_line(out, "Failing since", policy, "failing_since", now_ms);
     add_time_line(out, "Exempt until", policy, "exempt_until", now_ms);
     add_line(out, "Because", json_text(policy, "exempt_reason"));
-    add_line(out, "Looked up", json_text(policy, "source"));
+    add_line(out, "Looked up", cli_text_source(json_text(policy, "source")));
     add_line(out, "", json_text(policy, "why"));
     add_body(out, json_text(policy, "body"));
 }

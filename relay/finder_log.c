@@ -53,11 +53,13 @@ void finder_log_result(struct finder *finder, const struct finder_event *event)
         metrics->policy_record_gone++;
         log_event(finder, LOG_WARNING, "policy_record_gone", event);
     }
-    if (event->purpose == STS_LOOKUP_REFRESH && result->fetch_failed)
+    if (event->purpose == STS_LOOKUP_REFRESH && result->fetch_failed) {
         log_refresh_failed(finder, event);
-    else if (result->source == STS_SOURCE_UNAVAILABLE || result->source == STS_SOURCE_UNKNOWN ||
-             result->source == STS_SOURCE_UNREADABLE)
+    } else if (result->source == STS_SOURCE_UNAVAILABLE || result->source == STS_SOURCE_UNKNOWN ||
+               result->source == STS_SOURCE_UNREADABLE) {
+        metrics->policy_unavailable++;
         log_event(finder, LOG_WARNING, "policy_unavailable", event);
+    }
 }
 
 static const char *advice_of(const char *name, const struct sts_lookup_result *result)

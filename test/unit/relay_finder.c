@@ -222,6 +222,7 @@ static void test_back_off(void **state)
             finding_restart();
     }
     assert_true(finding_world.fetches >= 10 && finding_world.fetches <= 12);
+    check_number("counted", finding_world.relay.metrics.policy_unavailable, 120);
     size_t fetches = finding_world.fetches;
     finding_world.id = "2";
     finding_world.body = WEEK_ENFORCED;
