@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HOPS_MAX 50
-
 static bool refuse(const struct session *session, struct smtp_reply *reply, struct smtp_reply with, struct slice subject);
 
 void admission_log(const struct session *session, const char *stage, struct slice subject, const struct smtp_reply *reply)
@@ -138,7 +136,7 @@ bool admission_rcpt(struct session *session, const struct smtp_rcpt *rcpt, struc
 
 bool admission_end(const struct session *session, struct smtp_reply *reply)
 {
-    if (draft_scan(session->draft)->received_count > HOPS_MAX)
+    if (draft_is_in_a_loop(session->draft))
         return refuse(session, reply, smtp_reply_make(554, 4, 6, "too many hops: this message is in a loop"), SLICE_EMPTY);
     return true;
 }

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "relay/config.h"
 #include "relay/control_internal.h"
+#include "relay/submission.h"
 #include "smtp/address.h"
 
 #include <assert.h>
@@ -15,15 +16,26 @@
 #define REQUEST_MAX 65536
 #define LINE_MAX_BYTES (4u << 20)
 #define ARENA_MAX (16u << 20)
-#define SESSIONS_MAX 64
+#define SESSIONS_MAX 64 /* of each socket */
+/* Of one user on the open socket. Whoever holds them all keeps nobody else out: sendmail has the drop directory. */
+#define SESSIONS_PER_USER 16
+/* A client of the open socket is waited for so long, and so many times as long when it only reads slowly: a pager may sit between. */
+#define PATIENCE_MS 30000
+#define PATIENCE_OF_READERS 30
 /* A step more is run only while less than that waits for the client. */
 #define OUTPUT_MAX 65536
 
+struct control_door {
+    struct control *control;
+    struct listener listener;
+    bool is_open, is_waiting; /* a connection waits until a session has ended */
+    bool is_public;           /* anybody may connect */
+    size_t session_count;
+};
 struct control {
     struct relay *relay;
-    struct listener listener;
+    struct control_door own, submit;
     struct list sessions;
-    bool is_open, is_waiting; /* a connection waits until a session has ended */
 };
 
 static const struct control_command *const commands[] = {
@@ -44,14 +56,18 @@ static const struct control_command *const commands[] = {
     &control_policy_exempt,
     &control_explain,
     &control_test_send,
+    &control_aliases,
+    &control_submit_message,
 };
 
+static void close_door(struct control_door *door);
 static void on_incoming(struct listener *listener);
 static void on_connected(struct stream *stream, enum err err);
 static void on_received(struct stream *stream, struct slice bytes);
 static void on_drained(struct stream *stream);
 static void on_ended(struct stream *stream, enum err err);
 static void on_timer(struct timer *timer);
+static void on_patience(struct timer *timer);
 static void on_written(struct journal_write *write, enum err err);
 static void begin(struct control_session *session, struct slice line);
 static void leave(struct control_session *session);
@@ -63,7 +79,8 @@ struct control *control_new(struct relay *relay)
     if (control == NULL)
         return NULL;
     control->relay = relay;
-    control->listener.incoming = on_incoming;
+    control->own = (struct control_door){.control = control, .listener = {.incoming = on_incoming}};
+    control->submit = (struct control_door){.control = control, .listener = {.incoming = on_incoming}, .is_public = true};
     list_init(&control->sessions);
     return control;
 }
@@ -73,22 +90,21 @@ void control_free(struct control **control)
     if (*control == NULL)
         return;
     assert(list_is_empty(&(*control)->sessions));
-    if ((*control)->is_open)
-        listener_close(&(*control)->listener);
+    close_door(&(*control)->own);
+    close_door(&(*control)->submit);
     free(*control);
     *control = NULL;
 }
 
-enum err control_open(struct control *control, struct buffer *fault)
+static enum err open_door(struct control_door *door, struct slice path, unsigned mode, struct buffer *fault)
 {
-    struct slice path = control->relay->config->control_socket;
-    struct listener_options options = {.fd = -1, .mode = 0660};
+    struct listener_options options = {.fd = -1, .mode = mode};
     enum err err = ERR_LIMIT;
     if (path.length < sizeof options.endpoint.path) {
         memcpy(options.endpoint.path, path.data, path.length);
-        err = listener_open(&control->listener, &options);
+        err = listener_open(&door->listener, &options);
     }
-    control->is_open = err == ERR_NONE;
+    door->is_open = err == ERR_NONE;
     if (err == ERR_LIMIT)
         buffer_print(fault, "%.*s: a socket's path may have %zu bytes", SLICE_ARGS(path), sizeof options.endpoint.path - 1);
     else if (err != ERR_NONE)
@@ -96,15 +112,33 @@ enum err control_open(struct control *control, struct buffer *fault)
     return err;
 }
 
+static void close_door(struct control_door *door)
+{
+    if (door->is_open)
+        listener_close(&door->listener);
+    door->is_open = false;
+}
+
+enum err control_open(struct control *control, struct buffer *fault)
+{
+    return open_door(&control->own, control->relay->config->control_socket, 0660, fault);
+}
+
+enum err control_open_submit(struct control *control, struct buffer *fault)
+{
+    return open_door(&control->submit, control->relay->config->submit_socket, 0666, fault);
+}
+
 void control_close(struct control *control)
 {
-    if (control->is_open)
-        listener_close(&control->listener);
-    control->is_open = false;
+    close_door(&control->own);
+    close_door(&control->submit);
     struct list_node *node = list_first(&control->sessions);
     while (node != NULL) {
         struct control_session *session = LIST_OF(node, struct control_session, node);
         node = list_next(&control->sessions, node);
+        if (session->is_promising)
+            continue; /* it has its answer when the disk has given one */
         if (session->state == CONTROL_RUNNING) {
             if (session->command->cancel != NULL)
                 session->command->cancel(session);
@@ -124,16 +158,17 @@ bool control_is_idle(const struct control *control)
 
 /* ---- a connection ---- */
 
-static struct control_session *session_new(struct control *control)
+static struct control_session *session_new(struct control_door *door)
 {
     struct control_session *session = calloc(1, sizeof *session);
     if (session == NULL)
         return NULL;
-    session->control = control;
-    session->relay = control->relay;
+    session->control = door->control;
+    session->relay = door->control->relay;
+    session->door = door;
     session->stream = (struct stream){
         .connected = on_connected, .received = on_received, .drained = on_drained, .ended = on_ended};
-    buffer_init(&session->input, REQUEST_MAX);
+    buffer_init(&session->input, door->is_public ? SUBMISSION_LINE_MAX : REQUEST_MAX);
     session->arena = arena_new(ARENA_MAX);
     session->scratch = arena_new(ARENA_MAX);
     if (session->arena == NULL || session->scratch == NULL) {
@@ -142,31 +177,61 @@ static struct control_session *session_new(struct control *control)
         free(session);
         return NULL;
     }
+    list_add_last(&door->control->sessions, &session->node);
+    door->session_count++;
     return session;
+}
+
+static size_t sessions_of_user(const struct control_session *session)
+{
+    size_t count = 0;
+    struct list_node *node = list_first(&session->control->sessions);
+    for (; node != NULL; node = list_next(&session->control->sessions, node)) {
+        const struct control_session *other = LIST_OF(node, struct control_session, node);
+        count += other->door == session->door && other->uid == session->uid ? 1 : 0;
+    }
+    return count;
+}
+
+/* The administrators, and whoever else could read the queue or the control socket, see all mail; others see their own. */
+static bool sees_all(const struct control_session *session)
+{
+    uint32_t own_uid;
+    uint32_t own_gid;
+    stream_own_user(&own_uid, &own_gid);
+    return !session->door->is_public || session->uid == 0 || session->uid == own_uid ||
+           stream_peer_in_group(&session->stream, own_gid);
 }
 
 /* Too many at once wait in the kernel's queue. */
 static void on_incoming(struct listener *listener)
 {
-    struct control *control = LIST_OF(listener, struct control, listener);
+    struct control_door *door = LIST_OF(listener, struct control_door, listener);
     struct control_session *session;
-    control->is_waiting = control->sessions.count >= SESSIONS_MAX;
-    if (control->is_waiting)
+    uint32_t gid;
+    door->is_waiting = door->session_count >= SESSIONS_MAX;
+    if (door->is_waiting)
         return;
-    session = session_new(control);
+    session = session_new(door);
     if (session == NULL) {
         listener_resume(listener);
         return;
     }
-    list_add_last(&control->sessions, &session->node);
     if (stream_accept(listener, &session->stream) != ERR_NONE) {
         leave(session);
         return;
     }
-    uint32_t gid;
     if (!stream_peer_uid(&session->stream, &session->uid, &gid))
         session->uid = UINT32_MAX;
+    session->sees_all = sees_all(session);
     stream_read(&session->stream, true);
+    if (!door->is_public)
+        return;
+    timer_start(&session->patience, PATIENCE_MS, on_patience);
+    if (sessions_of_user(session) > SESSIONS_PER_USER) {
+        session->state = CONTROL_RUNNING;
+        control_fail(session, CONTROL_UNAVAILABLE, "you have too many connections");
+    }
 }
 
 static void on_connected(struct stream *stream, enum err err)
@@ -175,26 +240,41 @@ static void on_connected(struct stream *stream, enum err err)
     (void)err; /* of stream_connect() only */
 }
 
+/* The first line is the request; what stands behind it is its command's. */
+static void read_request(struct control_session *session, struct slice bytes)
+{
+    size_t end = slice_find(bytes, '\n');
+    buffer_add(&session->input, slice_to(bytes, end));
+    if (buffer_failed(&session->input)) {
+        session->state = CONTROL_RUNNING;
+        control_fail(session, CONTROL_USAGE, "the request is longer than %zu bytes", session->input.limit);
+    } else if (end < bytes.length) {
+        session->state = CONTROL_RUNNING;
+        begin(session, buffer_slice(&session->input));
+        control_more(session, slice_from(bytes, end + 1));
+    }
+}
+
+void control_more(struct control_session *session, struct slice bytes)
+{
+    if (session->state == CONTROL_RUNNING && session->command != NULL && session->command->more != NULL)
+        session->command->more(session, bytes);
+}
+
 static void on_received(struct stream *stream, struct slice bytes)
 {
     struct control_session *session = LIST_OF(stream, struct control_session, stream);
-    if (session->state != CONTROL_READING)
-        return; /* one request a connection */
-    buffer_add(&session->input, bytes);
-    struct slice all = buffer_slice(&session->input);
-    size_t end = slice_find(all, '\n');
-    if (buffer_failed(&session->input)) {
-        session->state = CONTROL_RUNNING;
-        control_fail(session, CONTROL_USAGE, "the request is longer than %d bytes", REQUEST_MAX);
-    } else if (end < all.length) {
-        session->state = CONTROL_RUNNING;
-        begin(session, slice_to(all, end));
-    }
+    session->has_moved = true;
+    if (session->state == CONTROL_READING)
+        read_request(session, bytes);
+    else
+        control_more(session, bytes);
 }
 
 static void on_drained(struct stream *stream)
 {
     struct control_session *session = LIST_OF(stream, struct control_session, stream);
+    session->has_moved = true;
     if (session->state == CONTROL_ENDING) {
         stream_close(&session->stream);
         leave(session);
@@ -219,8 +299,24 @@ static void leave(struct control_session *session)
     session->state = CONTROL_GONE;
     session->wants_step = false;
     timer_cancel(&session->timer);
+    timer_cancel(&session->patience);
     if (session->pending == 0)
         timer_start(&session->timer, 0, on_timer);
+}
+
+/* A client that neither sends what is missing nor takes what it asked for holds a place that others want. */
+static void on_patience(struct timer *timer)
+{
+    struct control_session *session = LIST_OF(timer, struct control_session, patience);
+    bool is_to_send = session->state == CONTROL_READING || session->wants_more;
+    bool is_to_read = stream_pending(&session->stream) > 0;
+    session->idle_rounds = session->has_moved || (!is_to_send && !is_to_read) ? 0 : session->idle_rounds + 1;
+    session->has_moved = false;
+    if (session->idle_rounds >= (is_to_send ? 1 : PATIENCE_OF_READERS)) {
+        on_ended(&session->stream, ERR_TIMEOUT);
+        return;
+    }
+    timer_start(&session->patience, PATIENCE_MS, on_patience);
 }
 
 static void on_timer(struct timer *timer)
@@ -237,16 +333,18 @@ static void on_timer(struct timer *timer)
 static void end_session(struct control_session *session)
 {
     struct control *control = session->control;
+    struct control_door *door = session->door;
     list_remove(&control->sessions, &session->node);
+    door->session_count--;
     json_free(&session->request);
     buffer_free(&session->input);
     arena_free(&session->arena);
     arena_free(&session->scratch);
     free(session->own);
     free(session);
-    if (control->is_waiting && control->is_open) {
-        control->is_waiting = false;
-        listener_resume(&control->listener);
+    if (door->is_waiting && door->is_open) {
+        door->is_waiting = false;
+        listener_resume(&door->listener);
     }
     if (control_is_idle(control))
         relay_part_ended(control->relay);
@@ -273,6 +371,10 @@ static void begin(struct control_session *session, struct slice line)
     if (command == NULL) {
         struct slice name = control_text(session, "command");
         control_fail(session, CONTROL_USAGE, "this relay knows no command \"%.*s\"", SLICE_ARGS(slice_to(name, 64)));
+        return;
+    }
+    if (session->door->is_public && !command->is_public) {
+        control_fail(session, CONTROL_NOT_PERMITTED, "\"%s\" is for the control socket", command->name);
         return;
     }
     session->own = calloc(1, command->state_size + 1);

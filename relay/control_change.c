@@ -56,7 +56,7 @@ static void batch_written(struct control_session *session, enum err err);
 static void finish(struct control_session *session, const struct change *change);
 
 const struct control_command control_queue_flush = {
-    .name = "queue flush", .state_size = sizeof(struct change), .start = start_flush, .step = step};
+    .name = "queue flush", .state_size = sizeof(struct change), .start = start_flush, .step = step, .is_public = true};
 const struct control_command control_queue_hold = {
     .name = "queue hold", .state_size = sizeof(struct change), .start = start_hold, .step = step};
 const struct control_command control_queue_release = {
@@ -180,7 +180,8 @@ static void take(struct control_session *session, struct change *change, size_t 
         change->active++;
         return;
     }
-    if (change->kind == CHANGE_FLUSH && !entry->held)
+    /* A user who flushes his own mail does not decide how often a destination is bothered. */
+    if (change->kind == CHANGE_FLUSH && !entry->held && session->sees_all)
         forget_back_off(change, destination);
     if (!apply(change, entry)) {
         destination_release(destination, id, entry->number);

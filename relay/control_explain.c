@@ -13,7 +13,7 @@ static void tell(struct explain *explain, struct json **step);
 static void done(struct explain *explain, bool would_go);
 
 const struct control_command control_explain = {
-    .name = "explain", .state_size = sizeof(struct explaining), .start = start, .cancel = cancel};
+    .name = "explain", .state_size = sizeof(struct explaining), .start = start, .cancel = cancel, .is_public = true};
 
 static void start(struct control_session *session)
 {
@@ -25,7 +25,8 @@ static void start(struct control_session *session)
     explain->relay = session->relay;
     explain->address = control_text(session, "address");
     explain->sender = control_text(session, "from");
-    explain->connects = json_flag(session->request, "connect", false);
+    /* Not everybody may make the relay connect to whom he likes. */
+    explain->connects = session->sees_all && json_flag(session->request, "connect", false);
     if (!explain_is_address(explain->address))
         control_fail(session, CONTROL_USAGE, "\"%.*s\" is no address", SLICE_ARGS(slice_to(explain->address, 320)));
     else if (!explain_start(explain))

@@ -1,6 +1,7 @@
 #include "relay/control_filter.h"
 
 #include "base/text.h"
+#include "relay/posting.h"
 #include "relay/schedule.h"
 #include "smtp/address.h"
 
@@ -35,7 +36,11 @@ enum control_status control_status_of(const struct relay *relay, const struct qu
 
 bool control_filter_read(struct control_session *session, struct control_filter *filter)
 {
-    *filter = (struct control_filter){.domain = SLICE_EMPTY, .address = SLICE_EMPTY};
+    *filter = (struct control_filter){.domain = SLICE_EMPTY, .address = SLICE_EMPTY, .origin = SLICE_EMPTY};
+    if (!session->sees_all && !arena_print(session->arena, &filter->origin, POSTING_ORIGIN, session->uid)) {
+        control_fail(session, CONTROL_SOFTWARE, "out of memory");
+        return false;
+    }
     struct json *from = json_get(session->request, "from");
     filter->has_sender = from != NULL;
     filter->sender = control_text(session, "from");
@@ -112,6 +117,8 @@ bool control_filter_admits(const struct control_filter *filter, const struct rel
     if (filter->id != 0 && message->id != filter->id)
         return false;
     if (filter->domain.length > 0 && !slice_equal(filter->domain, entry->destination))
+        return false;
+    if (filter->origin.length > 0 && !slice_equal(filter->origin, message->origin))
         return false;
     if (filter->has_sender && !slice_equal_nocase(filter->sender, message->sender))
         return false;

@@ -25,6 +25,7 @@ struct control_filter {
     struct slice address;    /* of --to, when it was an address; empty: any */
     bool has_sender, has_status;
     struct slice sender;     /* empty: the null reverse-path */
+    struct slice origin;     /* mail of this origin only: whose who asks may see; empty: any */
     int64_t arrived_before_ms; /* 0: any time */
     enum control_status status;
 };

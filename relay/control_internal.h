@@ -25,6 +25,8 @@ enum control_exit {
     CONTROL_UNAVAILABLE = 69,
     CONTROL_SOFTWARE = 70,
     CONTROL_IO = 74,
+    CONTROL_TEMPORARY = 75,
+    CONTROL_NOT_PERMITTED = 77,
 };
 
 #define CONTROL_STATE_LIST(X)                                                                                          \
@@ -45,15 +47,25 @@ struct control_command {
     void (*start)(struct control_session *session);
     void (*step)(struct control_session *session);   /* NULL: it never goes on */
     void (*cancel)(struct control_session *session); /* NULL: nothing to cancel */
+    void (*more)(struct control_session *session, struct slice bytes); /* what follows the request; NULL: nobody looks at it */
+    bool is_public;                                 /* on the submit socket too, where a session may not see all */
 };
 
+struct control_door;
 struct control_session {
     struct control *control;
+    struct control_door *door;
     struct relay *relay;
     struct list_node node;
     struct stream stream;
     enum control_state state;
-    uint32_t uid;              /* of the client; for the log */
+    uint32_t uid;              /* of the client */
+    bool sees_all;             /* mail of others too */
+    bool wants_more;           /* the command waits for what follows the request */
+    bool is_promising;         /* a stop waits until the command has answered */
+    bool has_moved;            /* since patience was looked at last */
+    struct timer patience;
+    unsigned idle_rounds;      /* of it */
     struct buffer input;
     struct json *request;
     const struct control_command *command;
@@ -80,6 +92,7 @@ void control_submit(struct control_session *session, const struct queue_change *
 /* The same for what is written in another way, such as a draft: the session lives from one to the other. */
 void control_begin_write(struct control_session *session);
 void control_end_write(struct control_session *session);
+void control_more(struct control_session *session, struct slice bytes); /* gives the command what it did not take before */
 /* Texts of the request; empty when absent. */
 struct slice control_text(const struct control_session *session, const char *key);
 /* The canonical form of a domain or of an address's domain, in the arena; empty: it is none. */
@@ -96,6 +109,6 @@ bool control_log(struct control_session *session, struct log_line *line, const c
 extern const struct control_command control_health, control_metrics, control_queue_list, control_queue_show, control_queue_why,
     control_queue_export, control_queue_flush, control_queue_hold, control_queue_release, control_queue_delete,
     control_policy_list, control_policy_show, control_policy_refresh, control_policy_forget, control_policy_exempt,
-    control_explain, control_test_send;
+    control_explain, control_test_send, control_aliases, control_submit_message;
 
 #endif

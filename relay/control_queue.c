@@ -39,7 +39,12 @@ static void finish_list(struct control_session *session, struct lister *lister);
 static bool load_header(struct control_session *session, struct lister *lister);
 
 const struct control_command control_queue_list = {
-    .name = "queue list", .state_size = sizeof(struct lister), .start = start_list, .step = step_list, .cancel = cancel_list};
+    .name = "queue list",
+    .state_size = sizeof(struct lister),
+    .start = start_list,
+    .step = step_list,
+    .cancel = cancel_list,
+    .is_public = true};
 const struct control_command control_queue_show = {
     .name = "queue show", .state_size = sizeof(struct lister), .start = start_show, .step = step_list, .cancel = cancel_list};
 

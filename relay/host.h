@@ -49,6 +49,8 @@ struct endpoint stream_peer(const struct stream *stream);  /* address normalised
 struct endpoint stream_local(const struct stream *stream);
 /* The user at the other end of a unix socket; false for others. */
 bool stream_peer_uid(const struct stream *stream, uint32_t *uid, uint32_t *gid);
+bool stream_peer_in_group(const struct stream *stream, uint32_t gid); /* that user, by any of its groups */
+void stream_own_user(uint32_t *uid, uint32_t *gid);                   /* what our peers see */
 
 /* ---- listeners ---- */
 struct listener {

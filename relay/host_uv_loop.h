@@ -37,6 +37,7 @@ struct endpoint host_socket_peer(int fd);
 
 /* A stream over a socket that is connected already; the host takes the descriptor over. */
 MUST_CHECK enum err host_stream_adopt(struct stream *stream, uv_stream_t *server);
+int host_stream_fd(const struct stream *stream); /* -1: it has none any more */
 
 /* Connections that are open, and how many there may be before listeners let new ones wait. */
 size_t host_connection_count(void);

@@ -217,19 +217,11 @@ struct endpoint stream_local(const struct stream *stream)
     return host_socket_local(fd);
 }
 
-bool stream_peer_uid(const struct stream *stream, uint32_t *uid, uint32_t *gid)
+int host_stream_fd(const struct stream *stream)
 {
     const struct connection *connection = connection_of(stream);
     uv_os_fd_t fd = -1;
-    struct ucred credentials;
-    socklen_t length = sizeof credentials;
-    if (connection->uv.handle.type != UV_NAMED_PIPE || uv_fileno(&connection->uv.handle, &fd) != 0 ||
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) {
-        return false;
-    }
-    *uid = credentials.uid;
-    *gid = credentials.gid;
-    return true;
+    return uv_fileno(&connection->uv.handle, &fd) == 0 ? fd : -1;
 }
 
 size_t host_connection_count(void)

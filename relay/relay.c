@@ -1,6 +1,7 @@
 #include "relay/relay.h"
 
 #include "relay/control.h"
+#include "relay/drop.h"
 #include "relay/finder.h"
 #include "relay/intake.h"
 #include "relay/journal.h"
@@ -34,7 +35,8 @@ struct relay *relay_new(const struct relay_options *options)
     relay->finder = finder_new(relay);
     relay->intake = intake_new(relay);
     relay->control = control_new(relay);
-    if (relay->journal != NULL && relay->finder != NULL && relay->intake != NULL && relay->control != NULL)
+    relay->drop = drop_new(relay);
+    if (relay->journal != NULL && relay->finder != NULL && relay->intake != NULL && relay->control != NULL && relay->drop != NULL)
         relay->schedule = schedule_new(relay);
     if (relay->schedule == NULL) {
         free_own_parts(relay);
@@ -48,6 +50,7 @@ static void free_own_parts(struct relay *relay)
 {
     timer_cancel(&relay->stop_timer);
     schedule_free(&relay->schedule);
+    drop_free(&relay->drop);
     control_free(&relay->control);
     intake_free(&relay->intake);
     finder_free(&relay->finder);
@@ -88,6 +91,7 @@ void relay_reload(struct relay *relay, const struct relay_options *options)
     relay->locals = options->locals;
     relay->users = options->users;
     schedule_wake_all(relay->schedule);
+    drop_look_again(relay->drop);
 }
 
 void relay_set_tls(struct relay *relay, struct tls_context *tls)
@@ -115,6 +119,7 @@ void relay_stop(struct relay *relay, int exit_status)
     timer_start(&relay->stop_timer, relay->config->stop_timeout_ms, on_stop_timeout);
     intake_stop(relay->intake);
     control_close(relay->control);
+    drop_stop(relay->drop);
     schedule_stop(relay->schedule);
     finder_stop(relay->finder);
     relay_part_ended(relay);
@@ -146,7 +151,7 @@ void relay_broken(struct relay *relay, enum err err)
 static bool everything_is_idle(const struct relay *relay)
 {
     return intake_is_idle(relay->intake) && schedule_is_idle(relay->schedule) && finder_is_idle(relay->finder) &&
-           journal_is_idle(relay->journal) && control_is_idle(relay->control);
+           journal_is_idle(relay->journal) && control_is_idle(relay->control) && drop_is_idle(relay->drop);
 }
 
 /* In a turn of its own: the part that ended is still on the stack. */

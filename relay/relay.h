@@ -15,6 +15,7 @@ struct intake;
 struct finder;
 struct schedule;
 struct control;
+struct drop;
 struct health;
 struct locals;
 struct users;
@@ -31,6 +32,7 @@ struct relay {
     struct schedule *schedule;
     struct intake *intake;
     struct control *control;
+    struct drop *drop;         /* the directory of sendmail */
     struct health *health;     /* of whoever opened it; NULL: nobody asks */
     struct metrics metrics;
     int64_t started_ms;        /* wall clock */

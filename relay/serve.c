@@ -9,6 +9,7 @@
 #include "relay/locals.h"
 #include "relay/relay.h"
 #include "relay/schedule.h"
+#include "relay/serve_submit.h"
 #include "relay/serve_system.h"
 #include "relay/serve_watch.h"
 #include "relay/users.h"
@@ -360,7 +361,6 @@ static int start(struct serving *serving, struct parts *parts)
         return serving->status;
     }
     log_started(serving);
-    warn_unused_sockets(serving);
     serving->relay->health = health_new(serving->relay);
     system_notify("READY=1");
     on_watchdog(&serving->watchdog);
@@ -431,8 +431,10 @@ static int open_http(struct serving *serving, struct buffer *fault)
 static int open_doors(struct serving *serving)
 {
     struct buffer fault;
+    warn_unused_sockets(serving); /* one of them may be why an address is in use */
     buffer_init(&fault, 65536);
     system_make_parent(serving->relay->config->control_socket, 0755, &serving->identity);
+    serve_submit_prepare(serving->relay->config, &serving->identity);
     int status = door_status(intake_open(serving->relay->intake, &serving->sockets.list, &fault));
     if (status == EXIT_DONE)
         status = open_http(serving, &fault);
@@ -443,7 +445,9 @@ static int open_doors(struct serving *serving)
         fprintf(stderr, "sternpost: the privileges of root cannot be given up\n");
         status = EXIT_NOT_PERMITTED;
     }
-    return status == EXIT_DONE ? open_control(serving) : status;
+    if (status == EXIT_DONE)
+        status = open_control(serving);
+    return status == EXIT_DONE ? serve_submit_open(serving->relay) : status;
 }
 
 /* That the loop turns is what the service manager wants to hear. */

@@ -21,7 +21,7 @@ struct running {
     struct log log;
     struct relay *relay;
     size_t stopped;
-    char socket[160];
+    char socket[160], submit[160], drop[160];
     size_t lines[8]; /* of the log, by level */
 };
 static struct running running;
@@ -41,12 +41,14 @@ static inline void running_stopped(struct relay *relay)
 
 static inline struct config *running_config(void)
 {
-    char queue[200], socket_path[200];
+    char queue[200], socket_path[200], submit_path[200], drop_path[200];
     struct buffer faults, warnings;
     struct config *config = NULL;
     snprintf(queue, sizeof queue, "queue.path=%s/queue", running.folder.path);
     snprintf(socket_path, sizeof socket_path, "control.socket=%s", running.socket);
-    struct slice sets[] = {slice_of(queue), slice_of(socket_path), SLICE("hostname=relay.example"),
+    snprintf(submit_path, sizeof submit_path, "submit.socket=%s", running.submit);
+    snprintf(drop_path, sizeof drop_path, "submit.drop=%s", running.drop);
+    struct slice sets[] = {slice_of(queue), slice_of(socket_path), slice_of(submit_path), slice_of(drop_path), SLICE("hostname=relay.example"),
                            SLICE("delivery.stop-timeout=1s"), SLICE("local.aliases-file=/nonexistent"),
                            SLICE("local.domains=relay.example")};
     struct config_source source = {.file = SLICE("/dev/null"), .sets = sets, .set_count = COUNT_OF(sets)};
@@ -71,6 +73,8 @@ static inline void running_start(void)
     running.stopped = 0;
     folder_make(&running.folder);
     snprintf(running.socket, sizeof running.socket, "%s/control", running.folder.path);
+    snprintf(running.submit, sizeof running.submit, "%s/submit", running.folder.path);
+    snprintf(running.drop, sizeof running.drop, "%s/drop", running.folder.path);
     loop_open();
     buffer_init(&text, 65536);
     assert_true(ip_parse(SLICE("127.0.0.1"), &nobody.ip));
@@ -86,6 +90,7 @@ static inline void running_start(void)
     assert_non_null(running.relay);
     buffer_clear(&text);
     assert_int_equal(control_open(running.relay->control, &text), ERR_NONE);
+    assert_int_equal(control_open_submit(running.relay->control, &text), ERR_NONE);
     buffer_free(&text);
 }
 
@@ -151,17 +156,22 @@ static inline void asker_ended(struct stream *stream, enum err err)
     LIST_OF(stream, struct asker, stream)->ended++;
 }
 
-static inline void asker_start(struct asker *asker, struct slice request)
+static inline void asker_start_at(struct asker *asker, const char *path, struct slice request)
 {
     struct endpoint relay = {0};
-    assert_true(strlen(running.socket) < sizeof relay.path);
-    memcpy(relay.path, running.socket, strlen(running.socket));
+    assert_true(strlen(path) < sizeof relay.path);
+    memcpy(relay.path, path, strlen(path));
     asker->stream = (struct stream){
         .connected = asker_connected, .received = asker_received, .drained = asker_drained, .ended = asker_ended};
-    buffer_init(&asker->request, 1u << 20);
+    buffer_init(&asker->request, 8u << 20);
     buffer_init(&asker->answers, RUNNING_ANSWERS_MAX);
     buffer_add(&asker->request, request);
     stream_connect(&asker->stream, &relay, NULL);
+}
+
+static inline void asker_start(struct asker *asker, struct slice request)
+{
+    asker_start_at(asker, running.socket, request);
 }
 
 static inline void asker_close(struct asker *asker)

@@ -1,0 +1,31 @@
+/* The drop directory: takes what sendmail left there while the relay was down, or could not be reached. Looked at when the relay starts
+ * and every few seconds; one file at a time, so that each is taken exactly once, also over crashes: the transaction that makes a message
+ * the queue's stores the file's name as a mark too, and the next file is not begun before this one is gone from the disk for good.
+ *
+ * | state of a file | after a crash |
+ * |---|---|
+ * | there, its name is not the mark | taken |
+ * | there, its name is the mark | the queue has its message: removed |
+ * | gone | - |
+ *
+ * What cannot be taken for a reason that may pass (the queue is full) stays. What the configuration does not allow (a local user
+ * without alias or root, a size) is held back until the next start or reload, with a log line that names the key. What is no
+ * submission was left by no sendmail, and is removed. */
+#ifndef RELAY_DROP_H
+#define RELAY_DROP_H
+
+#include "base/buffer.h"
+#include "base/err.h"
+
+struct relay;
+struct drop;
+
+struct drop *drop_new(struct relay *relay); /* NULL: out of memory */
+void drop_free(struct drop **drop);         /* idle, or never opened */
+/* Begins with the directory of [submit] drop. On error nothing is taken, and the fault says what to do. */
+MUST_CHECK enum err drop_open(struct drop *drop, struct buffer *fault);
+void drop_look_again(struct drop *drop); /* the configuration has changed: what was held back is tried too */
+void drop_stop(struct drop *drop);       /* begins nothing new */
+bool drop_is_idle(const struct drop *drop);
+
+#endif

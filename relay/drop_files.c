@@ -1,0 +1,231 @@
+#include "relay/drop_files.h"
+
+#include "base/text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HELD "held"
+/* No writer takes so long. */
+#define WRITING_MAX_MS (24ll * 3600 * 1000)
+
+static bool is_stale(int directory, const char *name, int64_t now_ms);
+static bool remove_junk(int directory, const char *name);
+
+bool drop_name_is_valid(struct slice name)
+{
+    if (name.length != DROP_NAME_LENGTH)
+        return false;
+    for (size_t i = 0; i < name.length; i++) {
+        if (!slice_has(SLICE("0123456789abcdef"), name.data[i]))
+            return false;
+    }
+    return true;
+}
+
+void drop_name_print(const uint8_t bytes[DROP_NAME_LENGTH / 2], struct drop_name *name)
+{
+    struct slice hex = text_hex(bytes, DROP_NAME_LENGTH / 2, name->text, sizeof name->text);
+    name->text[hex.length] = '\0';
+}
+
+static void copy_name(struct drop_name *name, const char *text)
+{
+    memcpy(name->text, text, DROP_NAME_LENGTH);
+    name->text[DROP_NAME_LENGTH] = '\0';
+}
+
+/* ---- the directory ---- */
+
+static enum err complain(struct buffer *fault, const char *path, enum err err, const char *problem)
+{
+    buffer_print(fault, "%s %s", path, problem);
+    return err;
+}
+
+/* Before the first start anybody may have made something of that name. */
+static int open_held(int directory)
+{
+    struct stat status;
+    int held = openat(directory, HELD, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (held < 0)
+        return -1;
+    if (fstat(held, &status) == 0 && status.st_uid == geteuid() && (status.st_mode & 077) == 0)
+        return held;
+    close(held);
+    errno = EPERM;
+    return -1;
+}
+
+static bool make_held(int directory)
+{
+    int held = open_held(directory);
+    if (held < 0 && (errno == ENOENT || remove_junk(directory, HELD)) && mkdirat(directory, HELD, 0700) == 0)
+        held = open_held(directory);
+    if (held < 0)
+        return false;
+    close(held);
+    return true;
+}
+
+enum err drop_files_open(const char *path, int *fd, struct buffer *fault)
+{
+    struct stat status;
+    *fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (*fd < 0) {
+        enum err err = err_from_errno(errno);
+        return complain(fault, path, err, err == ERR_NOT_FOUND ? "is not there" : err_text(err));
+    }
+    enum err err = ERR_NONE;
+    if (fstat(*fd, &status) != 0)
+        err = complain(fault, path, err_from_errno(errno), "cannot be looked at");
+    else if (status.st_uid != geteuid())
+        err = complain(fault, path, ERR_PERMISSION, "belongs to another user: chown it to the relay's, or what is taken would stay there");
+    else if ((status.st_mode & 07777) != DROP_MODE && fchmod(*fd, DROP_MODE) != 0)
+        err = complain(fault, path, err_from_errno(errno), "cannot be given the mode 3733");
+    else if (!make_held(*fd))
+        err = complain(fault, path, err_from_errno(errno), "cannot have its folder \"" HELD "\"");
+    if (err != ERR_NONE) {
+        close(*fd);
+        *fd = -1;
+    }
+    return err;
+}
+
+void drop_files_release_held(int directory)
+{
+    int held = open_held(directory);
+    DIR *list = held < 0 ? NULL : fdopendir(held);
+    struct dirent *entry;
+    if (list == NULL) {
+        if (held >= 0)
+            close(held);
+        return;
+    }
+    while ((entry = readdir(list)) != NULL) {
+        if (drop_name_is_valid(slice_of(entry->d_name)))
+            (void)renameat(held, entry->d_name, directory, entry->d_name); /* else it stays, for the next time */
+    }
+    closedir(list);
+}
+
+static void note_entry(int directory, const char *name, int64_t now_ms, struct drop_scan *scan)
+{
+    struct slice text = slice_of(name);
+    bool is_being_written = text.data[0] == '.' && drop_name_is_valid(slice_from(text, 1));
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, HELD) == 0)
+        return;
+    if (drop_name_is_valid(text)) {
+        scan->is_full = scan->count == DROP_NAMES_MAX;
+        if (!scan->is_full)
+            copy_name(&scan->names[scan->count++], name);
+    } else if (!is_being_written || is_stale(directory, name, now_ms)) {
+        *(remove_junk(directory, name) ? &scan->junk : &scan->stuck) += 1;
+    }
+}
+
+enum err drop_files_scan(int directory, int64_t now_ms, struct drop_scan *scan)
+{
+    struct dirent *entry;
+    int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = fd < 0 ? NULL : fdopendir(fd);
+    scan->count = scan->junk = scan->stuck = 0;
+    scan->is_full = false;
+    if (list == NULL) {
+        enum err err = err_from_errno(errno);
+        if (fd >= 0)
+            close(fd);
+        return err;
+    }
+    errno = 0;
+    while (!scan->is_full && (entry = readdir(list)) != NULL) {
+        note_entry(directory, entry->d_name, now_ms, scan);
+        errno = 0;
+    }
+    enum err err = errno == 0 ? ERR_NONE : err_from_errno(errno);
+    closedir(list);
+    return err;
+}
+
+/* By the kernel's time of its last change: all others are its owner's to set. */
+static bool is_stale(int directory, const char *name, int64_t now_ms)
+{
+    struct stat status;
+    if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return false;
+    int64_t age_ms = now_ms - (int64_t)status.st_ctim.tv_sec * 1000;
+    return age_ms > WRITING_MAX_MS;
+}
+
+/* A folder that is not empty stays: it harms nobody. */
+static bool remove_junk(int directory, const char *name)
+{
+    if (unlinkat(directory, name, 0) == 0 || errno == ENOENT)
+        return true;
+    return errno == EISDIR && unlinkat(directory, name, AT_REMOVEDIR) == 0;
+}
+
+/* ---- one file ---- */
+
+/* A link is not followed, a fifo or a device not waited for. A second name elsewhere would let one user hand in another's file. */
+enum drop_file_state drop_file_open(int directory, const struct drop_name *name, struct drop_file *file)
+{
+    struct stat status;
+    file->fd = openat(directory, name->text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (file->fd < 0)
+        return errno == ENOENT                                ? DROP_FILE_GONE
+               : errno == ELOOP || errno == ENXIO || errno == ENODEV ? DROP_FILE_FOREIGN
+                                                              : DROP_FILE_UNREADABLE;
+    if (fstat(file->fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1) {
+        file->uid = status.st_uid;
+        file->size = (uint64_t)status.st_size;
+        return DROP_FILE_OPEN;
+    }
+    close(file->fd);
+    file->fd = -1;
+    return DROP_FILE_FOREIGN;
+}
+
+enum err drop_file_read(const struct drop_file *file, uint64_t offset, size_t length, struct buffer *out)
+{
+    char *space = buffer_space(out, length);
+    size_t done = 0;
+    if (space == NULL)
+        return ERR_MEMORY;
+    while (done < length) {
+        ssize_t count = pread(file->fd, space + done, length - done, (off_t)(offset + done));
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return ERR_IO;
+        if (count == 0)
+            break;
+        done += (size_t)count;
+    }
+    buffer_added(out, done);
+    return done == length ? ERR_NONE : ERR_END;
+}
+
+enum err drop_file_remove(int directory, const struct drop_name *name)
+{
+    if (!remove_junk(directory, name->text))
+        return err_from_errno(errno);
+    return fsync(directory) == 0 ? ERR_NONE : ERR_IO;
+}
+
+enum err drop_file_hold(int directory, const struct drop_name *name)
+{
+    int held = open_held(directory);
+    if (held < 0)
+        return err_from_errno(errno);
+    int status = renameat(directory, name->text, held, name->text);
+    enum err err = status == 0 && fsync(held) == 0 && fsync(directory) == 0 ? ERR_NONE : err_from_errno(errno);
+    close(held);
+    return err;
+}

@@ -1,0 +1,360 @@
+/* The drop directory: what is taken from it, exactly once, and what hostile users may put there. */
+#include "test/unit/running.h"
+
+#include "relay/drop.h"
+#include "relay/drop_files.h"
+#include "relay/posting.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HEAD(size, address) "{\"command\":\"submit\",\"version\":1,\"sender\":\"a@a.example\",\"size\":" #size ",\"recipients\":[{\"address\":\"" address "\"}]}\n"
+#define MAIL HEAD(8, "b@b.example") "X: y\n\nz\n"
+#define NAME "0123456789abcdef0123456789abcdef"
+#define NAME_2 "1123456789abcdef0123456789abcdef"
+
+static void make_drop(void)
+{
+    assert_int_equal(mkdir(running.drop, 0700), 0);
+    assert_int_equal(chmod(running.drop, DROP_MODE), 0);
+}
+
+static void open_drop(void)
+{
+    struct buffer fault;
+    buffer_init(&fault, 4096);
+    assert_int_equal(drop_open(running.relay->drop, &fault), ERR_NONE);
+    check_slice("fault", buffer_slice(&fault), SLICE_EMPTY);
+    buffer_free(&fault);
+}
+
+static const char *path_of(const char *name)
+{
+    static char path[400];
+    snprintf(path, sizeof path, "%s/%s", running.drop, name);
+    return path;
+}
+
+static void put(const char *name, struct slice bytes)
+{
+    int fd = open(path_of(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0640);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes.data, bytes.length), (ssize_t)bytes.length);
+    assert_int_equal(close(fd), 0);
+}
+
+static bool is_there(const char *name)
+{
+    struct stat status;
+    return lstat(path_of(name), &status) == 0;
+}
+
+/* Names in the directory, "held" aside. */
+static size_t count_files(const char *folder)
+{
+    size_t count = 0;
+    struct dirent *entry;
+    DIR *list = opendir(path_of(folder));
+    assert_non_null(list);
+    while ((entry = readdir(list)) != NULL)
+        count += entry->d_name[0] != '.' && strcmp(entry->d_name, "held") != 0;
+    closedir(list);
+    return count;
+}
+
+static bool is_resting(void *owner)
+{
+    (void)owner;
+    return drop_is_idle(running.relay->drop);
+}
+
+static bool is_empty(void *owner)
+{
+    return count_files(owner == NULL ? "." : owner) == 0 && is_resting(NULL);
+}
+
+static void look(void)
+{
+    drop_look_again(running.relay->drop);
+    loop_for(1);
+    while (!is_resting(NULL))
+        loop_for(1);
+}
+
+static size_t accepted(void)
+{
+    return (size_t)running.relay->metrics.accepted;
+}
+
+static void test_taken_once(void **state)
+{
+    (void)state;
+    make_drop();
+    put(NAME, SLICE(MAIL));
+    put(NAME_2, SLICE(MAIL));
+    open_drop();
+    running_until("taken", is_empty, NULL);
+    check_number("accepted", accepted(), 2);
+    look();
+    check_number("accepted", accepted(), 2);
+    put(NAME, SLICE(MAIL));
+    look();
+    running_until("a name may come again when its file is gone for good", is_empty, NULL);
+    check_number("accepted", accepted(), 3);
+}
+
+/* A crash between the commit and the removal: the queue knows the name. */
+static void test_crash(void **state)
+{
+    (void)state;
+    make_drop();
+    put(NAME, SLICE(MAIL));
+    put(NAME_2, SLICE(MAIL));
+    struct queue_change mark = {.kind = QUEUE_CHANGE_META, .key = SLICE("drop"), .bytes = SLICE(NAME)};
+    const struct queue_change *changes[] = {&mark};
+    assert_int_equal(queue_apply(running.relay->queue, changes, 1), ERR_NONE);
+    open_drop();
+    running_until("taken", is_empty, NULL);
+    check_number("accepted", accepted(), 1);
+}
+
+/* Every place where the relay can stop: what is there is taken once by the next one. */
+static void test_stop_anywhere(void **state)
+{
+    (void)state;
+    for (int turns = 0; turns < 40; turns++) {
+        struct queue_totals totals;
+        running_start();
+        make_drop();
+        for (int i = 0; i < 3; i++) {
+            char name[DROP_NAME_LENGTH + 1];
+            snprintf(name, sizeof name, "%032x", i);
+            put(name, SLICE(MAIL));
+        }
+        open_drop();
+        for (int i = 0; i < turns && count_files(".") > 0; i++)
+            uv_run(host_loop(), UV_RUN_NOWAIT);
+        relay_stop(running.relay, 0);
+        loop_until("the relay's end", &running.stopped, 1);
+        size_t left = count_files(".");
+        assert_int_equal(queue_totals(running.relay->queue, &totals), ERR_NONE);
+        check_number("one place each", totals.messages + left, 3);
+        relay_free(&running.relay);
+        resolver_close();
+        tls_stop();
+        loop_close();
+        folder_remove(&running.folder);
+    }
+}
+
+static void test_hostile_files(void **state)
+{
+    static const struct {
+        const char *name;
+        struct slice content;
+    } cases[] = {
+        {"empty", SLICE_INIT("")},
+        {"garbage", SLICE_INIT("\x7f\x45LF\0\0\0\n\n\n")},
+        {"no newline", SLICE_INIT("{\"command\":\"submit\"")},
+        {"no text", SLICE_INIT(HEAD(8, "b@b.example"))},
+        {"truncated", SLICE_INIT(HEAD(8, "b@b.example") "X: y\n\nz")},
+        {"too long", SLICE_INIT(HEAD(8, "b@b.example") "X: y\n\nz\n\n")},
+        {"another command", SLICE_INIT("{\"command\":\"queue delete\",\"all\":true}\n")},
+        {"a command in an address", SLICE_INIT(HEAD(8, "b@b.example>\\r\\nRCPT TO:<c@c.example") "X: y\n\nz\n")},
+        {"a size over all", SLICE_INIT(HEAD(9223372036854775807, "b@b.example") "X: y\n\nz\n")},
+        {"deep", SLICE_INIT("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\n")},
+    };
+    (void)state;
+    make_drop();
+    open_drop();
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        put(NAME, cases[i].content);
+        look();
+        check_true(cases[i].name, !is_there(NAME));
+        check_number(cases[i].name, accepted(), 0);
+    }
+    check_number("held", count_files("held"), 0);
+}
+
+/* A file of 1 TB without a byte in it, and a head that does not end. */
+static void test_huge_files(void **state)
+{
+    (void)state;
+    make_drop();
+    open_drop();
+    put(NAME, SLICE(HEAD(8, "b@b.example")));
+    if (truncate(path_of(NAME), INT64_C(1) << 40) != 0)
+        assert_int_equal(truncate(path_of(NAME), INT64_C(1) << 30), 0); /* some file systems have smaller files */
+    look();
+    check_true("gone", !is_there(NAME));
+    struct buffer head;
+    buffer_init(&head, 4u << 20);
+    buffer_add(&head, SLICE("{\"command\":\""));
+    while (buffer_length(&head) < (2u << 20))
+        buffer_add(&head, SLICE("submit"));
+    put(NAME, buffer_slice(&head));
+    look();
+    check_true("gone", !is_there(NAME));
+    check_number("accepted", accepted(), 0);
+    buffer_free(&head);
+}
+
+static void test_no_files(void **state)
+{
+    char outside[300];
+    (void)state;
+    make_drop();
+    snprintf(outside, sizeof outside, "%s/outside", running.folder.path);
+    FILE *file = fopen(outside, "w");
+    assert_non_null(file);
+    fputs(MAIL, file);
+    fclose(file);
+    open_drop();
+    look();
+    assert_int_equal(symlink(outside, path_of(NAME)), 0);
+    assert_int_equal(mkfifo(path_of(NAME_2), 0666), 0);
+    assert_int_equal(mkdir(path_of("2123456789abcdef0123456789abcdef"), 0777), 0);
+    assert_int_equal(link(outside, path_of("3123456789abcdef0123456789abcdef")), 0);
+    assert_int_equal(symlink("/", path_of("link")), 0);
+    assert_int_equal(mkdir(path_of("folder"), 0777), 0);
+    look();
+    running_until("all are gone", is_empty, NULL);
+    check_number("accepted", accepted(), 0);
+    struct stat status;
+    assert_int_equal(stat(outside, &status), 0);
+    check_number("what a link means stays", status.st_size, sizeof MAIL - 1);
+}
+
+/* What cannot be removed harms nobody, and what is being written is left alone. */
+static void test_junk(void **state)
+{
+    (void)state;
+    make_drop();
+    put("." NAME, SLICE("half a mes"));
+    put("junk", SLICE("x"));
+    put(".junk", SLICE("x"));
+    put("0123456789ABCDEF0123456789ABCDEF", SLICE(MAIL));
+    assert_int_equal(mkdir(path_of(NAME), 0777), 0);
+    put(NAME "/inside", SLICE("x"));
+    put(NAME_2, SLICE(MAIL));
+    open_drop();
+    while (accepted() == 0 || !is_resting(NULL))
+        loop_for(1);
+    check_number("accepted", accepted(), 1);
+    check_true("being written", is_there("." NAME));
+    check_true("not empty", is_there(NAME));
+    check_true("junk", !is_there("junk") && !is_there(".junk") && !is_there("0123456789ABCDEF0123456789ABCDEF"));
+}
+
+/* Before the first start anybody may have been there. */
+static void test_a_held_of_others(void **state)
+{
+    (void)state;
+    struct stat status;
+    make_drop();
+    assert_int_equal(symlink("/", path_of("held")), 0);
+    open_drop();
+    running_until("started", is_resting, NULL);
+    assert_int_equal(lstat(path_of("held"), &status), 0);
+    check_true("a folder", S_ISDIR(status.st_mode));
+    check_number("of ours alone", status.st_mode & 0777, 0700);
+}
+
+static void set_aliases(const char *text)
+{
+    char path[300];
+    struct buffer warnings;
+    struct config config = *running.relay->config;
+    snprintf(path, sizeof path, "%s/aliases", running.folder.path);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    config.aliases_file = slice_of(path);
+    locals_free(&running.relay->locals);
+    buffer_init(&warnings, 4096);
+    assert_int_equal(locals_load(&config, &running.relay->locals, &warnings), ERR_NONE);
+    buffer_free(&warnings);
+}
+
+/* What was promised is not thrown away because of a key. */
+static void test_held_back(void **state)
+{
+    (void)state;
+    make_drop();
+    put(NAME, SLICE(HEAD(8, "root") "X: y\n\nz\n"));
+    put(NAME_2, SLICE(HEAD(100000000, "b@b.example")));
+    assert_int_equal(truncate(path_of(NAME_2), 100000000 + (off_t)strlen(HEAD(100000000, "b@b.example"))), 0);
+    put("2123456789abcdef0123456789abcdef", SLICE("{\"command\":\"submit\",\"version\":2}\n"));
+    open_drop();
+    running_until("looked at", is_empty, NULL);
+    check_number("held", count_files("held"), 3);
+    check_number("accepted", accepted(), 0);
+    set_aliases("root: admin@b.example\n");
+    look();
+    running_until("looked at again", is_empty, NULL);
+    check_number("held", count_files("held"), 2);
+    check_number("accepted", accepted(), 1);
+}
+
+static void test_directories_that_will_not_do(void **state)
+{
+    struct buffer fault;
+    (void)state;
+    buffer_init(&fault, 4096);
+    check_number("not there", drop_open(running.relay->drop, &fault), ERR_NOT_FOUND);
+    buffer_clear(&fault);
+    assert_int_equal(symlink("/tmp", running.drop), 0);
+    assert_int_not_equal(drop_open(running.relay->drop, &fault), ERR_NONE);
+    assert_int_equal(unlink(running.drop), 0);
+    make_drop();
+    if (geteuid() == 0) {
+        assert_int_equal(chown(running.drop, 12345, 12345), 0);
+        buffer_clear(&fault);
+        check_number("of another user", drop_open(running.relay->drop, &fault), ERR_PERMISSION);
+        check_true("says what to do", slice_find_slice(buffer_slice(&fault), SLICE("chown")) < buffer_length(&fault));
+        assert_int_equal(chown(running.drop, 0, 0), 0);
+    }
+    assert_int_equal(chmod(running.drop, 0700), 0);
+    open_drop();
+    struct stat status;
+    assert_int_equal(stat(running.drop, &status), 0);
+    check_number("the mode is mended", status.st_mode & 07777, DROP_MODE);
+    buffer_free(&fault);
+}
+
+static void test_names(void **state)
+{
+    static const char *const bad[] = {"", ".", "0123456789abcdef0123456789abcde", NAME "0", "0123456789abcdef0123456789abcdeF",
+                                      "../3456789abcdef0123456789abcdef0"};
+    (void)state;
+    assert_true(drop_name_is_valid(SLICE(NAME)));
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        check_true(bad[i], !drop_name_is_valid(slice_of(bad[i])));
+    uint8_t bytes[DROP_NAME_LENGTH / 2];
+    struct drop_name name;
+    dice_fill(bytes, sizeof bytes);
+    drop_name_print(bytes, &name);
+    assert_true(drop_name_is_valid(slice_of(name.text)));
+}
+
+int main(void)
+{
+    folder_use_memory();
+    const struct CMUnitTest tests[] = {
+        RUNNING_TEST(test_taken_once),
+        RUNNING_TEST(test_crash),
+        cmocka_unit_test(test_stop_anywhere),
+        RUNNING_TEST(test_hostile_files),
+        RUNNING_TEST(test_huge_files),
+        RUNNING_TEST(test_no_files),
+        RUNNING_TEST(test_junk),
+        RUNNING_TEST(test_a_held_of_others),
+        RUNNING_TEST(test_held_back),
+        RUNNING_TEST(test_directories_that_will_not_do),
+        cmocka_unit_test(test_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
