@@ -354,6 +354,18 @@ void delivery_choose_host(struct delivery *delivery)
 
 /* ---- addresses ---- */
 
+static void describe_addresses(struct delivery *delivery)
+{
+    char text[200];
+    char address[48];
+    size_t length = 0;
+    for (size_t i = 0; i < delivery->addresses.count && length + 60 < sizeof text; i++)
+        length += text_print(text + length, sizeof text - length, "%s%s", i > 0 ? ", " : "",
+                             ip_print(&delivery->addresses.items[i], address).data)
+                      .length;
+    why_add(&delivery->why, "address", delivery_host(delivery), "%.*s", (int)length, text);
+}
+
 static void addresses_known(struct delivery *delivery)
 {
     struct route_addresses *addresses = &delivery->addresses;
@@ -369,6 +381,7 @@ static void addresses_known(struct delivery *delivery)
         }
     }
     if (addresses->count > 0) {
+        describe_addresses(delivery);
         delivery_connect(delivery);
         return;
     }

@@ -45,6 +45,7 @@ void fetch_start(struct fetch *fetch, struct relay *relay, struct slice host,
     *fetch = (struct fetch){.done = done, .relay = relay, .host = host};
     fetch->addresses.items = fetch->address_items;
     fetch->addresses.capacity = FETCH_ADDRESSES_MAX;
+    fetch->addresses.may_be_own = true;
     fetch->deadline_ms = clock_monotonic_ms() + TOTAL_MS;
     set_failure(fetch, "no address", SLICE_EMPTY);
     fetch->a_pending = relay->config->family != CONFIG_IPV6;

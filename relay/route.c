@@ -123,7 +123,8 @@ void route_add_addresses(struct route_addresses *addresses, const struct resolve
         return;
     for (size_t i = 0; i < answer->count && addresses->count < addresses->capacity; i++) {
         const struct ip *ip = &answer->records[i].ip;
-        if (!named_by_administrator && route_is_own_address(config, ip, config->delivery_port))
+        bool is_own = !addresses->may_be_own && route_is_own_address(config, ip, config->delivery_port);
+        if (!named_by_administrator && is_own)
             addresses->own++;
         else if (!named_by_administrator && !is_allowed(config, ip))
             refuse(addresses, ip);

@@ -40,7 +40,7 @@ void route_by_mx(const struct route_request *request, struct route *route);
 /* One host that was named: a smart host, or the address of a literal. */
 void route_by_name(struct slice host, const struct sts_policy *policy, struct arena *arena, struct route *route);
 
-/* Addresses of a host that may be connected to: both families taken in turn, not our own, global or allowed. refused counts
+/* Addresses of a host that may be connected to: both families taken in turn, not where we take mail ourselves, global or allowed. refused counts
  * those left out because they are not global. */
 struct route_addresses {
     struct ip *items;
@@ -48,6 +48,7 @@ struct route_addresses {
     size_t refused;
     struct ip refused_first; /* for telling */
     size_t own;
+    bool may_be_own; /* not for mail: one of ours is as good as another */
 };
 void route_add_addresses(struct route_addresses *addresses, const struct resolve_answer *answer,
                          const struct config *config, bool named_by_administrator);

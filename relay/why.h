@@ -11,7 +11,7 @@
 #define WHY_STEPS_MAX 32
 
 struct why_step {
-    const char *what; /* "policy", "mx", "host", "address", "connect", "tls", "smtp" */
+    const char *what; /* "policy", "mx", "route", "address", "connect", "tls"; of a trouble the word of its reason */
     struct slice subject;
     struct slice result;
 };

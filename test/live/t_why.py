@@ -72,7 +72,7 @@ FAILURES = {
     "stripped": Failure(
         lambda lab, domain: stripped(lab, domain, offer_starttls=False),
         r"mx10\.{domain}\[[\d.]+\] offers no STARTTLS, which the MTA-STS policy of {domain} requires", ATTACK_OR_SLIP + POSTMASTER,
-        r"policy +{domain}: enforce, id 1"),
+        r"policy +{domain}: enforce, id 1.*mx +{domain}: mx10\.{domain} \(10\).*address +mx10\.{domain}: 11\.0\.\d+\.\d+\n"),
     "refused": Failure(
         lambda lab, domain: stripped(lab, domain, replies={"STARTTLS": "454 4.7.0 TLS not available"}),
         r"refused STARTTLS with 454 4\.7\.0 TLS not available", ATTACK_OR_SLIP + POSTMASTER),

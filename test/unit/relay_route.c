@@ -156,6 +156,12 @@ static void test_addresses(void **state)
     config.allow_networks = (struct config_networks){.items = &allowed, .count = 1};
     add(&addresses, "10.1.2.4", false, &config);
     assert_int_equal(addresses.count, 2);
+    /* A policy host may well be this machine. */
+    addresses.may_be_own = true;
+    assert_int_equal(ip_network_parse(SLICE("192.0.2.0/24"), &allowed), ERR_NONE);
+    add(&addresses, "192.0.2.25", false, &config);
+    assert_int_equal(addresses.own, 1);
+    assert_int_equal(addresses.count, 3);
 }
 
 static void test_families_take_turns(void **state)
