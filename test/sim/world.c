@@ -61,7 +61,7 @@ static void make_siege_times(void)
     world.message_count = (size_t)sim_dice_between(6, 16);
     world.trouble_percent = (unsigned)sim_dice_between(0, 1) * 10;
     world.retry_schedule = schedules[sim_dice_below(3)];
-    world.expire_ms = sim_dice_between(12, 120) * HOUR_MS;
+    world.expire_ms = world.storm_ms + sim_dice_between(24, 120) * HOUR_MS; /* so that reports outlive it */
     world.warn_ms = 4 * HOUR_MS;
 }
 
