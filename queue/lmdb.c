@@ -84,6 +84,7 @@ enum err queue_space(struct queue *queue, struct queue_space *space)
     enum err err = lmdb_view_read(queue, &view);
     if (err == ERR_NONE) {
         err = lmdb_view_used(&view, &space->map_used);
+        space->file_free = err == ERR_NONE ? lmdb_view_free(&view, space->map_used) : 0;
     }
     lmdb_view_end(&view);
     return err;

@@ -31,9 +31,6 @@ enum err queue_apply(struct queue *queue, const struct queue_change *const *chan
         return ERR_IO;
     }
     lmdb_reserve_keep(queue);
-    if (queue->reserve == LMDB_RESERVE_SPENT && has_new_mail(changes, count)) {
-        return ERR_FULL;
-    }
     enum err err = commit_batch(queue, changes, count);
     if (err == ERR_FULL && !has_new_mail(changes, count) && lmdb_reserve_release(queue)) {
         err = commit_batch(queue, changes, count);
@@ -104,12 +101,18 @@ static bool has_new_mail(const struct queue_change *const *changes, size_t count
     return false;
 }
 
-/* New mail leaves the last pages of the map to the bookkeeping that gets rid of mail. */
+/* New mail leaves the last pages of the map to the bookkeeping that gets rid of mail, and without the reserve as many that
+ * need no room on the disk. */
 static enum err check_room(struct lmdb_batch *batch)
 {
+    const struct queue *queue = batch->view.queue;
     uint64_t used;
     enum err err = lmdb_view_used(&batch->view, &used);
-    return err == ERR_NONE && used > lmdb_accept_limit(batch->view.queue) ? ERR_FULL : err;
+    if (err != ERR_NONE) {
+        return err;
+    }
+    bool has_reserve = queue->reserve != LMDB_RESERVE_SPENT || lmdb_view_free(&batch->view, used) >= LMDB_RESERVE_SIZE;
+    return has_reserve && used <= lmdb_accept_limit(queue) ? ERR_NONE : ERR_FULL;
 }
 
 static enum err purge_done(struct lmdb_batch *batch, size_t change_count)

@@ -9,8 +9,6 @@
 #include <unistd.h>
 
 #define RESERVE "reserve"
-/* A few transactions of bookkeeping; what they free in the data file serves those behind them. */
-#define RESERVE_SIZE (UINT64_C(4) << 20)
 
 /* Less than this is no room, whatever the options say. */
 #define FREE_MIN (UINT64_C(1) << 20)
@@ -89,7 +87,7 @@ void lmdb_reserve_keep(struct queue *queue)
     }
     struct stat status;
     if (fstatat(queue->directory, RESERVE, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        (uint64_t)status.st_size == RESERVE_SIZE) {
+        (uint64_t)status.st_size == LMDB_RESERVE_SIZE) {
         queue->reserve = LMDB_RESERVE_KEPT; /* of an earlier run */
         return;
     }
@@ -122,7 +120,7 @@ static int allocate(const struct queue *queue)
     if (file < 0) {
         return errno;
     }
-    int error = posix_fallocate(file, 0, (off_t)RESERVE_SIZE);
+    int error = posix_fallocate(file, 0, (off_t)LMDB_RESERVE_SIZE);
     close(file);
     return error;
 }
@@ -135,5 +133,5 @@ static bool disk_has_room(const struct queue *queue)
         return false;
     }
     uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
-    return free_bytes > 2 * RESERVE_SIZE && free_bytes - 2 * RESERVE_SIZE > queue->options.free_min;
+    return free_bytes > 2 * LMDB_RESERVE_SIZE && free_bytes - 2 * LMDB_RESERVE_SIZE > queue->options.free_min;
 }

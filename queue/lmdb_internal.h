@@ -32,7 +32,9 @@ enum lmdb_table {
 #define LMDB_HEADROOM_SHARE 16
 #define LMDB_HEADROOM_MAX (UINT64_C(64) << 20)
 
-/* The file that is given up when bookkeeping finds the disk full. */
+/* The file that is given up when bookkeeping finds the disk full: a few transactions; what they free in the data file serves
+ * those behind them. As much that lies free inside the data file does the same. */
+#define LMDB_RESERVE_SIZE (UINT64_C(4) << 20)
 enum lmdb_reserve {
     LMDB_RESERVE_SPENT, /* or there is no room for it: what room there is belongs to bookkeeping */
     LMDB_RESERVE_KEPT,
@@ -76,6 +78,8 @@ MUST_CHECK enum err lmdb_view_commit(struct lmdb_view *view); /* ends it, howeve
 void lmdb_view_end(struct lmdb_view *view);                   /* gives up changes; a second time does nothing */
 /* Bytes of the pages in use, as this view sees them. */
 MUST_CHECK enum err lmdb_view_used(struct lmdb_view *view, uint64_t *bytes);
+/* Bytes of the file as it lies on the disk that are not among those used: they need no room on the disk. */
+uint64_t lmdb_view_free(struct lmdb_view *view, uint64_t used);
 MUST_CHECK enum err lmdb_view_count(struct lmdb_view *view, enum lmdb_table table, uint64_t *count);
 
 MUST_CHECK enum err lmdb_get(struct lmdb_view *view, enum lmdb_table table, const struct lmdb_key *key,

@@ -80,6 +80,17 @@ enum err lmdb_view_used(struct lmdb_view *view, uint64_t *bytes)
     return ERR_NONE;
 }
 
+uint64_t lmdb_view_free(struct lmdb_view *view, uint64_t used)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    if (mdb_env_info(view->queue->env, &info) != MDB_SUCCESS || mdb_env_stat(view->queue->env, &stat) != MDB_SUCCESS) {
+        return 0;
+    }
+    uint64_t size = (info.me_last_pgno + 1) * (uint64_t)stat.ms_psize;
+    return size > used ? size - used : 0;
+}
+
 enum err lmdb_view_count(struct lmdb_view *view, enum lmdb_table table, uint64_t *count)
 {
     MDB_stat stat;

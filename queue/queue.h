@@ -63,7 +63,7 @@ struct queue_change {
 };
 /* One transaction: all or nothing. ERR_FULL: no room (map, disk, quota; EIO with little free space counts as such): the
  * caller refuses new mail and goes on; a batch without CHUNK and ACCEPT first gets a preallocated reserve, and until that
- * can be made again batches with them get ERR_FULL at once. ERR_IO: nothing may be trusted any more, and every later call
+ * can be made again batches with them must leave as much free inside the file, or get ERR_FULL. ERR_IO: nothing may be trusted any more, and every later call
  * says so too: stop accepting, exit 74. ERR_MEMORY. ERR_EXISTS: a chunk or message of an id that has one already.
  * ERR_NOT_FOUND: a message whose chunks are not there. */
 MUST_CHECK enum err queue_apply(struct queue *queue, const struct queue_change *const *changes, size_t count);
@@ -71,6 +71,7 @@ MUST_CHECK enum err queue_apply(struct queue *queue, const struct queue_change *
 struct queue_space {
     uint64_t map_size, map_used; /* bytes */
     uint64_t disk_free;
+    uint64_t file_free; /* bytes that lie free inside the data file, which never shrinks: new mail takes them first */
 };
 MUST_CHECK enum err queue_space(struct queue *queue, struct queue_space *space);
 /* Where the queue lies when that is no place to keep promises: "NFS", "tmpfs", "the layer of a container", ...; NULL: none of

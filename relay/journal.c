@@ -271,7 +271,7 @@ bool journal_is_full(struct journal *journal)
         journal->was_full = false;
         journal->space_is_short = queue_space(journal->relay->queue, &space) != ERR_NONE ||
                                   space.map_used > space.map_size / 100 * FULL_PERCENT ||
-                                  space.disk_free < journal->relay->config->queue_free_min;
+                                  space.disk_free + space.file_free < journal->relay->config->queue_free_min;
     }
     return journal->space_is_short || journal->was_full;
 }

@@ -29,7 +29,8 @@ void journal_submit(struct journal *journal, struct journal_write *write);
 /* The relay has to end: what finds no room on the disk is answered instead of tried again. */
 void journal_give_up(struct journal *journal);
 bool journal_is_idle(const struct journal *journal);
-/* New mail is refused for want of space (map over 85 %, disk under free-min, or the last commit was full). */
+/* New mail is refused for want of space: map over 85 %, less than free-min on the disk and free inside the queue's file, or the
+ * last commit was full. */
 bool journal_is_full(struct journal *journal);
 /* Bytes waiting to be committed: intake stops reading above a bound. */
 size_t journal_pending_bytes(const struct journal *journal);

@@ -277,6 +277,41 @@ static void reserve_is_spent_and_comes_back(void **state)
     check_whole();
 }
 
+/* The file never shrinks. After an outage that filled a disk of the queue's own nothing is free but what lies inside the file:
+ * it must do. */
+static void room_in_the_file_is_room(void **state)
+{
+    (void)state;
+    if (needs_disk()) {
+        skip();
+    }
+    struct queue *queue = open_queue(UINT64_C(1) << 30, 0);
+    uint64_t count = fill(queue, 100000);
+    queue_close(&queue);
+    fill_disk();
+    unlink(folder_path(&folder, "queue/reserve"));
+    fill_disk();
+    check_number("nothing free", disk_free(), 0);
+    queue = open_queue(UINT64_C(1) << 30, 0);
+    check_number("new mail", mail_accept(queue, &(struct mail){.id = 5000}), ERR_FULL);
+    work_off(queue, count);
+    check_number("nothing free", disk_free(), 0);
+    check_true("no reserve", !reserve_is_there());
+    struct queue_space space;
+    check_number("space", queue_space(queue, &space), ERR_NONE);
+    check_true("room in the file", space.file_free > 5 << 20 && space.disk_free == 0);
+    count = 0;
+    while (mail_accept(queue, &(struct mail){.id = 6000 + count, .size = 20000, .to = {"a.x", "b.x"}}) == ERR_NONE) {
+        count++;
+    }
+    check_true("new mail again", count > 50);
+    check_number("space", queue_space(queue, &space), ERR_NONE);
+    check_true("but not to the last page", space.file_free > 2 << 20);
+    check_number("defer", mail_update(queue, 6000, 0, MAIL_DEFER, 500), ERR_NONE);
+    queue_close(&queue);
+    check_whole();
+}
+
 static void full_disk_does_not_stop_a_start(void **state)
 {
     (void)state;
@@ -401,6 +436,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(failed_sync_on_a_full_disk_is_not_fatal, set_up, tear_down),
         cmocka_unit_test_setup_teardown(full_disk_is_worked_off, set_up_disk, tear_down_disk),
         cmocka_unit_test_setup_teardown(reserve_is_spent_and_comes_back, set_up_disk, tear_down_disk),
+        cmocka_unit_test_setup_teardown(room_in_the_file_is_room, set_up_disk, tear_down_disk),
         cmocka_unit_test_setup_teardown(full_disk_does_not_stop_a_start, set_up_disk, tear_down_disk),
     };
     folder_use_memory();

@@ -458,9 +458,14 @@ static const struct {
     enum err err;
     bool is_full;
 } spaces[] = {
-    {"plenty", {1000000, 0, 5000}, ERR_NONE, false},        {"85 %", {1000000, 850000, 5000}, ERR_NONE, false},
-    {"over 85 %", {1000000, 850001, 5000}, ERR_NONE, true}, {"free-min", {1000000, 0, 1000}, ERR_NONE, false},
-    {"under free-min", {1000000, 0, 999}, ERR_NONE, true},  {"no answer", {1000000, 0, 5000}, ERR_IO, true},
+    {"plenty", {1000000, 0, 5000, 0}, ERR_NONE, false},
+    {"85 %", {1000000, 850000, 5000, 0}, ERR_NONE, false},
+    {"over 85 %", {1000000, 850001, 5000, 0}, ERR_NONE, true},
+    {"free-min", {1000000, 0, 1000, 0}, ERR_NONE, false},
+    {"under free-min", {1000000, 0, 999, 0}, ERR_NONE, true},
+    {"room in the file", {1000000, 0, 0, 1000}, ERR_NONE, false},
+    {"too little in both", {1000000, 0, 500, 499}, ERR_NONE, true},
+    {"no answer", {1000000, 0, 5000, 0}, ERR_IO, true},
 };
 
 static void test_space(void **state)
