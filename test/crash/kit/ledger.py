@@ -28,7 +28,7 @@ class Letter:
 
 @dataclass
 class Life:
-    """One run of the relay, by the name it gave in EHLO; `recorded`: outcomes that it was seen to have on disk."""
+    """One run of the relay, by the name it gives in EHLO."""
     name: str
     end: str = None
     end_ns: int = 0
@@ -37,6 +37,7 @@ class Life:
 @dataclass
 class Verdict:
     promised: int = 0
+    kills: int = 0
     lost: list = field(default_factory=list)
     wrong: list = field(default_factory=list)
     copies: int = 0              # in the window, with the relay killed
@@ -99,7 +100,7 @@ class Ledger:
 
     def judge(self, tls_hosts=()):
         arrivals = self.arrivals()
-        verdict = Verdict(promised=len(self.promised()))
+        verdict = Verdict(promised=len(self.promised()), kills=sum(life.end == KILLED for life in self.lives))
         verdict.wrong += ["in plaintext: %s" % arrival for arrival in arrivals
                           if arrival["host"] in tls_hosts and not arrival["is_tls"]]
         got, told = collections.defaultdict(list), collections.defaultdict(set)

@@ -16,11 +16,13 @@ PER_CONNECTION = 20
 
 class Load:
     """`count` letters at most over `threads` connections at a time; go() returns once they are sent, the relay is gone, or
-    stop() was called. Names begin with `name`, which must be new."""
+    stop() was called. Names begin with `name`, which must be new. A share of the letters is broken off."""
 
-    def __init__(self, port, book, domains, name, threads=4, count=None, kinds=KINDS, sizes=SIZES, seed=0):
+    def __init__(self, port, book, domains, name, threads=4, count=None, kinds=KINDS, sizes=SIZES, seed=0,
+                 abort_share=ABORT_SHARE):
         self.port, self.book, self.domains, self.name = port, book, domains, name
         self.count, self.kinds, self.sizes = count, kinds, sizes
+        self.abort_share = abort_share
         self.weights = {kind: weight for kind, weight in zip(KINDS, KIND_WEIGHTS)}
         self.size_weights = SIZE_WEIGHTS if sizes is SIZES else [1] * len(sizes)
         self.lock, self.is_stopped, self.made = threading.Lock(), False, 0
@@ -86,7 +88,7 @@ class Load:
             smtp.rset()
             return True
         wire = letter.stuffed(content)
-        if dice.random() < ABORT_SHARE:
+        if dice.random() < self.abort_share:
             smtp.send(wire[:dice.randrange(len(wire) - 5)])
             smtp.close()
             return False
