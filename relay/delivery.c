@@ -76,6 +76,7 @@ static bool load_work(struct delivery *delivery)
         memset(delivery->decided, 0, sizeof delivery->decided);
         delivery->worst = delivery->told = (struct trouble_facts){0};
         delivery->any_policy = false;
+        delivery->upstream_wait_ms = 0;
         delivery->has_renewed = delivery->has_retried_fresh = delivery->would_defer_said = false;
         delivery->has_work = true;
         return true;
@@ -114,6 +115,8 @@ static void begin_soon(struct delivery *delivery)
 
 static void begin_work(struct delivery *delivery)
 {
+    if (delivery_waits_for_upstream(delivery))
+        return;
     if (delivery_is_connected(delivery) && delivery_may_reuse(delivery) && delivery_same_route(delivery) &&
         delivery_policy_is_current(delivery)) {
         why_add(&delivery->why, "connect", delivery_host(delivery), "over an open connection");
@@ -298,7 +301,9 @@ static int64_t next_attempt_ms(const struct delivery *delivery, bool whole)
     uint32_t dice = (uint32_t)dice_below((uint64_t)UINT32_MAX + 1);
     uint32_t failures = delivery->destination->failures + 1;
     uint32_t count = whole && failures < attempts ? failures : attempts;
-    int64_t next_ms = queue_backoff_next_ms(&delivery->relay->config->retry, count, now_ms, dice);
+    int64_t pause_ms = delivery->upstream_wait_ms;
+    int64_t next_ms = pause_ms > 0 ? now_ms + pause_ms + (int64_t)dice_below((uint64_t)pause_ms / 5 + 1)
+                                   : queue_backoff_next_ms(&delivery->relay->config->retry, count, now_ms, dice);
     int64_t end_ms = delivery->message.arrival_ms + delivery->relay->config->expire_ms;
     return next_ms > end_ms && end_ms > now_ms ? end_ms : next_ms;
 }

@@ -39,10 +39,21 @@ static const struct config_route *route_of(const struct delivery *delivery)
                              smtp_address_domain(delivery->message.sender));
 }
 
+static enum config_tls demand_tls(const struct config_route *route)
+{
+    return route->tls == CONFIG_TLS_STS ? CONFIG_TLS_VERIFY : route->tls;
+}
+
 bool delivery_same_route(const struct delivery *delivery)
 {
     const struct config_route *route = route_of(delivery);
-    return slice_equal(route == NULL ? SLICE_EMPTY : route->pattern, delivery->demand.route_pattern);
+    const struct demand *demand = &delivery->demand;
+    if (route == NULL)
+        return demand->route_pattern.length == 0;
+    /* A reload may have changed it under its name. */
+    return slice_equal(route->pattern, demand->route_pattern) && slice_equal(route->host, demand->smart_host) &&
+           route->port == demand->port && slice_equal(route->username, demand->username) &&
+           slice_equal(route->password, demand->password) && demand_tls(route) == demand->tls;
 }
 
 /* Copies what the configuration demands, since a reload may replace it while the connection lives. */
@@ -55,7 +66,7 @@ static bool demand_from_config(struct delivery *delivery)
     if (route == NULL)
         return true;
     demand->port = route->port;
-    demand->tls = route->tls == CONFIG_TLS_STS ? CONFIG_TLS_VERIFY : route->tls;
+    demand->tls = demand_tls(route);
     struct arena *arena = delivery->route_arena;
     return arena_slice(arena, route->pattern, &demand->route_pattern) && arena_slice(arena, route->host, &demand->smart_host) &&
            arena_slice(arena, route->username, &demand->username) && arena_slice(arena, route->password, &demand->password);

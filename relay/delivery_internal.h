@@ -61,6 +61,7 @@ struct delivery {
     uint32_t chunk_next;
     bool is_sending_content;
     bool would_defer_said;
+    int64_t upstream_wait_ms;          /* the route of this work is paused for so long; 0: it is not */
 
     /* Where to: valid as long as the connection. */
     struct arena *route_arena;
@@ -121,6 +122,12 @@ void delivery_host_failed(struct delivery *delivery, struct trouble_facts *facts
 void delivery_hang_up(struct delivery *delivery);  /* QUIT where it can be said; closes */
 bool delivery_is_connected(const struct delivery *delivery);
 bool delivery_may_reuse(const struct delivery *delivery);
+
+/* delivery_upstream.c */
+bool delivery_waits_for_upstream(struct delivery *delivery); /* true: the work is recorded, and the delivery has moved on */
+bool delivery_is_upstream_refusal(const struct delivery *delivery, const struct smtp_reply *reply);
+void delivery_upstream_refused(struct delivery *delivery, const struct trouble_facts *facts);
+void delivery_upstream_accepted(struct delivery *delivery);
 
 /* delivery_send.c */
 bool delivery_send(struct delivery *delivery); /* the present work over the open connection; false: it has moved on */

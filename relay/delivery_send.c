@@ -134,8 +134,13 @@ void delivery_decide_sent(struct delivery *delivery, size_t sent, const struct s
     char address[48];
     struct trouble_facts facts = reply_facts(event);
     delivery_complete_facts(delivery, &facts, address);
-    if (event->accepted)
+    if (event->accepted) {
         facts.trouble = TROUBLE_NONE;
+        delivery_upstream_accepted(delivery);
+    } else if (delivery_is_upstream_refusal(delivery, &event->reply)) {
+        facts.trouble = TROUBLE_CREDENTIALS;
+        delivery_upstream_refused(delivery, &facts);
+    }
     delivery_decide(delivery, delivery->sent[sent], &facts);
 }
 

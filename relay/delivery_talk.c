@@ -301,15 +301,17 @@ static bool at_ready(struct delivery *delivery)
         smtp_client_auth(delivery->client, demand->username, demand->password);
         return true;
     }
+    if (demand->username.length > 0)
+        delivery_upstream_accepted(delivery);
     if (!delivery->has_work)
         return true; /* between two transactions */
     destination_proven(delivery->destination);
     return delivery_send(delivery);
 }
 
-static enum trouble trouble_of_fault(enum smtp_client_fault fault)
+static enum trouble trouble_of_fault(const struct smtp_client_event *event)
 {
-    switch (fault) {
+    switch (event->fault) {
     case SMTP_CLIENT_FAULT_REFUSED:
     case SMTP_CLIENT_FAULT_SHUTDOWN:
         return TROUBLE_GREETING;
@@ -320,6 +322,8 @@ static enum trouble trouble_of_fault(enum smtp_client_fault fault)
     case SMTP_CLIENT_FAULT_MALFORMED:
         return TROUBLE_MALFORMED;
     case SMTP_CLIENT_FAULT_AUTH_REFUSED:
+        /* RFC 4954 6: with 4xx it could not look at them now. */
+        return event->reply.code >= 500 ? TROUBLE_CREDENTIALS : TROUBLE_GREETING;
     case SMTP_CLIENT_FAULT_NO_AUTH:
         return TROUBLE_CREDENTIALS;
     case SMTP_CLIENT_FAULT_MEMORY:
@@ -339,6 +343,17 @@ static bool is_stale(const struct delivery *delivery, const struct smtp_client_e
            (event->fault == SMTP_CLIENT_FAULT_LOST || event->fault == SMTP_CLIENT_FAULT_SHUTDOWN);
 }
 
+/* At the next address of the host the same account would only fail once more. */
+static void refused_credentials(struct delivery *delivery, struct trouble_facts *facts)
+{
+    char address[48];
+    delivery_complete_facts(delivery, facts, address);
+    delivery_upstream_refused(delivery, facts);
+    delivery_trouble(delivery, facts);
+    delivery_hang_up(delivery);
+    delivery_conclude(delivery);
+}
+
 static void session_failed(struct delivery *delivery, const struct smtp_client_event *event)
 {
     if (!delivery->has_work) {
@@ -356,11 +371,17 @@ static void session_failed(struct delivery *delivery, const struct smtp_client_e
         return;
     }
     struct trouble_facts facts = {
-        .trouble = trouble_of_fault(event->fault),
+        .trouble = trouble_of_fault(event),
         .stage = event->stage,
         .reply = event->reply,
-        .detail = event->fault == SMTP_CLIENT_FAULT_INJECTION ? slice_of(smtp_client_fault_text(event->fault)) : SLICE_EMPTY,
+        .detail = event->fault == SMTP_CLIENT_FAULT_INJECTION || event->fault == SMTP_CLIENT_FAULT_NO_AUTH
+                      ? slice_of(smtp_client_fault_text(event->fault))
+                      : SLICE_EMPTY,
     };
+    if (facts.trouble == TROUBLE_CREDENTIALS) {
+        refused_credentials(delivery, &facts);
+        return;
+    }
     if (!event->maybe) {
         delivery_host_failed(delivery, &facts);
         return;

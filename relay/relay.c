@@ -7,6 +7,7 @@
 #include "relay/journal.h"
 #include "relay/locals.h"
 #include "relay/schedule.h"
+#include "relay/upstream.h"
 #include "relay/users.h"
 
 #include <stdlib.h>
@@ -63,6 +64,7 @@ void relay_free(struct relay **relay)
         return;
     free_own_parts(*relay);
     users_free(&(*relay)->users);
+    upstream_free_all(*relay);
     locals_free(&(*relay)->locals);
     tls_context_free(&(*relay)->tls);
     queue_close(&(*relay)->queue);
@@ -90,6 +92,7 @@ void relay_reload(struct relay *relay, const struct relay_options *options)
     relay->tls = options->tls;
     relay->locals = options->locals;
     relay->users = options->users;
+    upstream_reload(relay);
     schedule_wake_all(relay->schedule);
     drop_look_again(relay->drop);
 }

@@ -19,6 +19,8 @@ struct drop;
 struct health;
 struct locals;
 struct users;
+struct upstream;
+struct upstream_release;
 
 struct relay {
     struct config *config;
@@ -29,6 +31,8 @@ struct relay {
     struct users *users;       /* of AUTH; NULL: none */
     struct journal *journal;
     struct finder *finder;     /* policies */
+    struct upstream *upstreams; /* those that refused our credentials */
+    struct upstream_release *upstream_release;
     struct schedule *schedule;
     struct intake *intake;
     struct control *control;

@@ -242,6 +242,12 @@ void verdict_print(const struct trouble_facts *facts, struct buffer *out)
     case TROUBLE_NO_STARTTLS:
         print_starttls(facts, out);
         return;
+    case TROUBLE_CREDENTIALS:
+        if (facts->reply.code == 0)
+            break;
+        buffer_add(out, SLICE(" with "));
+        print_reply(facts, out);
+        return;
     case TROUBLE_REPLY:
         print_reply(facts, out);
         buffer_add(out, slice_of(answered_what(facts->stage)));

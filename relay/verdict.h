@@ -26,7 +26,7 @@
     X(MALFORMED, "reply", 5, 0)                                                                                        \
     X(NO_STARTTLS, "tls", 7, 5)       /* not offered, refused, or bytes injected behind it */                          \
     X(HANDSHAKE, "tls", 7, 5)         /* failed, or the certificate does not prove the name */                         \
-    X(CREDENTIALS, "reply", 7, 8)     /* the upstream refused our credentials */                                       \
+    X(CREDENTIALS, "credentials", 7, 8)     /* the upstream refused our credentials */                                       \
     X(REPLY, "reply", 0, 0)           /* to MAIL, RCPT, DATA or the content: its own code decides */                   \
     X(NO_UTF8, "reply", 6, 7)         /* the host lacks SMTPUTF8, which the addresses need: permanent */               \
     X(TOO_BIG, "reply", 3, 4)         /* larger than the host's SIZE (RFC 1870): permanent */                          \

@@ -71,7 +71,8 @@ static const char *connection_advice(const struct trouble_facts *facts)
             return "It is tried again. If it lasts, a firewall on the way may meddle with SMTP, or the postmaster must "
                    "mend the host.";
         case TROUBLE_CREDENTIALS:
-            return "Mend username and password of the [route]; nothing is bounced meanwhile.";
+            return "Mend username and password of the [route] and reload (SIGHUP); the whole route waits meanwhile, and nothing "
+                   "bounces for it. `sternpost queue flush` then tries at once.";
         default:
             return "It is tried again.";
     }

@@ -1,4 +1,4 @@
-"""A real Exim (GnuTLS) as the second MX."""
+"""A real Exim (GnuTLS) as the second MX, and as a smart host that takes mail of its users only."""
 
 import os
 import pathlib
@@ -11,7 +11,8 @@ from .postfix import answers
 CONFIG = """
 primary_hostname = {host}
 local_interfaces = <; {addresses}
-daemon_smtp_ports = 25
+daemon_smtp_ports = {ports}
+tls_on_connect_ports = 465
 spool_directory = {dir}/spool
 log_file_path = {dir}/log/%slog
 pid_file_path = {dir}/exim.pid
@@ -36,7 +37,9 @@ acl_smtp_rcpt = accept_all
 acl_smtp_data = accept_all
 begin acl
 accept_all:
+  {condition}
   accept
+{authenticators}
 begin routers
 everything:
   driver = accept
@@ -57,8 +60,31 @@ begin retry
 """
 
 
+# Who may send is looked up at each login; the password is never in a log.
+AUTHENTICATORS = """
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_condition = ${{if eq{{$auth3}}{{${{lookup{{$auth2}}lsearch{{{users}}}{{$value}}fail}}}}}}
+  server_set_id = $auth2
+  server_advertise_condition = ${{if def:tls_in_cipher}}
+login:
+  driver = plaintext
+  public_name = LOGIN
+  server_prompts = Username:: : Password::
+  server_condition = ${{if eq{{$auth2}}{{${{lookup{{$auth1}}lsearch{{{users}}}{{$value}}fail}}}}}}
+  server_set_id = $auth1
+  server_advertise_condition = ${{if def:tls_in_cipher}}
+"""
+
+
 class Exim:
     """Listens on port 25 of the given addresses until stop()."""
+
+    ports = "25"
+    condition = ""
+    authenticators = ""
 
     def __init__(self, directory, host, addresses, pair):
         self.directory = pathlib.Path(directory)
@@ -68,7 +94,10 @@ class Exim:
             os.chown(self.directory / name, *namespace.USERS["Debian-exim"])
         config = self.directory / "exim.conf"
         config.write_text(CONFIG.format(dir=self.directory, host=host, addresses=" ; ".join(addresses),
-                                        certificate=pair.certificate, key=pair.key), encoding="ascii")
+                                        certificate=pair.certificate, key=pair.key, ports=self.ports,
+                                        condition=self.condition,
+                                        authenticators=self.authenticators.format(users=self.directory / "users")),
+                          encoding="ascii")
         # A copy without the set-uid bit: a set-uid program would not see LD_LIBRARY_PATH.
         program = str(self.directory / "exim4")
         shutil.copyfile(tools.find("exim4"), program)
@@ -82,13 +111,31 @@ class Exim:
 
     def is_ready(self):
         self.program.check_alive()
-        return answers(self.addresses[0])
+        return answers(self.addresses[0], int(self.ports.split()[0]))
 
     def log(self):
         return "".join(path.read_text(encoding="utf-8", errors="replace")
                        for path in sorted((self.directory / "log").glob("*log")))
 
+    def set_users(self, **passwords):
+        """Who may send from now on (of a SmartHost)."""
+        path = self.directory / "users.new"
+        path.write_text("".join("%s: %s\n" % user for user in passwords.items()), encoding="utf-8")
+        path.chmod(0o644)
+        path.rename(self.directory / "users")
+
+    def refused_logins(self):
+        return sum("authenticator failed" in line for line in self.log().splitlines())
+
     def connections(self, address):
         """Connections so far to one of our addresses."""
         return sum("SMTP connection from" in line and "I=[%s]:25" % address in line and "TCP/IP connection count" in line
                    for line in self.log().splitlines())
+
+
+class SmartHost(Exim):
+    """Ports 587 and 465, for users who log in over TLS."""
+
+    ports = "587 : 465"
+    condition = "require authenticated = *\n  "
+    authenticators = AUTHENTICATORS

@@ -15,6 +15,7 @@ NOBODY = "11.0.1.9"          # local, but nothing listens there
 POSTFIX = "11.0.2.1"
 POSTFIX_V6 = "2a11::2:1"
 EXIM = "11.0.2.2"
+SMART_HOST = "11.0.2.3"
 POSTFIX_MANY = ["11.0.2.%d" % i for i in range(30, 40)]
 EXIM_MANY = ["11.0.2.%d" % i for i in range(60, 66)]
 DEFAULT_MAX_AGE_S = 604800
@@ -93,6 +94,18 @@ class World:
         """MX host mx.exim.example, and m0.exim.example ... at addresses of their own."""
         from .exim import Exim
         return self.part("exim", lambda: self.start_mta(Exim, "exim", [EXIM] + EXIM_MANY))
+
+    @property
+    def smart_host(self):
+        """smart.example, ports 587 and 465: an upstream with users, at first app with the password "secret word"."""
+        return self.part("smart host", self.start_smart_host)
+
+    def start_smart_host(self):
+        from .exim import SmartHost
+        self.dns.add("smart.example", "A", SMART_HOST)
+        made = SmartHost(self.folder("smart"), "smart.example", [SMART_HOST], self.ca.issue("smart.example"))
+        made.set_users(app="secret word")
+        return made
 
     def start_mta(self, kind, name, addresses):
         host = "mx.%s.example" % name
