@@ -136,7 +136,6 @@ bool admission_rcpt(struct session *session, const struct smtp_rcpt *rcpt, struc
 
 bool admission_end(const struct session *session, struct smtp_reply *reply)
 {
-    if (draft_is_in_a_loop(session->draft))
-        return refuse(session, reply, smtp_reply_make(554, 4, 6, "too many hops: this message is in a loop"), SLICE_EMPTY);
-    return true;
+    enum draft_fault fault = draft_end(session->draft);
+    return fault == DRAFT_FINE || refuse(session, reply, draft_fault_reply(fault), SLICE_EMPTY);
 }

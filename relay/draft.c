@@ -1,9 +1,8 @@
-#include "relay/draft.h"
+#include "relay/draft_internal.h"
 
 #include "base/text.h"
 #include "relay/relay.h"
 #include "relay/schedule.h"
-#include "smtp/message.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -11,53 +10,11 @@
 
 #define ENVELOPE_MAX (4u << 20) /* bytes of recipients and sender that one message may carry */
 #define CHUNKS_UNDER_WAY_MAX 2
-#define REPORT_MAX (1u << 20)
-#define HOPS_MAX 50
 
-/* One chunk on its way to the disk; outlives a draft that is given up. */
-struct chunk_write {
-    struct journal_write write;
-    struct queue_change change;
-    struct buffer bytes;
-    struct draft *draft;
-};
-struct draft_recipient_node {
-    struct draft_recipient recipient;
-    struct draft_recipient_node *next;
-};
-struct draft_destination {
-    struct slice name;
-    struct draft_recipient_node *first, **last;
-    size_t count;
-};
-
-struct draft {
-    struct relay *relay;
-    void *owner;
-    void (*ready)(struct draft *draft);
-    void (*finished)(struct draft *draft, enum err err);
-    struct arena *arena;
-    struct queue_message message;
-    struct map addresses;               /* every recipient once */
-    struct draft_destination *destinations;
-    size_t destination_count, destination_capacity, recipient_count;
-    struct smtp_header_scan scan;
-    struct buffer chunk;                /* the one being filled */
-    size_t chunks_under_way;
-    enum err err;                       /* the first that a chunk met, or memory */
-    bool has_stored_chunks, is_finishing, is_stored, was_busy;
-    bool is_report;                     /* keeps its chunks for the caller's transaction */
-    struct slice mark_key, mark;        /* stored beside it */
-    bool is_given_up;                   /* freed by its owner; lives until its chunks are written */
-    struct queue_entry *entries;
-    struct queue_change *changes;
-    struct journal_write write;
-};
 struct address_node {
     struct map_node node;
 };
 
-static void store_chunk(struct draft *draft);
 static bool make_entries(struct draft *draft, int64_t due_ms);
 static void submit_last(struct draft *draft);
 static void last_written(struct journal_write *write, enum err err);
@@ -84,8 +41,7 @@ struct draft *draft_new(struct relay *relay, const struct draft_options *options
     draft->message.utf8 = options->utf8;
     draft->message.ret = options->ret;
     draft->is_report = options->is_report;
-    buffer_init(&draft->chunk, draft->is_report ? REPORT_MAX : QUEUE_CHUNK_MAX);
-    smtp_header_scan_init(&draft->scan);
+    draft_content_init(draft);
     if (!arena_slice(arena, options->sender, &draft->message.sender) ||
         !arena_slice(arena, options->origin, &draft->message.origin) ||
         !arena_slice(arena, options->envid, &draft->message.envid) ||
@@ -109,7 +65,7 @@ void draft_free(struct draft **draft_place)
     if (draft->has_stored_chunks && !draft->is_stored)
         discard_chunks(draft->relay, draft->message.id);
     map_free(&draft->addresses);
-    buffer_free(&draft->chunk);
+    draft_content_free(draft);
     free(draft->destinations);
     arena_free(&draft->arena);
     free(draft);
@@ -143,16 +99,6 @@ uint64_t draft_size(const struct draft *draft)
 size_t draft_recipient_count(const struct draft *draft)
 {
     return draft->recipient_count;
-}
-
-const struct smtp_header_scan *draft_scan(const struct draft *draft)
-{
-    return &draft->scan;
-}
-
-bool draft_is_in_a_loop(const struct draft *draft)
-{
-    return draft->scan.received_count > HOPS_MAX;
 }
 
 /* ---- recipients ---- */
@@ -215,36 +161,7 @@ enum err draft_add_recipient(struct draft *draft, const struct draft_recipient *
     return ERR_NONE;
 }
 
-/* ---- content ---- */
-
-static bool has_high_byte(struct slice bytes)
-{
-    for (size_t i = 0; i < bytes.length; i++) {
-        if ((unsigned char)bytes.data[i] > 0x7f)
-            return true;
-    }
-    return false;
-}
-
-void draft_add_content(struct draft *draft, struct slice content)
-{
-    assert(!draft->is_finishing);
-    bool in_header = !draft->scan.done;
-    smtp_header_scan_feed(&draft->scan, content);
-    if (in_header && draft->scan.length <= UINT32_MAX)
-        draft->message.header_length = (uint32_t)draft->scan.length;
-    draft->message.size += content.length;
-    draft->message.eight_bit = draft->message.eight_bit || has_high_byte(content);
-    while (content.length > 0 && draft->err == ERR_NONE) {
-        struct slice part = draft->is_report ? content : slice_to(content, buffer_room(&draft->chunk));
-        buffer_add(&draft->chunk, part);
-        content = slice_from(content, part.length);
-        if (buffer_failed(&draft->chunk))
-            draft->err = ERR_MEMORY;
-        else if (!draft->is_report && buffer_room(&draft->chunk) == 0)
-            store_chunk(draft);
-    }
-}
+/* ---- chunks ---- */
 
 void draft_fail(struct draft *draft)
 {
@@ -257,12 +174,8 @@ bool draft_is_busy(const struct draft *draft)
     return draft->chunks_under_way >= CHUNKS_UNDER_WAY_MAX;
 }
 
-static void chunk_written(struct journal_write *write, enum err err)
+void draft_chunk_done(struct draft *draft, enum err err)
 {
-    struct chunk_write *chunk = LIST_OF(write, struct chunk_write, write);
-    struct draft *draft = chunk->draft;
-    buffer_free(&chunk->bytes);
-    free(chunk);
     draft->chunks_under_way--;
     if (err != ERR_NONE && draft->err == ERR_NONE)
         draft->err = err;
@@ -279,36 +192,13 @@ static void chunk_written(struct journal_write *write, enum err err)
     }
 }
 
-/* A full chunk of mail leaves for the disk at once; a report keeps all for the transaction that it belongs to. */
-static void store_chunk(struct draft *draft)
-{
-    struct chunk_write *chunk = calloc(1, sizeof *chunk);
-    if (chunk == NULL) {
-        draft->err = ERR_MEMORY;
-        return;
-    }
-    chunk->draft = draft;
-    chunk->bytes = draft->chunk;
-    buffer_init(&draft->chunk, QUEUE_CHUNK_MAX);
-    chunk->change = (struct queue_change){
-        .kind = QUEUE_CHANGE_CHUNK,
-        .id = draft->message.id,
-        .number = draft->message.chunk_count++,
-        .bytes = buffer_slice(&chunk->bytes),
-    };
-    chunk->write = (struct journal_write){
-        .changes = &chunk->change, .change_count = 1, .is_new_mail = true, .done = chunk_written};
-    draft->has_stored_chunks = true;
-    draft->chunks_under_way++;
-    draft->was_busy = draft->was_busy || draft_is_busy(draft);
-    journal_submit(draft->relay->journal, &chunk->write);
-}
-
 /* ---- the end ---- */
 
 void draft_finish(struct draft *draft, int64_t due_ms)
 {
     assert(!draft->is_finishing && draft->recipient_count > 0);
+    enum draft_fault fault = draft_end(draft);
+    assert(fault == DRAFT_FINE);
     draft->is_finishing = true;
     if (!make_entries(draft, due_ms) && draft->err == ERR_NONE)
         draft->err = ERR_MEMORY;
@@ -349,19 +239,7 @@ static bool make_entries(struct draft *draft, int64_t due_ms)
             return false;
     }
     draft->message.entry_count = (uint32_t)draft->destination_count;
-    draft->message.is_signed = draft->scan.has_dkim_signature;
     return true;
-}
-
-static struct queue_change chunk_change(const struct draft *draft, uint32_t number, struct slice bytes)
-{
-    return (struct queue_change){
-        .kind = QUEUE_CHANGE_CHUNK,
-        .id = draft->message.id,
-        .number = number,
-        .bytes = bytes,
-        .is_report = draft->is_report,
-    };
 }
 
 static struct queue_change accept_change(const struct draft *draft)
@@ -380,16 +258,16 @@ static struct queue_change accept_change(const struct draft *draft)
 static void submit_last(struct draft *draft)
 {
     size_t count = 0;
-    draft->changes = arena_array(draft->arena, 3, sizeof *draft->changes);
-    if (draft->changes == NULL && draft->err == ERR_NONE)
-        draft->err = ERR_MEMORY;
+    draft->changes = arena_array(draft->arena, draft_chunks_max(draft) + 2, sizeof *draft->changes);
+    if (draft->changes == NULL)
+        draft_fail(draft);
+    else
+        count = draft_add_chunks(draft, draft->changes);
     if (draft->err != ERR_NONE) {
         draft->is_finishing = false;
         draft->finished(draft, draft->err);
         return;
     }
-    if (buffer_length(&draft->chunk) > 0)
-        draft->changes[count++] = chunk_change(draft, draft->message.chunk_count++, buffer_slice(&draft->chunk));
     draft->changes[count++] = accept_change(draft);
     if (draft->mark_key.length > 0)
         draft->changes[count++] =
@@ -419,20 +297,17 @@ void draft_wake(struct draft *draft)
 
 enum err draft_changes(struct draft *draft, int64_t due_ms, const struct queue_change **changes, size_t *count)
 {
-    struct slice rest = buffer_slice(&draft->chunk);
     assert(draft->is_report && draft->recipient_count > 0);
-    size_t chunk_count = (rest.length + QUEUE_CHUNK_MAX - 1) / QUEUE_CHUNK_MAX;
-    draft->changes = arena_array(draft->arena, chunk_count + 1, sizeof *draft->changes);
-    if (draft->err != ERR_NONE || draft->changes == NULL || !make_entries(draft, due_ms))
-        return draft->err != ERR_NONE ? draft->err : ERR_MEMORY;
-    for (size_t i = 0; i < chunk_count; i++) {
-        struct slice part = slice_to(rest, QUEUE_CHUNK_MAX);
-        draft->changes[i] = chunk_change(draft, draft->message.chunk_count++, part);
-        rest = slice_from(rest, part.length);
-    }
-    draft->changes[chunk_count] = accept_change(draft);
+    (void)draft_end(draft); /* of what is wrong with mail from elsewhere nothing can be wrong with our own */
+    draft->changes = arena_array(draft->arena, draft_chunks_max(draft) + 1, sizeof *draft->changes);
+    if (draft->changes == NULL || !make_entries(draft, due_ms))
+        draft_fail(draft);
+    else
+        *count = draft_add_chunks(draft, draft->changes);
+    if (draft->err != ERR_NONE)
+        return draft->err;
+    draft->changes[(*count)++] = accept_change(draft);
     *changes = draft->changes;
-    *count = chunk_count + 1;
     draft->is_stored = true; /* by the caller's transaction, or not at all */
     return ERR_NONE;
 }

@@ -6,6 +6,7 @@
 
 #include "relay/journal.h"
 #include "smtp/message.h"
+#include "smtp/reply.h"
 
 struct draft;
 
@@ -39,7 +40,10 @@ struct draft_recipient {
 MUST_CHECK enum err draft_add_recipient(struct draft *draft, const struct draft_recipient *recipient);
 size_t draft_recipient_count(const struct draft *draft);
 
-/* CRLF lines, any cut. Stored until a chunk is full. Errors show in finished(). */
+/* Header fields of our own, whole, before any content. */
+void draft_add_trace(struct draft *draft, struct slice fields);
+/* CRLF lines, any cut. The header section is repaired (smtp/head.h) unless it is signed or a report's; the body is stored as chunks
+ * fill. Errors show in finished(). */
 void draft_add_content(struct draft *draft, struct slice content);
 /* The caller has no memory for what it was to add: finished() will say so. */
 void draft_fail(struct draft *draft);
@@ -47,10 +51,17 @@ bool draft_is_busy(const struct draft *draft); /* too much is waiting for the di
 bool draft_has_chunks_under_way(const struct draft *draft); /* ready() will follow one of them */
 struct slice draft_sender(const struct draft *draft);
 uint64_t draft_size(const struct draft *draft);
-/* Facts that content gave: Received count for loop detection, what header fields there are. */
-const struct smtp_header_scan *draft_scan(const struct draft *draft);
-bool draft_is_in_a_loop(const struct draft *draft); /* it has come a longer way than any honest message (RFC 5321 6.3) */
-void draft_finish(struct draft *draft, int64_t due_ms); /* due: when to try first, wall clock */
+/* The content is complete: what is wrong with it? A faulty draft must not be finished. */
+enum draft_fault {
+    DRAFT_FINE,
+    DRAFT_LOOP,   /* it has come a longer way than any honest message (RFC 5321 6.3) */
+    DRAFT_HEADER, /* its header section is too long */
+    DRAFT_LINE,   /* a line that must not be broken is too long to be passed on */
+};
+enum draft_fault draft_end(struct draft *draft);
+struct smtp_reply draft_fault_reply(enum draft_fault fault);
+/* due: when to try first, wall clock. After draft_end(). */
+void draft_finish(struct draft *draft, int64_t due_ms);
 
 /* For reports, which are stored in the same transaction as the outcome that causes them: the changes that would make the
  * (small, complete) draft the queue's; they live as long as the draft. */

@@ -175,7 +175,7 @@ static void add_trace(struct posting *posting)
     smtp_message_received(&field, &trace);
     if (buffer_failed(&field))
         draft_fail(posting->draft);
-    draft_add_content(posting->draft, buffer_slice(&field));
+    draft_add_trace(posting->draft, buffer_slice(&field));
     buffer_free(&field);
 }
 
@@ -228,8 +228,9 @@ void posting_finish(struct posting *posting)
 {
     assert(posting_is_complete(posting) && !posting->is_finishing);
     add_piece(posting, SLICE_EMPTY, true);
-    if (draft_is_in_a_loop(posting->draft)) {
-        (void)refuse(posting, POSTING_DATA, "too many hops: this message is in a loop");
+    enum draft_fault fault = draft_end(posting->draft);
+    if (fault != DRAFT_FINE) {
+        (void)refuse(posting, POSTING_DATA, "%.*s", SLICE_ARGS(draft_fault_reply(fault).text));
         posting->finished(posting);
         return;
     }

@@ -212,7 +212,7 @@ static void add_trace(struct session *session)
     smtp_message_received(&header, &trace);
     if (buffer_failed(&header))
         draft_fail(session->draft);
-    draft_add_content(session->draft, buffer_slice(&header));
+    draft_add_trace(session->draft, buffer_slice(&header));
     buffer_free(&header);
     session->has_trace = true;
 }

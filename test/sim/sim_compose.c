@@ -58,7 +58,10 @@ void sim_compose(struct sim_message *message)
     compose_recipients(message);
     size_t size = (size_t)sim_dice_between(0, sim_dice_percent(4) ? LARGE_MAX : SMALL_MAX);
     buffer_init(&message->content, LARGE_MAX * 2);
-    buffer_print(&message->content, "From: <%s>\r\nSubject: a simulated message\r\nX-Simulated: %zu\r\n\r\n",
+    /* Nothing is missing, so that nothing has to be added: what arrives is what was sent. */
+    buffer_print(&message->content,
+                 "From: <%s>\r\nDate: Thu, 1 Jan 1970 00:00:00 +0000\r\nMessage-ID: <%zu@client.example>\r\n"
+                 "Subject: a simulated message\r\n\r\n",
                  message->sender[0] == '\0' ? "nobody@nowhere.example" : message->sender, message->number);
     while (buffer_length(&message->content) < size)
         compose_line(&message->content);
