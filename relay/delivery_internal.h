@@ -42,6 +42,7 @@ struct delivery {
     struct list_node node, idle_node;
     enum delivery_state state;
     bool is_stopping;
+    size_t turn_count; /* entries taken in this turn */
 
     /* The present work: one entry. */
     bool has_work;
