@@ -1,5 +1,6 @@
-/* The inside of a delivery, shared by its four files: delivery.c (its life: work taken, decided, recorded), delivery_find.c
- * (policy, hosts, addresses) and delivery_talk.c (connection, TLS, SMTP). */
+/* The inside of a delivery, shared by its files: delivery.c (its life: work taken, decided, recorded), delivery_find.c
+ * (policy, hosts, addresses), delivery_talk.c (connection, TLS, SMTP), delivery_send.c (a transaction) and delivery_content.c (the form in
+ * which the content leaves). */
 #ifndef RELAY_DELIVERY_INTERNAL_H
 #define RELAY_DELIVERY_INTERNAL_H
 
@@ -12,6 +13,7 @@
 #include "relay/route.h"
 #include "relay/why.h"
 #include "smtp/client.h"
+#include "smtp/convert.h"
 
 #define DELIVERY_STATE_LIST(X)                                                                                         \
     X(FINDING_POLICY) X(FINDING_HOSTS) X(CHOOSING_HOST) X(FINDING_ADDRESSES) X(CONNECTING) X(TALKING) X(IDLE) X(FINISHED)
@@ -60,6 +62,7 @@ struct delivery {
     size_t sent_count;
     bool decided[QUEUE_RECIPIENTS_MAX]; /* of the entry's recipients: has an outcome of this attempt */
     uint32_t chunk_next;
+    struct smtp_convert *convert; /* what the content of this transaction goes through; NULL: it leaves as it is */
     bool is_sending_content;
     bool would_defer_said;
     int64_t upstream_wait_ms;          /* the route of this work is paused for so long; 0: it is not */
@@ -136,5 +139,12 @@ bool delivery_send_content(struct delivery *delivery);
 void delivery_complete_facts(struct delivery *delivery, struct trouble_facts *facts, char address[48]);
 void delivery_decide_sent(struct delivery *delivery, size_t sent, const struct smtp_client_event *event);
 void delivery_decide_rest(struct delivery *delivery, const struct smtp_client_event *event);
+
+/* delivery_content.c */
+#define DELIVERY_CONTENT_MAX (4u * QUEUE_CHUNK_MAX) /* bytes that one chunk can become: each byte three, and breaks */
+bool delivery_needs_utf8(const struct delivery *delivery);
+bool delivery_prepare_content(struct delivery *delivery, const struct smtp_extensions *extensions);
+void delivery_describe_content(const struct delivery *delivery, struct smtp_mail *mail);
+MUST_CHECK enum err delivery_read_content(struct delivery *delivery, uint32_t number, bool is_last, struct buffer *out);
 
 #endif

@@ -35,22 +35,11 @@ static void note_testing(struct delivery *delivery)
     log_close(&line);
 }
 
-static bool is_ascii_envelope(const struct delivery *delivery)
-{
-    if (!text_is_ascii(delivery->message.sender) && delivery->message.sender.length > 0)
-        return false;
-    for (size_t i = 0; i < delivery->sent_count; i++) {
-        if (!text_is_ascii(delivery->entry.recipients[delivery->sent[i]].address))
-            return false;
-    }
-    return true;
-}
-
 /* Why this message cannot be given to a host that offers these extensions; another host may offer more. */
 static enum trouble unfitness(const struct delivery *delivery, const struct smtp_extensions *extensions)
 {
     const struct queue_message *message = &delivery->message;
-    if (message->utf8 && (extensions->set & SMTP_EXTENSION_SMTPUTF8) == 0 && !is_ascii_envelope(delivery))
+    if ((extensions->set & SMTP_EXTENSION_SMTPUTF8) == 0 && delivery_needs_utf8(delivery))
         return TROUBLE_NO_UTF8;
     return extensions->size_max > 0 && message->size > extensions->size_max ? TROUBLE_TOO_BIG : TROUBLE_NONE;
 }
@@ -82,7 +71,10 @@ bool delivery_send(struct delivery *delivery)
     const struct queue_message *message = &delivery->message;
     struct smtp_rcpt recipients[QUEUE_RECIPIENTS_MAX];
     collect_recipients(delivery, recipients);
-    struct trouble_facts unfit = {.trouble = unfitness(delivery, smtp_client_extensions(delivery->client))};
+    const struct smtp_extensions *extensions = smtp_client_extensions(delivery->client);
+    struct trouble_facts unfit = {.trouble = unfitness(delivery, extensions)};
+    if (unfit.trouble == TROUBLE_NONE && !delivery_prepare_content(delivery, extensions))
+        unfit.trouble = TROUBLE_INTERNAL;
     if (unfit.trouble != TROUBLE_NONE) {
         delivery_host_failed(delivery, &unfit);
         return false;
@@ -93,9 +85,7 @@ bool delivery_send(struct delivery *delivery)
     struct smtp_transaction transaction = {
         .mail = {
             .reverse_path = message->sender,
-            .size = message->size,
-            .body = message->eight_bit ? SMTP_BODY_8BITMIME : SMTP_BODY_7BIT,
-            .utf8 = message->utf8,
+            .utf8 = delivery_needs_utf8(delivery),
             .ret = (enum smtp_ret)message->ret,
             .envid = message->envid,
             .tls = delivery_demands_tls(delivery) ? SMTP_TLS_REQUIRED : SMTP_TLS_OPTIONAL,
@@ -103,6 +93,7 @@ bool delivery_send(struct delivery *delivery)
         .recipients = recipients,
         .recipient_count = delivery->sent_count,
     };
+    delivery_describe_content(delivery, &transaction.mail);
     transaction.eager = may_be_eager(delivery);
     delivery->chunk_next = 0;
     delivery->transaction_ms = clock_monotonic_ms();
@@ -166,11 +157,11 @@ static int64_t content_timeout_ms(const struct delivery *delivery)
 bool delivery_send_content(struct delivery *delivery)
 {
     struct buffer chunk;
-    buffer_init(&chunk, QUEUE_CHUNK_MAX + 1024);
+    buffer_init(&chunk, DELIVERY_CONTENT_MAX);
     while (delivery->chunk_next < delivery->message.chunk_count && channel_pending(&delivery->channel) < PENDING_MAX) {
         buffer_clear(&chunk);
-        enum err err =
-            queue_chunk_get(delivery->relay->queue, delivery->message.id, delivery->chunk_next, &chunk);
+        bool is_last = delivery->chunk_next + 1 == delivery->message.chunk_count;
+        enum err err = delivery_read_content(delivery, delivery->chunk_next, is_last, &chunk);
         if (err != ERR_NONE) {
             buffer_free(&chunk);
             struct trouble_facts facts = {.trouble = TROUBLE_STORAGE, .detail = slice_of(err_text(err))};
@@ -180,9 +171,10 @@ bool delivery_send_content(struct delivery *delivery)
             delivery_conclude(delivery);
             return false;
         }
-        smtp_client_content(delivery->client, buffer_slice(&chunk));
+        if (buffer_length(&chunk) > 0)
+            smtp_client_content(delivery->client, buffer_slice(&chunk));
         delivery->chunk_next++;
-        if (delivery->chunk_next < delivery->message.chunk_count) /* the last one leaves with the end */
+        if (!is_last) /* that one leaves with the end */
             delivery_flush(delivery);
     }
     buffer_free(&chunk);

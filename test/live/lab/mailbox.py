@@ -30,6 +30,11 @@ class Maildir:
         return [message for message in self.messages() if recipient in (
             message["Delivered-To"], message["Envelope-To"], message["X-Original-To"])]
 
+    def files(self, recipient):
+        """The paths of the messages that were delivered to this address."""
+        wanted = [id(message) for message in self.to(recipient)]
+        return [self.directory / "new" / name for name, message in self.seen.items() if id(message) in wanted]
+
     def wait(self, recipient, timeout_s=15):
         """The first message delivered to this address."""
         return tools.wait_until(lambda: self.to(recipient), timeout_s, "a message to " + recipient)[0]

@@ -82,9 +82,10 @@ QUEUES = ("incoming", "active", "deferred", "defer", "bounce", "corrupt", "flush
 
 
 class Postfix:
-    """Listens on port 25 of the given addresses until stop()."""
+    """Listens on port 25 of the given addresses until stop(). `lacks`: further addresses,
+    each with the EHLO keywords that are not offered there."""
 
-    def __init__(self, directory, host, addresses, pair):
+    def __init__(self, directory, host, addresses, pair, lacks=None):
         self.directory = pathlib.Path(directory)
         self.host = host
         self.make_folders()
@@ -96,7 +97,9 @@ class Postfix:
             dir=self.directory, host=host, sbin=sbin, daemons=daemons,
             shlib=str(pathlib.Path(daemons).parent), certificate=pair.certificate, key=pair.key), encoding="ascii")
         # Named here, not in inet_interfaces: that accepts only addresses of an interface.
-        listeners = "".join("[%s]:25 inet n - n - 40 smtpd\n" % address for address in addresses)
+        listeners = "".join(
+            "[%s]:25 inet n - n - 40 smtpd -o smtpd_discard_ehlo_keywords=%s\n" % (address, keywords)
+            for address, keywords in (dict.fromkeys(addresses, "") | (lacks or {})).items())
         (self.config / "master.cf").write_text(listeners + MASTER, encoding="ascii")
         self.mailbox = Maildir(self.directory / "mail" / "inbox")
         self.program = tools.Program("postfix", [program, "-c", str(self.config), "-s"], self.directory,

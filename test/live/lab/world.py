@@ -18,6 +18,12 @@ EXIM = "11.0.2.2"
 SMART_HOST = "11.0.2.3"
 POSTFIX_MANY = ["11.0.2.%d" % i for i in range(30, 40)]
 EXIM_MANY = ["11.0.2.%d" % i for i in range(60, 66)]
+# What the hosts of the one Postfix below do not offer; each is NAME.postfix.example.
+POSTFIX_LACKING = {
+    "seven": ("11.0.2.21", "8bitmime,smtputf8,chunking"),
+    "nodsn": ("11.0.2.22", "dsn"),
+    "noutf8": ("11.0.2.23", "smtputf8"),
+}
 DEFAULT_MAX_AGE_S = 604800
 
 
@@ -86,8 +92,11 @@ class World:
     def postfix(self):
         """MX host mx.postfix.example, and m0.postfix.example ... at addresses of their own."""
         from .postfix import Postfix
+        addresses = [POSTFIX] + POSTFIX_MANY + ([POSTFIX_V6] if namespace.has_ipv6() else [])
+        for name, (address, _) in POSTFIX_LACKING.items():
+            self.dns.add("%s.postfix.example" % name, "A", address)
         return self.part("postfix", lambda: self.start_mta(
-            Postfix, "postfix", [POSTFIX] + POSTFIX_MANY + ([POSTFIX_V6] if namespace.has_ipv6() else [])))
+            Postfix, "postfix", addresses, lacks=dict(POSTFIX_LACKING.values())))
 
     @property
     def exim(self):
@@ -107,12 +116,12 @@ class World:
         made.set_users(app="secret word")
         return made
 
-    def start_mta(self, kind, name, addresses):
+    def start_mta(self, kind, name, addresses, **more):
         host = "mx.%s.example" % name
         self.dns.add(host, "A", addresses[0])
         for i, address in enumerate(address for address in addresses[1:] if "." in address):
             self.dns.add("m%d.%s.example" % (i, name), "A", address)
-        return kind(self.folder(name), host, addresses, self.ca.issue("*.%s.example" % name))
+        return kind(self.folder(name), host, addresses, self.ca.issue("*.%s.example" % name), **more)
 
     # ---- domains
 
