@@ -92,7 +92,8 @@ int cli_load(const struct cli *cli, bool is_quiet, struct config **config);
 /* To standard output. A failure shows in cli_flush(): CLI_DONE, or CLI_IO with a sentence. */
 void cli_put(struct slice text);
 int cli_flush(void);
-/* "sternpost: ..." on standard error. */
+/* "sternpost: ..." on standard error; the last part of another name, once set. */
+void cli_set_name(const char *name);
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

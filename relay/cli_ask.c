@@ -6,12 +6,16 @@
 #include <string.h>
 
 #define LINE_MAX_BYTES (16u << 20)
+#define PIECE_MAX (256u << 10) /* of the content, written at once */
 
 struct conversation {
     struct cli_asking *asking;
     struct stream stream;
     struct slice path;
     struct buffer input;
+    struct timer patience;
+    size_t part, offset; /* how far the content is written */
+    bool sends;          /* the content was asked for */
     int status;
     bool is_over;
 };
@@ -20,6 +24,8 @@ static void on_connected(struct stream *stream, enum err err);
 static void on_received(struct stream *stream, struct slice bytes);
 static void on_drained(struct stream *stream);
 static void on_ended(struct stream *stream, enum err err);
+static void send_more(struct conversation *conversation);
+static void be_patient(struct conversation *conversation);
 static void take_line(struct conversation *conversation, struct slice line);
 static int converse(struct conversation *conversation);
 
@@ -43,18 +49,19 @@ void cli_ask_new(struct cli_asking *asking, const struct cli *cli, const char *c
 
 int cli_ask(struct cli_asking *asking)
 {
-    struct config *config = NULL;
+    struct config *loaded = NULL;
     struct conversation conversation = {.asking = asking, .status = CLI_UNAVAILABLE};
-    int status = cli_load(asking->cli, asking->is_quiet, &config);
+    int status = asking->config != NULL ? CLI_DONE : cli_load(asking->cli, asking->is_quiet, &loaded);
+    const struct config *config = asking->config != NULL ? asking->config : loaded;
     if (status == CLI_DONE && host_open() != ERR_NONE)
         status = CLI_SOFTWARE;
     if (status == CLI_DONE) {
-        conversation.path = config->control_socket;
+        conversation.path = asking->is_submit ? config->submit_socket : config->control_socket;
         status = converse(&conversation);
         (void)host_close();
     }
     json_free(&asking->request);
-    config_free(&config);
+    config_free(&loaded);
     return status;
 }
 
@@ -62,14 +69,19 @@ static int converse(struct conversation *conversation)
 {
     struct endpoint relay = {0};
     buffer_init(&conversation->input, LINE_MAX_BYTES);
-    if (conversation->path.length >= sizeof relay.path) {
-        cli_say("[control] socket: the path is too long for a socket");
+    const char *section = conversation->asking->is_submit ? "submit" : "control";
+    conversation->asking->was_absent = conversation->path.length == 0;
+    if (conversation->path.length == 0 && conversation->asking->is_optional)
+        return CLI_UNAVAILABLE;
+    if (conversation->path.length >= sizeof relay.path || conversation->path.length == 0) {
+        cli_say("[%s] socket: the path is too long for a socket, or empty", section);
         return CLI_CONFIG;
     }
     memcpy(relay.path, conversation->path.data, conversation->path.length);
     conversation->stream = (struct stream){
         .connected = on_connected, .received = on_received, .drained = on_drained, .ended = on_ended};
     stream_connect(&conversation->stream, &relay, NULL);
+    be_patient(conversation);
     host_run();
     buffer_free(&conversation->input);
     return conversation->status;
@@ -79,6 +91,7 @@ static void end(struct conversation *conversation, int status)
 {
     conversation->status = status;
     conversation->is_over = true;
+    timer_cancel(&conversation->patience);
     stream_abort(&conversation->stream);
     host_stop();
 }
@@ -88,7 +101,8 @@ static void on_connected(struct stream *stream, enum err err)
     struct conversation *conversation = LIST_OF(stream, struct conversation, stream);
     bool is_quiet = conversation->asking->is_quiet;
     struct buffer request;
-    if (err == ERR_PERMISSION) {
+    bool is_passed_over = conversation->asking->is_submit && conversation->asking->is_optional;
+    if (err == ERR_PERMISSION && !is_passed_over) {
         if (!is_quiet)
             cli_say("no permission for %.*s: be root, the relay's user, or of its group", SLICE_ARGS(conversation->path));
         end(conversation, CLI_NOT_PERMITTED);
@@ -115,6 +129,7 @@ static void on_connected(struct stream *stream, enum err err)
 static void on_received(struct stream *stream, struct slice bytes)
 {
     struct conversation *conversation = LIST_OF(stream, struct conversation, stream);
+    be_patient(conversation);
     buffer_add(&conversation->input, bytes);
     if (buffer_failed(&conversation->input)) {
         cli_say("the relay's answer is too long");
@@ -135,24 +150,62 @@ static void on_received(struct stream *stream, struct slice bytes)
 
 static void on_drained(struct stream *stream)
 {
-    (void)stream;
+    send_more(LIST_OF(stream, struct conversation, stream));
+}
+
+/* A piece at a time, when the one before has left. */
+static void send_more(struct conversation *conversation)
+{
+    const struct cli_asking *asking = conversation->asking;
+    be_patient(conversation);
+    while (conversation->sends && conversation->part < asking->content_count) {
+        struct slice piece = slice_to(slice_from(asking->content[conversation->part], conversation->offset), PIECE_MAX);
+        conversation->offset += piece.length;
+        if (piece.length > 0) {
+            stream_write(&conversation->stream, piece);
+            return;
+        }
+        conversation->part++;
+        conversation->offset = 0;
+    }
+}
+
+static void on_patience(struct timer *timer)
+{
+    struct conversation *conversation = LIST_OF(timer, struct conversation, patience);
+    conversation->asking->was_broken = true;
+    if (!conversation->asking->is_optional)
+        cli_say("the relay does not answer");
+    end(conversation, CLI_UNAVAILABLE);
+}
+
+static void be_patient(struct conversation *conversation)
+{
+    if (conversation->asking->patience_ms > 0 && !conversation->is_over)
+        timer_start(&conversation->patience, conversation->asking->patience_ms, on_patience);
 }
 
 static void on_ended(struct stream *stream, enum err err)
 {
     (void)err;
     struct conversation *conversation = LIST_OF(stream, struct conversation, stream);
-    if (!conversation->asking->is_quiet)
+    conversation->asking->was_broken = true;
+    if (!conversation->asking->is_quiet && !conversation->asking->is_optional)
         cli_say("the relay has ended the connection");
     end(conversation, CLI_UNAVAILABLE);
 }
 
 static void take_last(struct conversation *conversation, const struct json *answer)
 {
+    const struct cli_asking *asking = conversation->asking;
     struct slice error = json_text(answer, "error");
-    if (error.length > 0 && !conversation->asking->is_quiet)
+    int status = (int)json_number(answer, "exit", CLI_SOFTWARE);
+    bool is_to_be_told = !asking->is_quiet && (status != CLI_UNAVAILABLE || !asking->is_optional);
+    if (asking->fault != NULL)
+        buffer_add(asking->fault, error);
+    else if (error.length > 0 && is_to_be_told)
         cli_say("%.*s", SLICE_ARGS(error));
-    end(conversation, (int)json_number(answer, "exit", CLI_SOFTWARE));
+    end(conversation, status);
 }
 
 static void take_line(struct conversation *conversation, struct slice line)
@@ -164,6 +217,9 @@ static void take_line(struct conversation *conversation, struct slice line)
         end(conversation, CLI_SOFTWARE);
     } else if (json_flag(answer, "done", false)) {
         take_last(conversation, answer);
+    } else if (json_flag(answer, "ready", false) && asking->content_count > 0) {
+        conversation->sends = true;
+        send_more(conversation);
     } else if (json_text(answer, "note").length > 0) {
         cli_say("%.*s", SLICE_ARGS(json_text(answer, "note")));
     } else if (cli_has(asking->cli, CLI_OPTION_JSON) && !asking->is_raw) {

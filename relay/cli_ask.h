@@ -1,4 +1,4 @@
-/* Asks the running relay over its control socket. */
+/* Asks the running relay over its control socket, or over the submit socket that is open to everybody. */
 #ifndef RELAY_CLI_ASK_H
 #define RELAY_CLI_ASK_H
 
@@ -16,7 +16,15 @@ struct cli_asking {
     bool is_raw;
     bool is_quiet; /* not a word on errors */
     bool is_optional; /* that no relay runs is no error, and is not told: was_absent */
-    bool was_absent;
+    bool is_submit;   /* over the submit socket */
+    bool was_absent;  /* no relay could be reached */
+    bool was_broken;  /* it went away, or said nothing more, before it had answered */
+    const struct config *config; /* NULL: loaded as the command line says */
+    /* What follows the request when the relay says that it is ready for it. Sent as it is taken, never copied as a whole. */
+    const struct slice *content;
+    size_t content_count;
+    struct buffer *fault; /* what would be said goes here instead; NULL: standard error */
+    int64_t patience_ms; /* how long nothing may happen; 0: for ever */
 };
 /* A request for the command, with the id (first argument, where there is one) and the options of the command line. */
 void cli_ask_new(struct cli_asking *asking, const struct cli *cli, const char *command);

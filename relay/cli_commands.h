@@ -34,6 +34,7 @@ int cli_health(const struct cli *cli);
 int cli_metrics(const struct cli *cli);
 /* cli_explain.c */
 int cli_explain(const struct cli *cli);
+int cli_explain_to_all(const struct cli *cli); /* over the submit socket: for users that may not use the other one */
 int cli_test_send(const struct cli *cli);
 
 #endif

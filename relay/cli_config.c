@@ -20,10 +20,18 @@ static enum err check_tls(const struct config *config, struct buffer *faults, st
 static enum err check_users(const struct config *config, struct buffer *faults, struct buffer *warnings);
 static void check_aliases(const struct config *config, struct buffer *warnings);
 
+static const char *program = "sternpost";
+
+void cli_set_name(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    program = slash == NULL ? name : slash + 1;
+}
+
 void cli_say(const char *format, ...)
 {
     va_list arguments;
-    fputs("sternpost: ", stderr);
+    fprintf(stderr, "%s: ", program);
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);

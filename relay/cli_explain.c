@@ -28,15 +28,26 @@ static void print_step(void *owner, const struct json *step)
     buffer_free(&text);
 }
 
-int cli_explain(const struct cli *cli)
+static int explain(const struct cli *cli, bool is_submit)
 {
     struct cli_asking asking;
     cli_ask_new(&asking, cli, "explain");
     json_set_string(asking.request, "address", cli->arguments[0]);
     asking.answer = print_step;
     asking.is_optional = true;
+    asking.is_submit = is_submit;
     int status = cli_ask(&asking);
     return asking.was_absent ? explain_afresh(cli) : status;
+}
+
+int cli_explain(const struct cli *cli)
+{
+    return explain(cli, false);
+}
+
+int cli_explain_to_all(const struct cli *cli)
+{
+    return explain(cli, true);
 }
 
 static void print_outcome(void *owner, const struct json *answer)

@@ -110,6 +110,7 @@ struct config {
     enum log_level log_level;
     struct slice control_socket, submit_socket, drop_path;
     bool control_given, submit_given, drop_given; /* configured, not default */
+    bool is_partial; /* read leniently, and something of it may not be read by us */
 };
 
 /* Where values come from. Later sources win: files in order, then environment, then sets ("SECTION.KEY=VALUE"). */

@@ -68,7 +68,9 @@ void config_read_file(struct config_loader *loader, const char *path, bool must_
     struct slice kept;
     buffer_init(&text, CONFIG_FILE_MAX);
     enum err err = config_slurp(path, &text, &ini.may_be_read_by_all);
-    bool passed_over = (err == ERR_NOT_FOUND && !must_exist) || (err == ERR_PERMISSION && loader->lenient);
+    bool is_forbidden = err == ERR_PERMISSION && loader->lenient;
+    bool passed_over = is_forbidden || (err == ERR_NOT_FOUND && !must_exist);
+    loader->config->is_partial = loader->config->is_partial || is_forbidden;
     if (err != ERR_NONE && !passed_over)
         config_fault(loader, slice_of(path), "%s%s", err_text(err),
                      err == ERR_PERMISSION ? "; let the relay's user read it, such as by chgrp sternpost" : "");
@@ -106,7 +108,9 @@ void config_read_directory(struct config_loader *loader, const char *path)
     char *names[NAMES_MAX];
     DIR *directory = opendir(path);
     if (directory == NULL) {
-        if (errno != ENOENT && errno != ENOTDIR && !loader->lenient)
+        bool is_absent = errno == ENOENT || errno == ENOTDIR;
+        loader->config->is_partial = loader->config->is_partial || (!is_absent && loader->lenient);
+        if (!is_absent && !loader->lenient)
             config_fault(loader, slice_of(path), "%s", err_text(err_from_errno(errno)));
         return;
     }

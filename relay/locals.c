@@ -167,6 +167,11 @@ static void parse_aliases(struct locals *locals, struct slice text, struct slice
     buffer_free(&joined);
 }
 
+size_t locals_alias_count(const struct locals *locals)
+{
+    return locals->aliases.count;
+}
+
 /* ---- expansion ---- */
 
 bool locals_has_domain(const struct locals *locals, struct slice canonical_domain)

@@ -20,6 +20,7 @@ enum locals_result {
 /* address: local@domain, or a bare local part, which counts as ours. Expansion is recursive, without duplicates, into the arena. */
 enum locals_result locals_expand(const struct locals *locals, struct slice address, struct arena *arena,
                                  struct config_list *out);
+size_t locals_alias_count(const struct locals *locals);
 bool locals_has_domain(const struct locals *locals, struct slice canonical_domain);
 
 #endif

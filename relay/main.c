@@ -1,5 +1,6 @@
 /* sternpost: where the program starts. Finds the command that was asked for and runs it. */
 #include "relay/cli_commands.h"
+#include "relay/cli_sendmail.h"
 
 #include <stdio.h>
 
@@ -13,8 +14,10 @@ int main(int argc, char **argv)
 {
     static struct cli cli;
     struct buffer fault;
-    buffer_init(&fault, 4096);
     size_t count = argc > 0 ? (size_t)argc - 1 : 0;
+    if (argc > 0 && sendmail_is_name(argv[0]))
+        return sendmail_run(argv[0], (const char *const *)argv + 1, count, (const char *const *)environ);
+    buffer_init(&fault, 4096);
     if (!cli_parse(&cli, (const char *const *)argv + 1, count, &fault)) {
         cli_say("%.*s", SLICE_ARGS(buffer_slice(&fault)));
         buffer_free(&fault);

@@ -12,7 +12,7 @@ static bool is_address(struct slice address);
 static bool is_parameter(struct slice text, size_t length_max);
 static enum err read_recipients(const struct json *list, struct arena *arena, struct submission *submission, char *fault);
 
-void submission_print(const struct submission *submission, struct buffer *out)
+struct json *submission_request(const struct submission *submission)
 {
     struct json *object = json_object_new();
     struct json *recipients = json_array_new();
@@ -37,6 +37,12 @@ void submission_print(const struct submission *submission, struct buffer *out)
         json_append(recipients, &item);
     }
     json_set(object, "recipients", &recipients);
+    return object;
+}
+
+void submission_print(const struct submission *submission, struct buffer *out)
+{
+    struct json *object = submission_request(submission);
     if (json_print(object, out) != ERR_NONE)
         out->failed = true;
     buffer_add_byte(out, '\n');

@@ -28,7 +28,8 @@ struct submission {
     size_t recipient_count;
 };
 
-/* The line with its newline. A buffer that failed: it would be longer than SUBMISSION_LINE_MAX, or memory ran out. */
+struct json *submission_request(const struct submission *submission);
+/* The same as the line with its newline. A buffer that failed: it would be longer than SUBMISSION_LINE_MAX, or memory ran out. */
 void submission_print(const struct submission *submission, struct buffer *out);
 /* From the parsed line. Views into the request; the recipients in the arena. Everything in it was checked: addresses are valid,
  * parameters too. ERR_SYNTAX, with a sentence; ERR_UNSUPPORTED: made by a newer version; ERR_MEMORY. */
