@@ -17,6 +17,7 @@ struct http_request {
     unsigned host_count; /* Host fields */
     bool has_body;       /* by Content-Length or Transfer-Encoding */
     bool takes_openmetrics;
+    bool is_target_cut;
     struct buffer target;
     struct buffer name, value; /* of the field that is coming in; cut where they are too long to matter */
 };
@@ -27,6 +28,7 @@ static void judge_field(struct http_request *request, struct slice name, struct 
 static bool lists_openmetrics(struct slice accept);
 static void add_cut(struct buffer *buffer, struct slice bytes);
 static int on_target(llhttp_t *parser, const char *at, size_t length);
+static int on_target_end(llhttp_t *parser);
 static int on_field_name(llhttp_t *parser, const char *at, size_t length);
 static int on_field_value(llhttp_t *parser, const char *at, size_t length);
 static int on_field_end(llhttp_t *parser);
@@ -34,6 +36,7 @@ static int on_head_end(llhttp_t *parser);
 
 static const llhttp_settings_t settings = {
     .on_url = on_target,
+    .on_url_complete = on_target_end,
     .on_header_field = on_field_name,
     .on_header_value = on_field_value,
     .on_header_value_complete = on_field_end,
@@ -126,9 +129,17 @@ static struct http_request *owner(llhttp_t *parser)
 static int on_target(llhttp_t *parser, const char *at, size_t length)
 {
     struct http_request *request = owner(parser);
-    if (length > buffer_room(&request->target))
+    request->is_target_cut = request->is_target_cut || length > buffer_room(&request->target);
+    add_cut(&request->target, slice_make(at, length));
+    return 0;
+}
+
+/* Only now: of a target with a fault in it, how much is told before the fault depends on the cuts. */
+static int on_target_end(llhttp_t *parser)
+{
+    struct http_request *request = owner(parser);
+    if (request->is_target_cut)
         return refuse(request, 414);
-    buffer_add(&request->target, slice_make(at, length));
     return buffer_failed(&request->target) ? refuse(request, 503) : 0;
 }
 

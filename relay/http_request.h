@@ -23,6 +23,7 @@ enum http_request_state http_request_feed(struct http_request *request, struct s
 
 /* Of a FAILED one, RFC 9110 15.5: 400, 405, 413, 414, 431, 503 (out of memory) or 505. */
 unsigned http_request_fault(const struct http_request *request);
+/* Of a DONE one. */
 bool http_request_is_head(const struct http_request *request);
 struct slice http_request_path(const struct http_request *request); /* without the query: "/metrics" */
 /* The client can read OpenMetrics: it says so in Accept. */

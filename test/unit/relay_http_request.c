@@ -124,7 +124,8 @@ static void test_sizes(void **state)
                 ": application/openmetrics-text\r\n\r\n", "GET /a");
     expect_size("long path", "GET /", 1000, " HTTP/1.1\r\n" HOST "\r\n", NULL);
     expect_size("path that is too long", "GET /", 2000, " HTTP/1.1\r\n" HOST "\r\n", "414");
-    expect_size("path without end", "GET /", 3 * HTTP_REQUEST_SIZE_MAX, "", "414");
+    expect_size("path without end", "GET /", 3 * HTTP_REQUEST_SIZE_MAX, "", "431");
+    expect_size("fault in a path that is too long", "GET /", 2000, "\xff HTTP/1.1\r\n" HOST "\r\n", "400");
 }
 
 int main(void)
