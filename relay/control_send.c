@@ -107,7 +107,7 @@ static bool add_recipient(struct sending *sending, struct slice address)
         return false;
     struct destination *destination = schedule_destination(sending->session->relay->schedule, recipient.domain);
     if (destination != NULL)
-        destination->not_before_ms = 0; /* now, whatever others have met there */
+        destination_try_now(destination); /* whatever others have met there */
     return draft_add_recipient(sending->draft, &recipient) == ERR_NONE;
 }
 

@@ -57,7 +57,7 @@ struct delivery *delivery_of_idle(struct list_node *node)
 bool delivery_next_work(struct delivery *delivery)
 {
     assert(!delivery->has_work);
-    while (destination_take(delivery->destination, &delivery->pick)) {
+    while (destination_take(delivery->destination, &delivery->pick, &delivery->turn_count)) {
         if (load_work(delivery))
             return true;
     }
@@ -417,6 +417,7 @@ void delivery_wake(struct delivery *delivery)
 {
     assert(delivery_is_idle(delivery));
     leave_idle(delivery);
+    delivery->turn_count = 0;
     if (delivery_next_work(delivery))
         begin_work(delivery);
     else

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One more connection for so many waiting messages: a handshake costs as much as a score of messages. */
+/* One more connection for so many waiting messages, and a turn when others wait: a handshake costs as much as a score of messages. */
 #define MESSAGES_PER_CONNECTION 25
 #define PAUSE_MS 10000
 
@@ -74,23 +74,29 @@ static void load_state(struct destination *destination)
     arena_free(&arena);
 }
 
-bool destination_take(struct destination *destination, struct queue_pick *pick)
+bool destination_take(struct destination *destination, struct queue_pick *pick, size_t *taken)
 {
     if (destination->not_before_ms > clock_wall_ms() || !pace_allows(destination))
         return false;
-    if (destination->window_count == 0)
-        fill_window(destination);
-    if (destination->window_count == 0)
-        return false;
-    *pick = destination->window[destination->window_start++];
-    destination->window_count--;
-    destination->last_sender = pick->sender_hash;
-    if (!destination_fly(destination, pick->id, pick->number)) {
-        destination->may_have_more = true;
+    if (*taken >= MESSAGES_PER_CONNECTION && schedule_is_crowded(destination->schedule)) {
+        schedule_run_soon(destination->schedule); /* the caller's place is free now, or will be when asked for */
         return false;
     }
-    set_pace(destination);
-    return true;
+    if (destination->window_count == 0)
+        fill_window(destination);
+    while (destination->window_count > 0) {
+        *pick = destination->window[destination->window_start++];
+        destination->window_count--;
+        destination->last_sender = pick->sender_hash;
+        if (destination_fly(destination, pick->id, pick->number)) {
+            (*taken)++;
+            destination->is_urgent = false;
+            set_pace(destination);
+            return true;
+        }
+        destination->may_have_more = true; /* memory is short, or others have taken it out of turn */
+    }
+    return false;
 }
 
 bool destination_fly(struct destination *destination, uint64_t id, uint16_t number)
@@ -110,6 +116,7 @@ void destination_try_now(struct destination *destination)
 {
     destination->not_before_ms = 0;
     destination->may_have_more = true;
+    destination->is_urgent = true;
     destination->window_count = 0;
 }
 

@@ -29,6 +29,7 @@ struct destination {
     struct list deliveries;      /* struct delivery */
     size_t idle_count;           /* of them, waiting for work with an open connection */
     size_t stores_pending;       /* writes of the back-off that are not committed yet */
+    bool is_urgent;              /* to be tried although the queue says later */
     bool is_proven;              /* a delivery got through to READY since the last failure: more may follow */
     int64_t not_before_ms;       /* wall clock; 0: now */
     uint32_t failures;
@@ -39,8 +40,9 @@ struct destination {
 
 struct destination *destination_new(struct schedule *schedule, struct slice name); /* NULL: out of memory */
 void destination_free(struct destination **destination);
-/* Next entry to deliver, marked as in flight; false: none is due, or pace forbids it. */
-bool destination_take(struct destination *destination, struct queue_pick *pick);
+/* Next entry to deliver, marked as in flight; false: none is due, or pace forbids it, or the caller has had its turn while another
+ * destination waits for its place. taken: what it took in this turn; raised. */
+bool destination_take(struct destination *destination, struct queue_pick *pick, size_t *taken);
 /* Marks an entry as in flight for another reason than a delivery; false: it is already, or no memory. */
 bool destination_fly(struct destination *destination, uint64_t id, uint16_t number);
 /* The entry's record is committed (or the attempt was given up): it may be seen again when it is due. The destination may be

@@ -11,6 +11,9 @@
 #include <string.h>
 
 #define READY_PAGE 64
+/* When all places are taken so many destinations wait for one in memory, and they are looked for so often. */
+#define WAITING_MAX 64
+#define WAITING_LOOK_MS 1000
 #define AGING_INTERVAL_MS 60000
 /* The longest sleep: a wall clock that steps is noticed after that at the latest. */
 #define SLEEP_MAX_MS 60000
@@ -20,9 +23,11 @@ static void on_run(struct timer *timer);
 static void on_aging(struct timer *timer);
 static struct destination *find(const struct schedule *schedule, struct slice name);
 static void enter_turn(struct schedule *schedule, struct destination *destination);
+static bool waits_in_queue(struct destination *destination);
 static void forget_unused(struct schedule *schedule, struct destination *destination);
 static void gather_ready(struct schedule *schedule);
 static void start_deliveries(struct schedule *schedule);
+static bool wants_another(struct destination *destination);
 static void note_pace(struct schedule *schedule, struct destination *destination);
 static void sleep_until_next(struct schedule *schedule);
 
@@ -92,7 +97,8 @@ void schedule_wake(struct schedule *schedule, struct slice name)
     struct destination *destination = find(schedule, name);
     if (destination != NULL) {
         destination->may_have_more = true;
-        enter_turn(schedule, destination);
+        if (!waits_in_queue(destination))
+            enter_turn(schedule, destination);
     }
     schedule_run_soon(schedule);
 }
@@ -112,7 +118,10 @@ void schedule_wake_all(struct schedule *schedule)
 void schedule_ended(struct schedule *schedule, struct destination *destination)
 {
     schedule->delivery_count--;
-    enter_turn(schedule, destination);
+    if (!waits_in_queue(destination))
+        enter_turn(schedule, destination);
+    else if (list_has(&destination->turn))
+        list_remove(&schedule->turns, &destination->turn);
     schedule_run_soon(schedule);
     if (schedule->is_stopping)
         relay_part_ended(schedule->relay);
@@ -145,6 +154,13 @@ static void on_run(struct timer *timer)
     sleep_until_next(schedule);
 }
 
+/* Whoever had a turn, or has new mail, goes to the end of the line that the queue keeps, where gather_ready() finds it when the
+ * others had theirs. Only who is to be tried before the queue's time is not found there, and who is paced has a time of its own. */
+static bool waits_in_queue(struct destination *destination)
+{
+    return list_is_empty(&destination->deliveries) && !destination->is_urgent && wants_another(destination);
+}
+
 static void enter_turn(struct schedule *schedule, struct destination *destination)
 {
     if (!list_has(&destination->turn))
@@ -156,34 +172,98 @@ static bool has_room(const struct schedule *schedule)
     return schedule->delivery_count < schedule->relay->config->delivery_connections_max;
 }
 
-/* Makes those destinations known that are ready and have no delivery yet, no more than there is room for. */
+/* What is ready is known to be so by the queue alone: also what is in flight. Without room only those count that have no place. */
+static bool can_use_place(const struct schedule *schedule, struct destination *destination)
+{
+    if (!list_is_empty(&destination->deliveries) && (!has_room(schedule) || !destination->is_proven))
+        return false;
+    destination->may_have_more = true;
+    return wants_another(destination) || (destination->idle_count > 0 && destination_has_work(destination));
+}
+
+static size_t count_usable(const struct schedule *schedule)
+{
+    size_t usable = 0;
+    for (const struct list_node *node = list_first(&schedule->turns); node != NULL; node = list_next(&schedule->turns, node))
+        usable += can_use_place(schedule, LIST_OF(node, struct destination, turn));
+    return usable;
+}
+
+/* One page of what is ready. Returns how many more can use a place now. */
+static size_t take_page(struct schedule *schedule, const struct queue_ready *page, size_t count)
+{
+    size_t usable = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct destination *destination = schedule_destination(schedule, page[i].name);
+        if (destination == NULL || list_has(&destination->turn))
+            continue;
+        if (can_use_place(schedule, destination)) {
+            enter_turn(schedule, destination);
+            usable++;
+        } else {
+            forget_unused(schedule, destination);
+        }
+    }
+    return usable;
+}
+
+/* last: NULL: at the front. */
+static void remember_place(struct schedule *schedule, const struct queue_ready *last)
+{
+    size_t length = last == NULL ? 0 : last->name.length;
+    assert(length <= sizeof schedule->gathered_name);
+    schedule->gathered = (struct queue_ready){0};
+    if (length == 0)
+        return;
+    memcpy(schedule->gathered_name, last->name.data, length);
+    schedule->gathered = (struct queue_ready){.time_ms = last->time_ms, .name = {schedule->gathered_name, length}};
+}
+
+/* Makes those destinations known that are ready: as many as there is room for, and some that wait. It goes on where the last look
+ * ended, so that those with much mail, which stay at the front, do not hide all behind them; and those that have what they can use
+ * do not count, or some that hang would. */
 static void gather_ready(struct schedule *schedule)
 {
+    int64_t now_ms = clock_monotonic_ms();
+    if (!has_room(schedule) && now_ms - schedule->gathered_ms < WAITING_LOOK_MS)
+        return;
+    schedule->gathered_ms = now_ms;
     struct arena *arena = arena_new(READY_PAGE * 512);
-    struct queue_ready page[READY_PAGE];
-    struct queue_ready_request request = {.now_ms = clock_wall_ms(), .limit = READY_PAGE, .arena = arena};
-    size_t room = schedule->relay->config->delivery_connections_max;
-    size_t count = READY_PAGE;
-    struct queue_ready last;
-    char name[256];
-    while (arena != NULL && schedule->turns.count + schedule->delivery_count < room && count == READY_PAGE) {
-        if (queue_ready(schedule->relay->queue, &request, page, &count) != ERR_NONE || count == 0)
+    size_t places = schedule->relay->config->delivery_connections_max;
+    size_t wanted = WAITING_MAX + (places > schedule->delivery_count ? places - schedule->delivery_count : 0);
+    size_t usable = count_usable(schedule);
+    unsigned ends = schedule->gathered.name.length == 0 ? 1 : 0; /* at the second end it has been once around */
+    while (arena != NULL && usable < wanted && ends < 2) {
+        struct queue_ready page[READY_PAGE];
+        size_t count = 0;
+        struct queue_ready_request request = {
+            .now_ms = clock_wall_ms(),
+            .after = schedule->gathered.name.length > 0 ? &schedule->gathered : NULL,
+            .limit = READY_PAGE,
+            .arena = arena,
+        };
+        if (queue_ready(schedule->relay->queue, &request, page, &count) != ERR_NONE)
             break;
-        for (size_t i = 0; i < count; i++) {
-            struct destination *destination = schedule_destination(schedule, page[i].name);
-            if (destination == NULL)
-                continue;
-            destination->may_have_more = true;
-            enter_turn(schedule, destination);
-        }
-        last = page[count - 1];
-        assert(last.name.length <= sizeof name);
-        memcpy(name, last.name.data, last.name.length);
-        last.name.data = name;
-        request.after = &last;
+        usable += take_page(schedule, page, count);
+        if (count > 0)
+            remember_place(schedule, &page[count - 1]);
+        if (count < READY_PAGE && ++ends < 2)
+            remember_place(schedule, NULL);
         arena_reset(arena);
     }
     arena_free(&arena);
+}
+
+bool schedule_is_crowded(const struct schedule *schedule)
+{
+    if (has_room(schedule))
+        return false;
+    for (const struct list_node *node = list_first(&schedule->turns); node != NULL; node = list_next(&schedule->turns, node)) {
+        struct destination *destination = LIST_OF(node, struct destination, turn);
+        if (list_is_empty(&destination->deliveries) && destination_wants(destination) > 0)
+            return true;
+    }
+    return false;
 }
 
 static void wake_idle(struct destination *destination)
@@ -205,7 +285,12 @@ static bool make_room(struct schedule *schedule)
     struct list_node *node = list_first(&schedule->idles);
     if (node != NULL)
         delivery_stop(delivery_of_idle(node));
-    return false;
+    return has_room(schedule);
+}
+
+static bool wants_another(struct destination *destination)
+{
+    return destination_wants(destination) > destination->deliveries.count;
 }
 
 /* Each destination in its turn gets one delivery more if it should have one; then the next one. */
@@ -213,14 +298,19 @@ static void start_deliveries(struct schedule *schedule)
 {
     size_t rest = schedule->turns.count;
     schedule->pace_next_ms = 0;
-    while (rest > 0 && make_room(schedule)) {
+    while (rest > 0 && !list_is_empty(&schedule->turns)) { /* an idle one that ends may leave the turns */
         rest--;
         struct destination *destination = LIST_OF(list_take_first(&schedule->turns), struct destination, turn);
         wake_idle(destination);
-        if (destination_wants(destination) > destination->deliveries.count &&
-            delivery_start(schedule->relay, destination)) {
+        bool wants = wants_another(destination);
+        if (wants && !make_room(schedule)) {
+            if (!list_has(&destination->turn)) /* one of its own that was idle may have ended meanwhile */
+                list_add_first(&schedule->turns, &destination->turn);
+            return;
+        }
+        if (wants && delivery_start(schedule->relay, destination)) {
             schedule->delivery_count++;
-            if (destination_wants(destination) > destination->deliveries.count) {
+            if (wants_another(destination)) {
                 enter_turn(schedule, destination);
                 rest++;
             }

@@ -1,7 +1,7 @@
 /* The scheduler: decides which destination is worked on next. Destinations take turns; each has its window, its concurrency and its
  * back-off. Story: the queue says which destinations are ready (schedule_wake on every commit of new mail, else a timer at the
  * next due time); for each a struct destination and a delivery is made; a delivery takes entry after entry and ends when there
- * are no more; then the turn passes on. */
+ * are no more, or when it has had its turn and others wait for its place; then the turn passes on. */
 #ifndef RELAY_SCHEDULE_H
 #define RELAY_SCHEDULE_H
 
@@ -13,6 +13,9 @@ struct schedule {
     struct list turns;         /* destinations that could use another delivery */
     struct list idles;         /* deliveries that keep an open connection for a moment: ended when room is needed */
     size_t delivery_count;
+    int64_t gathered_ms;       /* monotonic: when ready destinations were last looked for, */
+    struct queue_ready gathered; /* and up to which; without a name: from the front again */
+    char gathered_name[QUEUE_NAME_MAX];
     int64_t pace_next_ms;      /* monotonic: the first of the destinations that their rate holds back; 0: none */
     struct timer timer;        /* at the next due time */
     struct timer run_timer;    /* runs a turn as soon as the loop is back */
@@ -29,6 +32,8 @@ struct destination *schedule_destination(struct schedule *schedule, struct slice
 void schedule_wake(struct schedule *schedule, struct slice destination);
 void schedule_wake_all(struct schedule *schedule); /* after flush, release, reload */
 void schedule_run_soon(struct schedule *schedule);
+/* All places are taken, and a destination that has none waits for one. */
+bool schedule_is_crowded(const struct schedule *schedule);
 /* No new deliveries; running ones are told to end. deadline: those that wait for the answer to a final dot get until
  * schedule_abort(). */
 void schedule_stop(struct schedule *schedule);

@@ -1,0 +1,468 @@
+/* One destination: which entry is next, how many connections it should have, its rate, and its back-off, in memory and
+ * on disk. */
+#include "test/unit/scheduled.h"
+
+static struct destination *destination; /* kept in memory by a flight of nothing */
+static size_t taken;
+
+static int set_up_one(void **state)
+{
+    if (set_up(state) != 0)
+        return -1;
+    schedule_stop(schedule()); /* the test takes the entries */
+    destination = schedule_destination(schedule(), SLICE("good.example"));
+    taken = 0;
+    return destination == NULL ? -1 : 0;
+}
+
+static void release_all(void)
+{
+    struct map_node *node;
+    while ((node = map_first(&destination->flights)) != NULL) {
+        uint64_t id;
+        uint16_t number;
+        memcpy(&id, node->key.data, sizeof id);
+        memcpy(&number, node->key.data + sizeof id, sizeof number);
+        destination_release(destination, id, number);
+    }
+}
+
+static int tear_down_one(void **state)
+{
+    turn_settle();
+    release_all();
+    return tear_down(state);
+}
+
+#define DESTINATION_TEST(test) cmocka_unit_test_setup_teardown(test, set_up_one, tear_down_one)
+
+static void fill(const char *from, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        mail_due(from, "good.example", clock_wall_ms());
+    destination->may_have_more = true;
+}
+
+static bool take(struct queue_pick *pick)
+{
+    return destination_take(destination, pick, &taken);
+}
+
+/* ---- which entry is next ---- */
+
+static void test_each_entry_once(void **state)
+{
+    (void)state;
+    enum { COUNT = 450 }; /* more than a window, a message of one sender has place for */
+    static uint64_t ids[COUNT];
+    struct queue_pick pick;
+    size_t count = 0;
+    fill("a@example.com", COUNT);
+    while (take(&pick)) {
+        assert_true(count < COUNT);
+        for (size_t i = 0; i < count; i++)
+            assert_true(ids[i] != pick.id);
+        assert_true(destination_is_flying(destination, pick.id, pick.number));
+        ids[count++] = pick.id;
+    }
+    assert_int_equal(count, COUNT);
+    assert_int_equal(taken, COUNT);
+    assert_false(destination_has_work(destination));
+}
+
+static void test_what_is_released_undone_comes_again(void **state)
+{
+    (void)state;
+    struct queue_pick first, again;
+    fill("a@example.com", 1);
+    assert_true(take(&first));
+    destination->may_have_more = true;
+    assert_false(take(&again));
+    destination_release(destination, first.id, first.number);
+    assert_true(take(&again));
+    assert_int_equal(first.id, again.id);
+}
+
+static const struct {
+    const char *name;
+    size_t bulk, singles; /* messages of one sender, and of so many others with one each */
+    size_t most;          /* so many may be taken before all of the others had theirs */
+} senders[] = {
+    {"nobody else", 10, 0, 0},
+    {"one other", 1000, 1, 3},
+    {"ten others", 1000, 10, 22},
+    {"more others than a window holds", 1000, 250, 520},
+};
+
+/* One that sends much does not hold up one that sends little. */
+static void test_senders_take_turns(void **state)
+{
+    for (size_t i = 0; i < COUNT_OF(senders); i++) {
+        fill("bulk@example.com", senders[i].bulk);
+        for (size_t k = 0; k < senders[i].singles; k++) {
+            char from[48];
+            snprintf(from, sizeof from, "single%zu@example.com", k);
+            fill(from, 1);
+        }
+        struct queue_pick pick;
+        size_t count = 0, left = senders[i].singles;
+        uint64_t bulk = queue_sender_hash(SLICE("bulk@example.com"));
+        while (left > 0 && take(&pick)) {
+            count++;
+            left -= pick.sender_hash != bulk;
+        }
+        check_number(senders[i].name, left, 0);
+        check_true(senders[i].name, count <= senders[i].most);
+        assert_int_equal(tear_down_one(state), 0);
+        assert_int_equal(set_up_one(state), 0);
+    }
+}
+
+/* Turns go on from one window to the next: none of more senders than a window holds has a second message before all had one. */
+static void test_turns_go_on_over_windows(void **state)
+{
+    (void)state;
+    enum { SENDERS = 300 };
+    static uint64_t seen[SENDERS];
+    for (size_t i = 0; i < 2 * SENDERS; i++) {
+        char from[48];
+        snprintf(from, sizeof from, "sender%zu@example.com", i % SENDERS);
+        fill(from, 1);
+    }
+    for (size_t count = 0; count < SENDERS; count++) {
+        struct queue_pick pick;
+        assert_true(take(&pick));
+        for (size_t i = 0; i < count; i++)
+            assert_true(seen[i] != pick.sender_hash);
+        seen[count] = pick.sender_hash;
+    }
+}
+
+/* A message that comes while a window of another sender's is worked on waits for that window at most. */
+static void test_a_newcomer_waits_for_one_window(void **state)
+{
+    (void)state;
+    struct queue_pick pick;
+    fill("bulk@example.com", 1000);
+    for (size_t i = 0; i < 5; i++)
+        assert_true(take(&pick));
+    fill("single@example.com", 1);
+    uint64_t single = queue_sender_hash(SLICE("single@example.com"));
+    size_t count = 0;
+    do {
+        assert_true(take(&pick));
+        count++;
+    } while (pick.sender_hash != single);
+    assert_true(count <= DESTINATION_PER_SENDER_MAX);
+}
+
+/* Others can mark entries as in flight (a delay notice, the operator): those are passed over, and do not end the work.
+ */
+static void test_marked_entries_are_passed_over(void **state)
+{
+    (void)state;
+    struct queue_pick pick;
+    uint64_t ids[4];
+    for (size_t i = 0; i < COUNT_OF(ids); i++)
+        ids[i] = mail_due("a@example.com", "good.example", clock_wall_ms() + (int64_t)i - 10);
+    assert_true(take(&pick));
+    assert_int_equal(pick.id, ids[0]);
+    assert_true(destination_fly(destination, ids[1], 0));
+    assert_false(destination_fly(destination, ids[1], 0));
+    assert_true(destination_fly(destination, ids[2], 0));
+    assert_true(take(&pick));
+    assert_int_equal(pick.id, ids[3]);
+    assert_false(take(&pick));
+    destination_release(destination, ids[1], 0);
+    schedule_wake(schedule(), destination->name);
+    assert_true(take(&pick));
+    assert_int_equal(pick.id, ids[1]);
+}
+
+static void test_only_what_is_due(void **state)
+{
+    (void)state;
+    struct queue_pick pick;
+    uint64_t id = mail_due("a@example.com", "good.example", clock_wall_ms() + MINUTE_MS);
+    assert_false(destination_has_work(destination));
+    assert_false(take(&pick));
+    turn_for(MINUTE_MS);
+    destination->may_have_more = true;
+    assert_true(destination_has_work(destination));
+    assert_true(take(&pick));
+    assert_int_equal(pick.id, id);
+}
+
+/* ---- how many connections ---- */
+
+static const struct {
+    const char *name;
+    size_t waiting;
+    bool is_proven;
+    uint32_t per_destination;
+    size_t wants;
+} wants[] = {
+    {"nothing to do", 0, true, 20, 0},
+    {"one message", 1, true, 20, 1},
+    {"not proven", 200, false, 20, 1},
+    {"under one connection's worth", 24, true, 20, 1},
+    {"one connection's worth", 25, true, 20, 2},
+    {"four", 100, true, 20, 5},
+    {"up to the limit", 400, true, 3, 3},
+    {"the window's worth", 1000, true, 20, 3}, /* of one sender: 50 messages */
+};
+
+static void test_how_many_connections(void **state)
+{
+    for (size_t i = 0; i < COUNT_OF(wants); i++) {
+        test.config.per_destination = wants[i].per_destination;
+        for (size_t k = 0; k < wants[i].waiting; k++) {
+            char from[48];
+            snprintf(from, sizeof from, "sender%zu@example.com", wants[i].waiting < 1000 ? k % 8 : 0);
+            fill(from, 1);
+        }
+        if (wants[i].is_proven)
+            destination_proven(destination);
+        check_number(wants[i].name, destination_wants(destination), wants[i].wants);
+        assert_int_equal(tear_down_one(state), 0);
+        assert_int_equal(set_up_one(state), 0);
+    }
+}
+
+static void test_what_flies_counts(void **state)
+{
+    (void)state;
+    struct queue_pick pick;
+    fill("a@example.com", 50);
+    destination_proven(destination);
+    for (size_t i = 0; i < 49; i++)
+        assert_true(take(&pick));
+    assert_int_equal(destination_wants(destination), 3); /* 1 that waits, 49 under way */
+}
+
+/* ---- rate and pause ---- */
+
+static const struct {
+    uint32_t messages, per_ms;
+    int64_t gap_ms;
+} rates[] = {
+    {1, 1000, 1000},         {100, 3600000, 36000}, {60, 60000, 1000},
+    {1, 86400000, 86400000}, {5000, 1000, 0},       {7, 3600000, 514285},
+};
+
+static void test_rates(void **state)
+{
+    for (size_t i = 0; i < COUNT_OF(rates); i++) {
+        char name[48];
+        struct queue_pick pick;
+        struct config_rate rate = {
+            .domain = SLICE("good.example"), .messages = rates[i].messages, .per_ms = rates[i].per_ms};
+        snprintf(name, sizeof name, "%u in %u ms", rates[i].messages, rates[i].per_ms);
+        test.config.rates = &rate;
+        test.config.rate_count = 1;
+        fill("a@example.com", 3);
+        check_true(name, take(&pick));
+        if (rates[i].gap_ms > 0) {
+            check_true(name, !take(&pick));
+            turn_for(rates[i].gap_ms - 1);
+            check_true(name, !take(&pick));
+            check_number(name, destination_wants(destination), 0);
+            check_true(name, !destination_is_unused(destination));
+            turn_for(1);
+        }
+        check_true(name, take(&pick));
+        assert_int_equal(tear_down_one(state), 0);
+        assert_int_equal(set_up_one(state), 0);
+    }
+}
+
+static void test_the_rate_of_another(void **state)
+{
+    (void)state;
+    struct queue_pick pick;
+    struct config_rate rate = {.domain = SLICE("other.example"), .messages = 1, .per_ms = 1000};
+    test.config.rates = &rate;
+    test.config.rate_count = 1;
+    fill("a@example.com", 2);
+    assert_true(take(&pick) && take(&pick));
+}
+
+static void test_pause(void **state)
+{
+    (void)state;
+    struct queue_pick pick;
+    fill("a@example.com", 2);
+    assert_true(take(&pick));
+    destination_release(destination, pick.id, pick.number);
+    destination_pause(destination);
+    assert_false(take(&pick));
+    assert_false(destination_is_unused(destination));
+    turn_for(9 * SECOND_MS);
+    assert_false(take(&pick));
+    turn_for(SECOND_MS);
+    assert_true(take(&pick) && take(&pick));
+    assert_false(take(&pick));
+}
+
+/* ---- back-off ---- */
+
+static void fail_with(const char *reason, int64_t wait_ms)
+{
+    struct destination_failure failure = {.reason = slice_of(reason),
+                                          .text = SLICE("mx.good.example does not answer"),
+                                          .why = SLICE("{\"steps\":[]}"),
+                                          .next_ms = clock_wall_ms() + wait_ms};
+    destination_failed(destination, &failure);
+}
+
+static bool stored(struct arena *arena, struct queue_destination *known)
+{
+    turn_settle();
+    enum err err = queue_destination_get(test.relay.queue, SLICE("good.example"), arena, known);
+    assert_true(err == ERR_NONE || err == ERR_NOT_FOUND);
+    return err == ERR_NONE;
+}
+
+static void test_a_failure_is_stored(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new(65536);
+    struct queue_destination known;
+    struct queue_pick pick;
+    int64_t start_ms = clock_wall_ms();
+    fill("a@example.com", 2);
+    destination_proven(destination);
+    assert_false(stored(arena, &known));
+    fail_with("connect", MINUTE_MS);
+    assert_false(destination->is_proven);
+    assert_int_equal(destination->stores_pending, 1);
+    assert_false(destination_is_unused(destination));
+    assert_true(stored(arena, &known));
+    assert_int_equal(destination->stores_pending, 0);
+    assert_int_equal(known.not_before_ms, start_ms + MINUTE_MS);
+    assert_int_equal(known.failures, 1);
+    assert_int_equal(known.failing_since_ms, start_ms);
+    check_slice("reason", known.reason, SLICE("connect"));
+    check_slice("text", known.text, SLICE("mx.good.example does not answer"));
+    check_slice("why", known.why, SLICE("{\"steps\":[]}"));
+    assert_false(take(&pick));
+    assert_false(destination_has_work(destination));
+    turn_for(MINUTE_MS);
+    assert_true(take(&pick));
+    arena_free(&arena);
+}
+
+/* Of several deliveries that fail together only the first counts; the next failure after the wait is the second. */
+static void test_failures_are_counted_once_a_wait(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new(65536);
+    struct queue_destination known;
+    int64_t start_ms = clock_wall_ms();
+    fail_with("connect", MINUTE_MS);
+    fail_with("tls", HOUR_MS);
+    fail_with("dns", HOUR_MS);
+    assert_true(stored(arena, &known));
+    assert_int_equal(known.failures, 1);
+    assert_int_equal(known.not_before_ms, start_ms + MINUTE_MS);
+    check_slice("reason", known.reason, SLICE("connect"));
+    turn_for(2 * MINUTE_MS);
+    fail_with("policy", HOUR_MS);
+    assert_true(stored(arena, &known));
+    assert_int_equal(known.failures, 2);
+    assert_int_equal(known.failing_since_ms, start_ms);
+    assert_int_equal(known.not_before_ms, start_ms + 2 * MINUTE_MS + HOUR_MS);
+    check_slice("reason", known.reason, SLICE("policy"));
+    arena_free(&arena);
+}
+
+static void test_success_forgets(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new(65536);
+    struct queue_destination known;
+    struct queue_pick pick;
+    fail_with("connect", MINUTE_MS);
+    assert_true(stored(arena, &known));
+    turn_for(MINUTE_MS);
+    destination_proven(destination);
+    assert_false(stored(arena, &known));
+    assert_int_equal(destination->failures, 0);
+    assert_int_equal(destination->failing_since_ms, 0);
+    fill("a@example.com", 1);
+    assert_true(take(&pick));
+    fail_with("connect", MINUTE_MS);
+    assert_true(stored(arena, &known));
+    assert_int_equal(known.failures, 1);
+    arena_free(&arena);
+}
+
+static const struct {
+    const char *name;
+    int64_t wait_ms, expected_ms; /* from now */
+} loads[] = {
+    {"as stored", 30 * MINUTE_MS, 30 * MINUTE_MS},
+    {"over", -MINUTE_MS, -MINUTE_MS},
+    {"longer than any wait: the clock was set back", DAY_MS, HOUR_MS + HOUR_MS / 5},
+};
+
+static void test_what_is_stored_is_read_again(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(loads); i++) {
+        char name[32];
+        int64_t now_ms = clock_wall_ms();
+        snprintf(name, sizeof name, "known%zu.example", i);
+        struct queue_destination known = {.name = slice_of(name),
+                                          .not_before_ms = now_ms + loads[i].wait_ms,
+                                          .failures = 7,
+                                          .failing_since_ms = now_ms - HOUR_MS,
+                                          .reason = SLICE("dns"),
+                                          .why = SLICE_EMPTY,
+                                          .text = SLICE_EMPTY};
+        struct queue_change change = {.kind = QUEUE_CHANGE_DESTINATION, .destination = &known};
+        assert_int_equal(mail_apply(test.relay.queue, &change), ERR_NONE);
+        const struct destination *read = schedule_destination(schedule(), slice_of(name));
+        assert_non_null(read);
+        check_number(loads[i].name, read->not_before_ms - now_ms, loads[i].expected_ms);
+        check_number(loads[i].name, read->failures, 7);
+        check_number(loads[i].name, read->failing_since_ms, now_ms - HOUR_MS);
+    }
+}
+
+static void test_try_now(void **state)
+{
+    (void)state;
+    struct queue_pick pick;
+    fill("a@example.com", 2);
+    assert_true(destination_has_work(destination));
+    fail_with("tls", HOUR_MS);
+    assert_false(take(&pick));
+    destination_try_now(destination);
+    assert_true(take(&pick) && take(&pick));
+}
+
+int main(void)
+{
+    folder_use_memory();
+    const struct CMUnitTest tests[] = {
+        DESTINATION_TEST(test_each_entry_once),
+        DESTINATION_TEST(test_what_is_released_undone_comes_again),
+        DESTINATION_TEST(test_senders_take_turns),
+        DESTINATION_TEST(test_turns_go_on_over_windows),
+        DESTINATION_TEST(test_a_newcomer_waits_for_one_window),
+        DESTINATION_TEST(test_marked_entries_are_passed_over),
+        DESTINATION_TEST(test_only_what_is_due),
+        DESTINATION_TEST(test_how_many_connections),
+        DESTINATION_TEST(test_what_flies_counts),
+        DESTINATION_TEST(test_rates),
+        DESTINATION_TEST(test_the_rate_of_another),
+        DESTINATION_TEST(test_pause),
+        DESTINATION_TEST(test_a_failure_is_stored),
+        DESTINATION_TEST(test_failures_are_counted_once_a_wait),
+        DESTINATION_TEST(test_success_forgets),
+        DESTINATION_TEST(test_what_is_stored_is_read_again),
+        DESTINATION_TEST(test_try_now),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
