@@ -14,11 +14,15 @@ class Sternpost:
     name = "Sternpost"
     port = 2525
 
-    def __init__(self, world, options, trace=None):
+    def __init__(self, world, options, trace=None, queue=None):
         self.group = measure.Group("relay")
         self.folder = fresh(world.directory / "sternpost")
         shutil.chown(self.folder, "sternpost", "sternpost")
+        if queue:
+            for path in [queue, *queue.iterdir()]:
+                shutil.chown(path, "sternpost", "sternpost")
         self.relay = relay.Relay(self.folder, self.port, {
+            "queue.path": str(queue or self.folder / "queue"),
             "tls.ca-file": world.ca.root.certificate, "dns.servers": "127.0.0.1",
             "listen.connections-per-client": str(options.clients + 10), "retry.schedule": None})
         if trace:

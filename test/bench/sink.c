@@ -59,8 +59,8 @@ void ledger_add(struct ledger *to, uint64_t number, bool is_plain)
         return;
     }
     to->seen[number / 8] |= bit;
-    to->distinct++;
     to->last_s = ledger_now_s();
+    to->first_s = to->distinct++ == 0 ? to->last_s : to->first_s;
     if (to->distinct == to->expected) {
         ledger_print(to);
     }
@@ -68,10 +68,11 @@ void ledger_add(struct ledger *to, uint64_t number, bool is_plain)
 
 void ledger_print(const struct ledger *from)
 {
-    printf("messages=%llu duplicates=%llu foreign=%llu plain=%llu connections=%llu handshakes=%llu last=%.6f\n",
+    printf("messages=%llu duplicates=%llu foreign=%llu plain=%llu connections=%llu handshakes=%llu first=%.6f "
+           "last=%.6f\n",
            (unsigned long long)from->distinct, (unsigned long long)from->duplicates, (unsigned long long)from->foreign,
            (unsigned long long)from->plain, (unsigned long long)from->connections, (unsigned long long)from->handshakes,
-           from->last_s);
+           from->first_s, from->last_s);
     fflush(stdout);
 }
 

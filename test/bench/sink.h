@@ -15,7 +15,7 @@ struct ledger {
     unsigned char *seen;                           /* a bit for each of them */
     uint64_t distinct, duplicates, foreign, plain; /* messages; foreign: without a number that is awaited */
     uint64_t connections, handshakes;
-    double last_s; /* monotonic time of the last one */
+    double first_s, last_s; /* monotonic times of the first and the last of the distinct ones */
 };
 double ledger_now_s(void);
 void ledger_expect(struct ledger *ledger, uint64_t count);

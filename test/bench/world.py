@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "live"))
-from lab import ca, namespace, policyhost, tools  # noqa: E402
+from lab import ca, namespace, policyhost, relay, tools  # noqa: E402
 
 POLICY_HOST = "11.0.1.1"
 DOMAINS = ["d%d.bench.example" % i for i in range(10)]
@@ -35,15 +35,16 @@ remote-control:
 
 
 class World:
-    """`is_enforced`: each domain has a policy in force, and the sink STARTTLS with the right names."""
+    """`is_enforced`: each domain has a policy in force, and the sink STARTTLS with the right names. Domains beyond
+    DOMAINS share the MX hosts of these."""
 
-    def __init__(self, is_enforced):
+    def __init__(self, is_enforced, domain_count=len(DOMAINS)):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="sternpost-bench-", dir=scratch()))
         self.directory.chmod(0o755)
         self.is_enforced = is_enforced
         self.stoppable = []
         self.ca = ca.Authority(self.directory / "ca")
-        names = [(domain, "MX", "10 mx." + domain) for domain in DOMAINS]
+        names = [("d%d.bench.example" % i, "MX", "10 mx." + DOMAINS[i % len(DOMAINS)]) for i in range(domain_count)]
         names += [(host, "A", address) for host, address in MX_HOSTS.items()]
         if is_enforced:
             names += self.policies()
@@ -104,9 +105,13 @@ class Sink:
         """What arrived, as soon as all that is expected has; TimeoutError tells what had."""
         line = self.line(timeout_s)
         if line is None:
-            self.tell("report")
-            raise TimeoutError("after %d s the sink had: %s" % (timeout_s, self.line(10)))
+            raise TimeoutError("after %d s the sink had: %s" % (timeout_s, self.report()))
         return fields(line)
+
+    def report(self):
+        """What has arrived by now."""
+        self.tell("report")
+        return fields(self.line(10))
 
     def tell(self, command):
         self.process.stdin.write(command.encode() + b"\n")
@@ -142,6 +147,10 @@ class Source:
 
 def fields(line):
     return {key: float(value) for key, value in re.findall(r"(\w+)=([\d.]+)", line)}
+
+
+def relay_binary():
+    return relay.binary()
 
 
 def program(name):
