@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shlex
 import subprocess
 
 from . import namespace, relay, tools
@@ -35,6 +36,30 @@ class Sendmail:
         inherited = {key: value for key, value in os.environ.items()
                      if not key.startswith("STERNPOST") and key not in ("NAME", "EMAIL", "LOGNAME", "USER")}
         return inherited | settings | {"TZ": "UTC"} | more
+
+    def install(self):
+        """Makes it the machine's, for the processes of this test run: /usr/sbin/sendmail, with its settings around it."""
+        real, shown = self.directory / "real-sbin", self.directory / "shown-sbin"
+        if not real.exists():
+            real.mkdir()
+            shown.mkdir()
+            namespace.bind_over(real, "/usr/sbin")
+            for name in os.listdir(real):
+                if name != "sendmail":
+                    (shown / name).symlink_to(real / name)
+        settings = "".join("export %s=%s\n" % (key, shlex.quote(value)) for key, value in self.environment().items()
+                           if key.startswith("STERNPOST") or key == "TZ")
+        (shown / "sendmail").write_text("#!/bin/sh\n%sexec %s \"$@\"\n" % (settings, self.path), encoding="utf-8")
+        (shown / "sendmail").chmod(0o755)
+        namespace.bind_over("/usr/sbin", shown)
+
+    def bind_folder(self, target, files):
+        """Shows a folder with these files instead of one of the machine's."""
+        folder = self.directory / target.strip("/").replace("/", "-")
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="ascii")
+        namespace.bind_over(target, folder)
 
     def account(self, user=None):
         """Options for subprocess that make the child an unprivileged user."""
