@@ -205,6 +205,17 @@ static void test_an_idle_connection_is_used_again(void **state)
     assert_int_equal(schedule()->delivery_count, 0);
 }
 
+static void test_an_idle_connection_is_used_for_what_becomes_due(void **state)
+{
+    (void)state;
+    test.idle_ms = 10 * SECOND_MS;
+    mail_now("a@example.com", "good.example");
+    uint64_t id = mail_due("a@example.com", "good.example", clock_wall_ms() + 3 * SECOND_MS);
+    turn_for(4 * SECOND_MS);
+    assert_in_range(tried_at(id), 3 * SECOND_MS, 3 * SECOND_MS + 1);
+    assert_int_equal(test.started, 1);
+}
+
 static void test_an_idle_connection_makes_room(void **state)
 {
     (void)state;
@@ -246,6 +257,21 @@ static void test_a_restart_keeps_the_wait(void **state)
     turn_for(DEAD_WAIT_MS - 2 * MINUTE_MS);
     assert_int_equal(test.tried_count, 1);
     turn_for(2 * MINUTE_MS);
+    assert_int_equal(test.tried_count, 2);
+}
+
+/* A test message, or the last attempt before a bounce, goes out although the destination waits by what the queue says.
+ */
+static void test_an_urgent_destination_is_tried_at_once(void **state)
+{
+    (void)state;
+    mail_many("a@example.com", "dead.example", 2);
+    turn_for(MINUTE_MS);
+    assert_int_equal(test.tried_count, 1);
+    struct destination *destination = schedule_destination(schedule(), SLICE("dead.example"));
+    destination_try_now(destination);
+    mail_now("b@example.com", "dead.example");
+    turn_for(5 * SECOND_MS);
     assert_int_equal(test.tried_count, 2);
 }
 
@@ -305,9 +331,11 @@ int main(void)
         SCHEDULE_TEST(test_a_rate_is_kept),
         SCHEDULE_TEST(test_paced_destinations_are_not_in_the_way),
         SCHEDULE_TEST(test_an_idle_connection_is_used_again),
+        SCHEDULE_TEST(test_an_idle_connection_is_used_for_what_becomes_due),
         SCHEDULE_TEST(test_an_idle_connection_makes_room),
         SCHEDULE_TEST(test_a_dead_destination_is_tried_once_for_all),
         SCHEDULE_TEST(test_a_restart_keeps_the_wait),
+        SCHEDULE_TEST(test_an_urgent_destination_is_tried_at_once),
         SCHEDULE_TEST(test_wake_all_ends_waits),
         SCHEDULE_TEST(test_stop),
         SCHEDULE_TEST(test_aging_runs_every_minute),
