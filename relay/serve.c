@@ -9,6 +9,7 @@
 #include "relay/locals.h"
 #include "relay/relay.h"
 #include "relay/schedule.h"
+#include "relay/serve_log.h"
 #include "relay/serve_submit.h"
 #include "relay/serve_system.h"
 #include "relay/serve_watch.h"
@@ -34,6 +35,7 @@ enum exit_status {
 struct serving {
     const struct config_source *source;
     struct log log;
+    struct serve_log lines;
     struct system_identity identity;
     struct system_sockets sockets;
     struct relay *relay;
@@ -56,15 +58,16 @@ static int open_queue(struct serving *serving, const struct config *config, stru
 static int start(struct serving *serving, struct parts *parts);
 static int open_doors(struct serving *serving);
 static void warn_unused_sockets(struct serving *serving);
+static void run_loop(struct serving *serving);
 static void on_signal(void *owner, int number);
 static void on_watchdog(struct timer *timer);
 static void on_stopped(struct relay *relay);
 static void reload(struct serving *serving);
-static void write_log(struct log *log, struct slice line);
 
 int serve_run(const struct config_source *source)
 {
-    struct serving serving = {.source = source, .log = {.level = LOG_INFO, .format = LOG_HUMAN, .write = write_log}};
+    struct serving serving = {.source = source, .log = {.level = LOG_INFO, .format = LOG_HUMAN, .write = serve_log_write}};
+    serving.log.owner = &serving.lines;
     struct parts parts = {0};
     system_take_sockets(&serving.sockets);
     if (host_open() != ERR_NONE) {
@@ -75,7 +78,7 @@ int serve_run(const struct config_source *source)
     if (serving.status == EXIT_DONE)
         serving.status = start(&serving, &parts);
     if (serving.status == EXIT_DONE)
-        host_run();
+        run_loop(&serving);
     else
         free_parts(&parts);
     tls_stop();
@@ -85,18 +88,14 @@ int serve_run(const struct config_source *source)
     return serving.status;
 }
 
-/* ---- messages ---- */
-
-static void write_log(struct log *log, struct slice line)
+static void run_loop(struct serving *serving)
 {
-    (void)log;
-    while (line.length > 0) {
-        ssize_t written = write(STDERR_FILENO, line.data, line.length);
-        if (written <= 0)
-            return; /* a log that nobody takes must not stop mail */
-        line = slice_from(line, (size_t)written);
-    }
+    serve_log_gather(&serving->lines, true);
+    host_run();
+    serve_log_gather(&serving->lines, false);
 }
+
+/* ---- messages ---- */
 
 static void complain(const char *format, struct slice text)
 {
