@@ -18,6 +18,7 @@
 #define REFRESH_MIN_MS (18 * HOUR_MS) /* after a success: "once per day", at a point that nobody can foresee */
 #define REFRESH_MAX_MS (30 * HOUR_MS)
 #define RETRY_MAX_MS (4 * HOUR_MS)
+#define IDS_AT_ONCE 3 /* after so many failures in a row no other id is tried at once any more */
 
 enum { FACT_HAS_POLICY = 1, FACT_RECORD_GONE = 2 };
 
@@ -44,9 +45,11 @@ bool sts_entry_is_live(const struct sts_entry *entry, int64_t now_ms)
     return left_ms(entry, now_ms) > 0;
 }
 
+/* Only the last id that failed is known; so a record that changes to and fro, or ever anew, soon waits with every id. */
 bool sts_entry_may_fetch(const struct sts_entry *entry, struct slice id, int64_t now_ms)
 {
-    return !slice_equal(slice_of(entry->failed_id), id) || !is_recent(entry->failed_ms, now_ms);
+    bool is_another = !slice_equal(slice_of(entry->failed_id), id);
+    return !is_recent(entry->failed_ms, now_ms) || (is_another && entry->failure_count < IDS_AT_ONCE);
 }
 
 bool sts_entry_may_renew(const struct sts_entry *entry, int64_t now_ms)

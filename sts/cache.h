@@ -32,8 +32,8 @@ int64_t sts_entry_expires_ms(const struct sts_entry *entry);              /* 0 w
 /* Has a policy that has not expired. One fetched in the future (the clock stepped back) counts as fetched now: it is not
  * dead at once, and the next lookup writes that down, so that it does not live for ever. */
 bool sts_entry_is_live(const struct sts_entry *entry, int64_t now_ms);
-/* May a fetch of this version id be tried now? Not within 5 minutes after its last failure; another id may, at once. A
- * clock that stepped back never blocks for longer than 5 minutes. */
+/* May a fetch of this version id be tried now? Not within 5 minutes after its last failure; another id may, at once, but not
+ * after the third failure in a row. A clock that stepped back never blocks for longer than 5 minutes. */
 bool sts_entry_may_fetch(const struct sts_entry *entry, struct slice id, int64_t now_ms);
 /* May a policy whose id did not change be fetched again because every host failed it? Once in 5 minutes a domain. */
 bool sts_entry_may_renew(const struct sts_entry *entry, int64_t now_ms);

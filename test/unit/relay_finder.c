@@ -230,6 +230,24 @@ static void test_back_off(void **state)
     check_number("another id", finding_world.fetches, fetches + 1);
 }
 
+/* As of name servers that do not agree, or of an attacker who wants the policy host to be asked without end. */
+static void test_an_id_that_changes_all_the_time(void **state)
+{
+    char id[32];
+    (void)state;
+    for (int is_new = 0; is_new < 2; is_new++) {
+        finding_stop();
+        finding_start();
+        finding_world.body = NULL;
+        for (int i = 0; i < 120; i++) {
+            finding_world.id = text_print(id, sizeof id, "%d", is_new ? i : i % 2).data;
+            (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+            turn_for(30 * SECOND_MS);
+        }
+        assert_true(finding_world.fetches <= 15);
+    }
+}
+
 static void test_one_fetch_a_domain(void **state)
 {
     static struct finding_asker askers[100];
@@ -289,6 +307,7 @@ int main(void)
         FINDING_TEST(test_renewed_once_in_five_minutes),
         FINDING_TEST(test_a_renewal_finds_the_change),
         FINDING_TEST(test_back_off),
+        FINDING_TEST(test_an_id_that_changes_all_the_time),
         FINDING_TEST(test_one_fetch_a_domain),
         FINDING_TEST(test_so_many_fetches_at_once),
         FINDING_TEST(test_an_exemption_ends_by_itself),

@@ -196,12 +196,16 @@ static void test_back_off(void **state)
         const char *name, *failed_id;
         int64_t failed_age_ms, fetched_age_ms; /* -1: never */
         bool may_fetch, may_renew;
+        uint32_t failure_count;
     } cases[] = {
         {"nothing happened", "", -1, -1, true, true},
         {"failed just now", "a", 0, -1, false, false},
         {"failed almost five minutes ago", "a", 5 * MINUTE_MS - 1, -1, false, false},
         {"failed five minutes ago", "a", 5 * MINUTE_MS, -1, true, true},
         {"another id failed just now", "b", 0, -1, true, false},
+        {"another id failed just now, for the second time", "b", 0, -1, true, false, 2},
+        {"another id failed just now, for the third time", "b", 0, -1, false, false, 3},
+        {"another id failed five minutes ago, for the third time", "b", 5 * MINUTE_MS, -1, true, true, 3},
         {"failed without an id", "", 0, -1, true, false},
         {"failed in the future", "a", -MINUTE_MS, -1, true, true},
         {"fetched just now", "", -1, 0, true, false},
@@ -210,7 +214,8 @@ static void test_back_off(void **state)
         {"fetched long ago, failed just now", "a", 0, DAY_MS, false, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct sts_entry entry = {.failed_ms = cases[i].failed_age_ms == -1 ? 0 : NOW_MS - cases[i].failed_age_ms,
+        struct sts_entry entry = {.failure_count = cases[i].failure_count,
+                                  .failed_ms = cases[i].failed_age_ms == -1 ? 0 : NOW_MS - cases[i].failed_age_ms,
                                   .fetched_ms = cases[i].fetched_age_ms == -1 ? 0 : NOW_MS - cases[i].fetched_age_ms};
         text_print(entry.failed_id, sizeof entry.failed_id, "%s", cases[i].failed_id);
         print_message("%s\n", cases[i].name);
