@@ -198,20 +198,20 @@ static void test_back_off(void **state)
         bool may_fetch, may_renew;
         uint32_t failure_count;
     } cases[] = {
-        {"nothing happened", "", -1, -1, true, true},
-        {"failed just now", "a", 0, -1, false, false},
-        {"failed almost five minutes ago", "a", 5 * MINUTE_MS - 1, -1, false, false},
-        {"failed five minutes ago", "a", 5 * MINUTE_MS, -1, true, true},
-        {"another id failed just now", "b", 0, -1, true, false},
+        {"nothing happened", "", -1, -1, true, true, 0},
+        {"failed just now", "a", 0, -1, false, false, 0},
+        {"failed almost five minutes ago", "a", 5 * MINUTE_MS - 1, -1, false, false, 0},
+        {"failed five minutes ago", "a", 5 * MINUTE_MS, -1, true, true, 0},
+        {"another id failed just now", "b", 0, -1, true, false, 0},
         {"another id failed just now, for the second time", "b", 0, -1, true, false, 2},
         {"another id failed just now, for the third time", "b", 0, -1, false, false, 3},
         {"another id failed five minutes ago, for the third time", "b", 5 * MINUTE_MS, -1, true, true, 3},
-        {"failed without an id", "", 0, -1, true, false},
-        {"failed in the future", "a", -MINUTE_MS, -1, true, true},
-        {"fetched just now", "", -1, 0, true, false},
-        {"fetched almost five minutes ago", "", -1, 5 * MINUTE_MS - 1, true, false},
-        {"fetched five minutes ago", "", -1, 5 * MINUTE_MS, true, true},
-        {"fetched long ago, failed just now", "a", 0, DAY_MS, false, false},
+        {"failed without an id", "", 0, -1, true, false, 0},
+        {"failed in the future", "a", -MINUTE_MS, -1, true, true, 0},
+        {"fetched just now", "", -1, 0, true, false, 0},
+        {"fetched almost five minutes ago", "", -1, 5 * MINUTE_MS - 1, true, false, 0},
+        {"fetched five minutes ago", "", -1, 5 * MINUTE_MS, true, true, 0},
+        {"fetched long ago, failed just now", "a", 0, DAY_MS, false, false, 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct sts_entry entry = {.failure_count = cases[i].failure_count,
