@@ -24,6 +24,7 @@ struct known {
 struct authenticator {
     struct throttle addresses, names, pairs;
     struct known *known; /* NULL until the first success */
+    uint64_t places[KNOWN_COUNT]; /* tags of where somebody got it right; 0: free */
     uint64_t known_seed[2];
     uint8_t mark_key[32];
     struct list waiting; /* of checks */
@@ -58,6 +59,7 @@ static void work(struct job *job);
 static void work_done(struct job *job);
 static void on_decided(struct timer *timer);
 static void tell(struct authenticator_check *check);
+static void note_place(struct authenticator_check *check);
 static void note_known(struct authenticator_check *check);
 static struct known *find_known(const struct authenticator_check *check);
 
@@ -101,26 +103,29 @@ bool authenticator_is_idle(const struct authenticator *authenticator)
 /* ---- a check ---- */
 
 /* Of an IPv6 address the network: whoever has one has 2^64 addresses. */
-static size_t place_size(const struct ip *client)
+static size_t write_place(const struct ip *client, char out[9])
 {
-    return client->family == IP_V4 ? 4 : client->family == IP_V6 ? 8 : 0;
+    size_t size = client->family == IP_V4 ? 4 : client->family == IP_V6 ? 8 : 0;
+    out[0] = (char)client->family;
+    memcpy(out + 1, client->bytes, size);
+    return 1 + size;
 }
 
 static struct authenticator_check *check_new(struct authenticator *authenticator, const struct authentication_request *request)
 {
-    size_t size = place_size(&request->client);
+    char place[9];
+    size_t size = write_place(&request->client, place);
     struct slice name = request->name, password = request->password;
-    struct authenticator_check *check = calloc(1, sizeof *check + 1 + size + name.length + password.length);
+    struct authenticator_check *check = calloc(1, sizeof *check + size + name.length + password.length);
     if (check == NULL)
         return NULL;
     check->authenticator = authenticator;
-    check->bytes[0] = (char)request->client.family;
-    memcpy(check->bytes + 1, request->client.bytes, size);
-    memcpy(check->bytes + 1 + size, name.data, name.length);
-    memcpy(check->bytes + 1 + size + name.length, password.data, password.length);
-    check->place = slice_make(check->bytes, 1 + size);
-    check->pair = slice_make(check->bytes, 1 + size + name.length);
-    check->name = slice_from(check->pair, 1 + size);
+    memcpy(check->bytes, place, size);
+    memcpy(check->bytes + size, name.data, name.length);
+    memcpy(check->bytes + size + name.length, password.data, password.length);
+    check->place = slice_make(check->bytes, size);
+    check->pair = slice_make(check->bytes, size + name.length);
+    check->name = slice_from(check->pair, size);
     check->password = slice_make(check->bytes + check->pair.length, password.length);
     authenticator->count++;
     return check;
@@ -288,8 +293,10 @@ static void work_done(struct job *job)
     refund(check);
     if (check->result == AUTHENTICATION_NO)
         (void)charge(check); /* anew: the wait begins with the answer. Its place is there, so it needs no memory */
-    if (is_right)
+    if (is_right) {
+        note_place(check);
         note_known(check);
+    }
     run_waiting(authenticator);
     tell(check);
 }
@@ -317,6 +324,36 @@ static struct known *find_known(const struct authenticator_check *check)
             return &set[i];
     }
     return NULL;
+}
+
+static bool knows_place(const struct authenticator *authenticator, uint64_t tag)
+{
+    const uint64_t *set = &authenticator->places[(tag >> 1) % (KNOWN_COUNT / KNOWN_WAYS) * KNOWN_WAYS];
+    for (size_t i = 0; i < KNOWN_WAYS; i++) {
+        if (set[i] == tag)
+            return true;
+    }
+    return false;
+}
+
+bool authenticator_knows(const struct authenticator *authenticator, const struct ip *client)
+{
+    char place[9];
+    size_t size = write_place(client, place);
+    return knows_place(authenticator, text_siphash(authenticator->known_seed, slice_make(place, size)) | 1);
+}
+
+static void note_place(struct authenticator_check *check)
+{
+    struct authenticator *authenticator = check->authenticator;
+    uint64_t tag = text_siphash(authenticator->known_seed, check->place) | 1;
+    if (knows_place(authenticator, tag))
+        return;
+    uint64_t *set = &authenticator->places[(tag >> 1) % (KNOWN_COUNT / KNOWN_WAYS) * KNOWN_WAYS];
+    size_t way = (size_t)dice_below(KNOWN_WAYS);
+    for (size_t i = 0; i < KNOWN_WAYS; i++)
+        way = set[i] == 0 ? i : way;
+    set[way] = tag;
 }
 
 /* Without memory it is not known again, and computed again. */

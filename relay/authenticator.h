@@ -35,6 +35,8 @@ bool authenticator_is_idle(const struct authenticator *authenticator);
 /* ERR_MEMORY: done() will not be called. */
 MUST_CHECK enum err authentication_start(struct authenticator *authenticator, struct authentication *authentication,
                                          const struct authentication_request *request);
+/* Has anybody logged in from there before, as far as is remembered? */
+bool authenticator_knows(const struct authenticator *authenticator, const struct ip *client);
 /* No call of done() any more. What has not begun is as if never asked; what runs goes on and counts. */
 void authentication_cancel(struct authentication *authentication);
 

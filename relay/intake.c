@@ -231,22 +231,34 @@ size_t intake_session_count(const struct intake *intake)
 
 /* ---- room ---- */
 
-/* For how long one must not have come a step further to give way: who has proved nothing, and who has. */
-#define UNPROVEN_MS 2000
+/* For how long one must not have come a step further to give way. */
+#define STRANGER_MS 2000
 #define SILENT_MS 20000
+
+/* Who may relay, or comes from where somebody was let in before. */
+static bool is_welcome(const struct session *session)
+{
+    return session->is_known || session_is_proven(session);
+}
 
 static int64_t waits_since_ms(const struct session *session)
 {
-    return session_is_proven(session) ? session->progress_ms : session->opened_ms;
+    return is_welcome(session) ? session->progress_ms : session->opened_ms;
 }
 
-/* Those who have proved nothing before those who have; of each the one that waits longest. */
+/* A stranger has some time before another stranger takes his place, and none when one comes who is welcome. */
+static int64_t patience_ms(const struct session *session, const struct session *newcomer)
+{
+    return is_welcome(session) ? SILENT_MS : is_welcome(newcomer) ? 0 : STRANGER_MS;
+}
+
+/* Strangers before those who are welcome; of each the one that waits longest. */
 static bool gives_way_before(const struct session *session, const struct session *best)
 {
     if (best == NULL)
         return true;
-    if (session_is_proven(session) != session_is_proven(best))
-        return !session_is_proven(session);
+    if (is_welcome(session) != is_welcome(best))
+        return !is_welcome(session);
     return waits_since_ms(session) < waits_since_ms(best);
 }
 
@@ -258,9 +270,8 @@ bool intake_make_room(struct intake *intake, const struct session *newcomer)
     struct list_node *node = list_first(&intake->sessions);
     for (; node != NULL; node = list_next(&intake->sessions, node)) {
         struct session *session = LIST_OF(node, struct session, node);
-        int64_t patience_ms = session_is_proven(session) ? SILENT_MS : UNPROVEN_MS;
         if (session == newcomer || session->is_waiting || session->is_ended ||
-            now_ms - waits_since_ms(session) < patience_ms)
+            now_ms - waits_since_ms(session) < patience_ms(session, newcomer))
             continue;
         if (gives_way_before(session, best))
             best = session;

@@ -40,6 +40,7 @@ struct session {
     bool awaits_proxy;        /* the peer must say first for whom it speaks; there is no server yet */
     bool is_trusted;          /* by [access] networks, or a unix socket */
     bool is_near;             /* on this machine */
+    bool is_known;            /* somebody has logged in from there before */
     bool is_waiting;          /* an answer is outstanding: the disk's, or of a password */
     struct authentication authentication;
     char user[96];            /* of AUTH, cleaned; empty: none */

@@ -94,6 +94,7 @@ static void take_client(struct session *session, const struct ip *ip)
     session->peer.ip = *ip;
     snprintf(session->client, sizeof session->client, "[%.*s]", SLICE_ARGS(ip_print(ip, text)));
     session->is_near = ip_is_loopback(ip);
+    session->is_known = authenticator_knows(session->intake->authenticator, ip);
     session->is_trusted = config_networks_have(&session->intake->relay->config->access_networks, ip);
 }
 

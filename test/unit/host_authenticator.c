@@ -93,6 +93,14 @@ static void test_yes_and_no(void **state)
     assert_int_equal(ask("ann", "secret", ""), AUTHENTICATION_YES); /* known now */
     assert_int_equal(ask("ann", "secret2", ""), AUTHENTICATION_NO);
     assert_true(idle_count > 0);
+    static const char *const known[] = {"192.0.2.1", "2001:db8::ffff"}, *const unknown[] = {"192.0.2.2", "2001:db8:0:1::1"};
+    struct ip ip;
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(ip_parse(slice_of(known[i]), &ip));
+        check_true(known[i], authenticator_knows(authenticator, &ip));
+        assert_true(ip_parse(slice_of(unknown[i]), &ip));
+        check_true(unknown[i], !authenticator_knows(authenticator, &ip));
+    }
 }
 
 /* Unknown users wait as known ones do; other addresses of the network and other names from the address too. */
