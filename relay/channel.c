@@ -23,6 +23,7 @@ struct channel_state {
     struct timer notice;     /* readable() for what is there already */
     bool reads;              /* the owner wants more */
     bool secured;            /* the handshake has been reported */
+    bool is_accepted;        /* the other side began */
     bool ended, end_fed, end_reported;
     enum err end;
     bool wants_drained;
@@ -92,6 +93,7 @@ enum err channel_accept(struct channel *channel, struct listener *listener)
         release(state);
         return err;
     }
+    state->is_accepted = true;
     set_reading(state);
     return ERR_NONE;
 }
@@ -335,6 +337,9 @@ static bool report(struct channel_state *state, bool has_arrived)
     enum tls_status status = tls_session_status(state->tls);
     if (!state->secured && status != TLS_HANDSHAKING) {
         state->secured = true;
+        /* In TLS 1.3 the client has the last word, and the server's next one may be an answer to what it has not said yet. */
+        if (state->is_accepted)
+            stream_acknowledge(&state->stream);
         if (!tell(state, TELL_SECURED, ERR_NONE))
             return false;
     }

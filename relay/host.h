@@ -42,6 +42,9 @@ void stream_read(struct stream *stream, bool on);
 /* Copies the bytes and sends them in order. Never fails; an error comes by ended(). */
 void stream_write(struct stream *stream, struct slice bytes);
 size_t stream_pending(const struct stream *stream); /* bytes written that have not left */
+/* Tells the peer at once that its last bytes have come, where nothing is written that would tell it: a peer that does not send
+ * more before it knows would wait for 40 ms. */
+void stream_acknowledge(struct stream *stream);
 void stream_close(struct stream *stream);           /* pending bytes are still tried for a short while, in the background */
 void stream_abort(struct stream *stream);           /* closes at once */
 bool stream_is_open(const struct stream *stream);

@@ -155,6 +155,17 @@ void stream_write(struct stream *stream, struct slice bytes)
     }
 }
 
+void stream_acknowledge(struct stream *stream)
+{
+    const struct connection *connection = stream->host;
+    uv_os_fd_t fd;
+    int on = 1;
+    /* No harm where it fails: then the peer waits. */
+    if (connection != NULL && connection->uv.handle.type == UV_TCP && uv_fileno(&connection->uv.handle, &fd) == 0) {
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+    }
+}
+
 size_t stream_pending(const struct stream *stream)
 {
     const struct connection *connection = stream->host;
