@@ -202,7 +202,7 @@ static void log_policy_use(const struct delivery *delivery, const char *event, s
     if (!log_open(&line, delivery->relay->log, LOG_WARNING, event))
         return;
     log_text(&line, "id", queue_id_print(delivery->message.id, id));
-    log_text(&line, "domain", destination_name(delivery));
+    log_text(&line, "domain", delivery_domain(delivery));
     log_text(&line, "reason", reason);
     log_close(&line);
 }

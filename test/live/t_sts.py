@@ -45,6 +45,9 @@ class SmartHost(case.LiveCase):
         self.send("b@kept.relayed.example")
         self.assert_held("b@kept.relayed.example", r"STARTTLS, which the MTA-STS policy of kept\.smart\.example requires")
         self.assertFalse(server.mail_in_plaintext())
+        run = self.relay.run("policy", "exempt", "kept.smart.example", "--until", "2090-01-01", "--reason", "their firewall")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.relay.wait_event("exempted", domain="kept.smart.example")
 
     def test_its_policy_must_list_it(self):
         server = self.smart_host("unlisted", mx=["other.smart.example"])
