@@ -85,6 +85,16 @@ static struct slice policy_domain(const struct delivery *delivery)
     return applies && !smtp_domain_is_literal(domain) && !ip_parse(domain, &ip) ? domain : SLICE_EMPTY;
 }
 
+static const char *why_no_policy(const struct delivery *delivery)
+{
+    const struct config_route *route = route_of(delivery);
+    if (!delivery->relay->config->sts_enabled)
+        return "MTA-STS is switched off ([sts] enabled)";
+    if (route != NULL && route->tls != CONFIG_TLS_STS)
+        return "on a route the recipient domain's policy does not apply, and its tls is not sts";
+    return "an address has no policy";
+}
+
 struct slice delivery_domain(const struct delivery *delivery)
 {
     struct slice domain = policy_domain(delivery);
@@ -123,6 +133,7 @@ void delivery_find_policy(struct delivery *delivery)
     }
     struct slice domain = policy_domain(delivery);
     if (domain.length == 0) {
+        why_add(&delivery->why, "policy", destination_name(delivery), "not looked up: %s", why_no_policy(delivery));
         delivery_find_hosts(delivery);
         return;
     }
