@@ -2,9 +2,7 @@
  * bits, is known to nobody else; it appears complete, and when it has appeared it is on disk. */
 #include "relay/cli_sendmail.h"
 
-#include "base/dice.h"
 #include "base/text.h"
-#include "relay/drop_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +16,6 @@ struct dropping {
     char path[4096];
     int directory, fd;
     char hidden[DROP_NAME_LENGTH + 2]; /* while it is written */
-    struct drop_name name;
 };
 
 static int fail(const struct dropping *dropping, const char *what, int number);
@@ -72,10 +69,7 @@ static int open_directory(struct dropping *dropping)
 
 static int open_file(struct dropping *dropping)
 {
-    uint8_t bytes[DROP_NAME_LENGTH / 2];
-    dice_fill(bytes, sizeof bytes);
-    drop_name_print(bytes, &dropping->name);
-    snprintf(dropping->hidden, sizeof dropping->hidden, ".%s", dropping->name.text);
+    snprintf(dropping->hidden, sizeof dropping->hidden, ".%s", dropping->handover->name.text);
     dropping->fd = openat(dropping->directory, dropping->hidden, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
     if (dropping->fd < 0)
         return fail(dropping, "no file can be made in", errno);
@@ -108,8 +102,8 @@ static int write_file(const struct dropping *dropping, struct slice head)
     for (size_t i = 0; i < handover->content_count && is_written; i++)
         is_written = write_all(dropping->fd, handover->content[i]);
     if (is_written && fsync(dropping->fd) == 0 &&
-        renameat(dropping->directory, dropping->hidden, dropping->directory, dropping->name.text) == 0) {
-        last = dropping->name.text;
+        renameat(dropping->directory, dropping->hidden, dropping->directory, handover->name.text) == 0) {
+        last = handover->name.text;
         if (syncfs(dropping->fd) == 0)
             return SENDMAIL_DONE;
     }

@@ -1,7 +1,8 @@
-/* Hands a message over: to the relay, else to the drop directory. Nothing is lost between the two: whoever breaks off before he has
- * answered has, for all that is known, nothing stored. If he had, and the answer was lost, the message arrives twice. */
+/* Hands a message over: to the relay, else to the drop directory. Nothing is lost between the two: a relay that breaks off before it has
+ * answered has, for all that is known, nothing stored. If it had, and only the answer was lost, it knows the file by its name. */
 #include "relay/cli_sendmail.h"
 
+#include "base/dice.h"
 #include "base/text.h"
 #include "relay/cli_ask.h"
 #include "relay/locals.h"
@@ -34,6 +35,10 @@ int sendmail_hand_over(struct handover *handover)
 {
     struct buffer head;
     struct cli_asking asking;
+    uint8_t bytes[DROP_NAME_LENGTH / 2];
+    dice_fill(bytes, sizeof bytes);
+    drop_name_print(bytes, &handover->name);
+    handover->submission.name = slice_of(handover->name.text);
     handover->submission.size = 0;
     for (size_t i = 0; i < handover->content_count; i++)
         handover->submission.size += handover->content[i].length;

@@ -4,6 +4,7 @@
 
 #include "relay/cli.h"
 #include "relay/cli_sendmail_options.h"
+#include "relay/drop_files.h"
 #include "relay/submission.h"
 
 /* As in sysexits.h; those that cli.h lacks. */
@@ -49,6 +50,7 @@ struct handover {
     const struct slice *content; /* the text of the message, in parts */
     size_t content_count;
     struct buffer *fault;        /* NULL: say it on standard error */
+    struct drop_name name;       /* of its file, if one is needed */
     char id[24];                 /* of the relay; empty: the message is in the drop directory */
 };
 int sendmail_hand_over(struct handover *handover);

@@ -2,6 +2,7 @@
  * the message; and {"id":...} or an error comes when the disk has it. `aliases`: newaliases asks for the file to be read anew. */
 #include "relay/control_internal.h"
 
+#include "relay/drop.h"
 #include "relay/locals.h"
 #include "relay/posting.h"
 
@@ -9,6 +10,8 @@
 
 struct submitting {
     struct posting posting;
+    struct receipt receipt;
+    bool has_receipt;
     struct control_session *session;
 };
 
@@ -17,6 +20,7 @@ static void more_text(struct control_session *session, struct slice bytes);
 static void cancel_submit(struct control_session *session);
 static void on_ready(struct posting *posting);
 static void on_finished(struct posting *posting);
+static void add_receipt(struct submitting *submitting, struct slice name);
 static void ask_for_text(struct submitting *submitting);
 static void go_on(struct submitting *submitting);
 static void start_aliases(struct control_session *session);
@@ -40,6 +44,7 @@ static void start_submit(struct control_session *session)
     submitting->posting = (struct posting){
         .relay = session->relay, .uid = session->uid, .way = "submit", .ready = on_ready, .finished = on_finished};
     enum err err = submission_parse(session->request, session->arena, &submission, fault);
+    add_receipt(submitting, submission.name);
     if (err == ERR_MEMORY)
         control_fail(session, CONTROL_TEMPORARY, "out of memory");
     else if (err != ERR_NONE)
@@ -48,6 +53,16 @@ static void start_submit(struct control_session *session)
         control_fail(session, (enum control_exit)submitting->posting.exit, "%s", submitting->posting.text);
     else
         ask_for_text(submitting);
+}
+
+static void add_receipt(struct submitting *submitting, struct slice name)
+{
+    struct receipts *receipts = drop_receipts(submitting->session->relay->drop);
+    submitting->has_receipt = receipts != NULL && receipts_make(receipts, name, &submitting->receipt);
+    if (!submitting->has_receipt)
+        return;
+    submitting->posting.mark_key = slice_of(submitting->receipt.key);
+    submitting->posting.mark = slice_of(submitting->receipt.value);
 }
 
 static void ask_for_text(struct submitting *submitting)
@@ -93,6 +108,8 @@ static void on_finished(struct posting *posting)
     struct submitting *submitting = LIST_OF(posting, struct submitting, posting);
     struct control_session *session = submitting->session;
     session->is_promising = false;
+    if (posting->exit == POSTING_STORED && submitting->has_receipt)
+        receipts_note(drop_receipts(session->relay->drop), &submitting->receipt);
     if (posting->exit == POSTING_STORED) {
         struct json *answer = json_object_new();
         control_set_id(answer, "id", posting->id);

@@ -39,6 +39,7 @@ struct drop {
     size_t next; /* of its names */
     size_t stuck_told;
     bool has_trouble;       /* something of this scan could not be done */
+    struct receipts receipts;
     struct drop_name mark;  /* the name taken last; empty: none */
     bool mark_may_be_there; /* as a file: it must go before anything else is taken */
 
@@ -109,7 +110,13 @@ static enum err load_mark(struct drop *drop)
     text_print(drop->mark.text, sizeof drop->mark.text, "%.*s", SLICE_ARGS(err == ERR_NONE ? mark : SLICE_EMPTY));
     drop->mark_may_be_there = drop_name_is_valid(slice_of(drop->mark.text));
     arena_free(&arena);
-    return err == ERR_NOT_FOUND ? ERR_NONE : err;
+    err = err == ERR_NOT_FOUND ? ERR_NONE : err;
+    return err == ERR_NONE ? receipts_load(&drop->receipts, drop->relay->queue) : err;
+}
+
+struct receipts *drop_receipts(struct drop *drop)
+{
+    return drop->directory < 0 ? NULL : &drop->receipts;
 }
 
 enum err drop_open(struct drop *drop, struct buffer *fault)
@@ -248,6 +255,10 @@ static void next_file(struct drop *drop)
         return;
     }
     drop->name = &drop->scan.names[drop->next++];
+    if (receipts_have(&drop->receipts, slice_of(drop->name->text))) {
+        put_away(drop, false);
+        return;
+    }
     buffer_init(&drop->bytes, SUBMISSION_LINE_MAX + READ_MAX);
     drop->offset = 0;
     start_job(drop, DROP_OPENING, work_open, opened);

@@ -20,6 +20,8 @@ struct json *submission_request(const struct submission *submission)
     json_set_number(object, "version", SUBMISSION_VERSION);
     json_set_text(object, "sender", submission->sender);
     json_set_number(object, "size", (int64_t)submission->size);
+    if (submission->name.length > 0)
+        json_set_text(object, "name", submission->name);
     if (submission->utf8)
         json_set_flag(object, "utf8", true);
     if (submission->ret != SMTP_RET_NONE)
@@ -84,6 +86,7 @@ enum err submission_parse(const struct json *request, struct arena *arena, struc
 {
     *submission = (struct submission){.sender = json_text(request, "sender"),
                                       .envid = json_text(request, "envid"),
+                                      .name = json_text(request, "name"),
                                       .utf8 = json_flag(request, "utf8", false)};
     fault[0] = '\0';
     if (!slice_equal(json_text(request, "command"), SLICE(SUBMISSION_COMMAND)))

@@ -24,6 +24,7 @@ struct submission {
     uint8_t ret;         /* enum smtp_ret */
     bool utf8;           /* SMTPUTF8 is wanted */
     uint64_t size;       /* bytes of the text */
+    struct slice name;   /* under which its sender leaves it in the drop directory if he hears no answer; empty: he does not */
     struct submission_recipient *recipients;
     size_t recipient_count;
 };

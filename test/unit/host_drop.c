@@ -120,6 +120,39 @@ static void test_crash(void **state)
     check_number("accepted", accepted(), 1);
 }
 
+/* Taken over the socket, but the answer was lost: the sender has left it here too. */
+static void test_receipts(void **state)
+{
+    (void)state;
+    make_drop();
+    open_drop();
+    for (size_t i = 0; i < RECEIPTS_MAX + 10; i++) {
+        char request[400];
+        struct asker asker = {0};
+        snprintf(request, sizeof request, "{\"command\":\"submit\",\"version\":1,\"name\":\"%032zx\",\"size\":2,"
+                 "\"recipients\":[{\"address\":\"b@b.example\"}]}\nx\n", i);
+        asker_start_at(&asker, running.submit, slice_of(request));
+        loop_until("answer", &asker.ended, 1);
+        asker_close(&asker);
+    }
+    check_number("accepted", accepted(), RECEIPTS_MAX + 10);
+    struct receipts *receipts = drop_receipts(running.relay->drop);
+    struct receipts loaded;
+    assert_int_equal(receipts_load(&loaded, running.relay->queue), ERR_NONE);
+    check_number("next", loaded.next, receipts->next);
+    for (size_t i = 0; i < RECEIPTS_MAX + 10; i++) {
+        struct drop_name name;
+        snprintf(name.text, sizeof name.text, "%032zx", i);
+        check_number(name.text, receipts_have(receipts, slice_of(name.text)), i >= 10);
+        check_number(name.text, receipts_have(&loaded, slice_of(name.text)), i >= 10);
+    }
+    put("00000000000000000000000000000020", SLICE(MAIL));
+    put("00000000000000000000000000000200", SLICE(MAIL));
+    look();
+    running_until("looked at", is_empty, NULL);
+    check_number("only the one without a receipt is taken", accepted(), RECEIPTS_MAX + 11);
+}
+
 /* Every place where the relay can stop: what is there is taken once by the next one. */
 static void test_stop_anywhere(void **state)
 {
@@ -346,6 +379,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RUNNING_TEST(test_taken_once),
         RUNNING_TEST(test_crash),
+        RUNNING_TEST(test_receipts),
         cmocka_unit_test(test_stop_anywhere),
         RUNNING_TEST(test_hostile_files),
         RUNNING_TEST(test_huge_files),
