@@ -78,6 +78,8 @@ bool destination_take(struct destination *destination, struct queue_pick *pick, 
 {
     if (destination->not_before_ms > clock_wall_ms() || !pace_allows(destination))
         return false;
+    if (schedule_holds(destination->schedule, destination))
+        return false;
     if (*taken >= MESSAGES_PER_CONNECTION && schedule_is_crowded(destination->schedule)) {
         schedule_run_soon(destination->schedule); /* the caller's place is free now, or will be when asked for */
         return false;
@@ -143,6 +145,7 @@ void destination_release(struct destination *destination, uint64_t id, uint16_t 
     struct flight *flight = LIST_OF(node, struct flight, node);
     map_remove(&destination->flights, node);
     free(flight);
+    schedule_recorded(destination->schedule);
     if (destination->flights.count == 0)
         schedule_wake(destination->schedule, destination->name);
 }

@@ -23,6 +23,7 @@ struct journal {
     const struct queue_change *changes[BATCH_CHANGES_MAX];
     size_t change_count;
     size_t pending_bytes;
+    size_t backlog;       /* writes that are not new mail */
     enum err err;         /* of the transaction: set by the lane */
     int64_t commit_us;    /* its duration */
     bool is_broken;       /* the disk failed: nothing is written any more */
@@ -76,6 +77,7 @@ void journal_submit(struct journal *journal, struct journal_write *write)
 {
     assert(write->change_count > 0 && write->change_count <= BATCH_CHANGES_MAX);
     journal->pending_bytes += write_bytes(write);
+    journal->backlog += !write->is_new_mail;
     list_add_last(&journal->waiting, &write->node);
     go_on(journal);
 }
@@ -83,6 +85,11 @@ void journal_submit(struct journal *journal, struct journal_write *write)
 bool journal_is_idle(const struct journal *journal)
 {
     return list_is_empty(&journal->waiting) && list_is_empty(&journal->batch);
+}
+
+size_t journal_backlog(const struct journal *journal)
+{
+    return journal->backlog;
 }
 
 size_t journal_pending_bytes(const struct journal *journal)
@@ -182,6 +189,7 @@ static void go_on(struct journal *journal)
 static void answer(struct journal *journal, struct journal_write *write, enum err err)
 {
     journal->pending_bytes -= write_bytes(write);
+    journal->backlog -= !write->is_new_mail;
     write->done(write, err);
 }
 

@@ -32,6 +32,8 @@ bool journal_is_idle(const struct journal *journal);
 /* New mail is refused for want of space: map over 85 %, less than free-min on the disk and free inside the queue's file, or the
  * last commit was full. */
 bool journal_is_full(struct journal *journal);
+/* Writes of bookkeeping that are not committed yet: above a bound deliveries pause, or a crash would repeat all of them. */
+size_t journal_backlog(const struct journal *journal);
 /* Bytes waiting to be committed: intake stops reading above a bound. */
 size_t journal_pending_bytes(const struct journal *journal);
 

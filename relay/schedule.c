@@ -3,6 +3,7 @@
 #include "relay/aging.h"
 #include "relay/config.h"
 #include "relay/delivery.h"
+#include "relay/journal.h"
 #include "relay/relay.h"
 #include "relay/rewind.h"
 
@@ -11,6 +12,9 @@
 #include <string.h>
 
 #define READY_PAGE 64
+/* Outcomes that wait to be written: with so many nothing more is taken, until half of them are. */
+#define BACKLOG_MAX 1000
+#define HELD_LOOK_MS 100
 /* When all places are taken so many destinations wait for one in memory, and they are looked for so often. */
 #define WAITING_MAX 64
 #define WAITING_LOOK_MS 1000
@@ -142,6 +146,28 @@ static void on_aging(struct timer *timer)
     timer_start(&schedule->aging_timer, more ? 0 : AGING_INTERVAL_MS, on_aging);
 }
 
+/* ---- deliveries that are faster than the disk ---- */
+
+static bool is_behind(const struct schedule *schedule)
+{
+    return journal_backlog(schedule->relay->journal) >= (schedule->is_held ? BACKLOG_MAX / 2 : BACKLOG_MAX);
+}
+
+bool schedule_holds(struct schedule *schedule, struct destination *destination)
+{
+    if (!is_behind(schedule))
+        return false;
+    enter_turn(schedule, destination);
+    schedule_run_soon(schedule);
+    return true;
+}
+
+void schedule_recorded(struct schedule *schedule)
+{
+    if (schedule->is_held && !is_behind(schedule))
+        schedule_run_soon(schedule);
+}
+
 /* ---- a turn ---- */
 
 static void on_run(struct timer *timer)
@@ -149,6 +175,12 @@ static void on_run(struct timer *timer)
     struct schedule *schedule = LIST_OF(timer, struct schedule, run_timer);
     if (schedule->is_stopping)
         return;
+    if (is_behind(schedule)) {
+        schedule->is_held = true;
+        timer_start(&schedule->timer, HELD_LOOK_MS, on_timer);
+        return;
+    }
+    schedule->is_held = false;
     gather_ready(schedule);
     start_deliveries(schedule);
     sleep_until_next(schedule);

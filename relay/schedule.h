@@ -21,6 +21,7 @@ struct schedule {
     struct timer run_timer;    /* runs a turn as soon as the loop is back */
     struct timer aging_timer;
     bool is_stopping;
+    bool is_held;              /* nothing is taken until the journal has caught up */
     uint64_t aged_id;          /* delay notices were considered up to this message */
 };
 struct schedule *schedule_new(struct relay *relay);
@@ -32,6 +33,11 @@ struct destination *schedule_destination(struct schedule *schedule, struct slice
 void schedule_wake(struct schedule *schedule, struct slice destination);
 void schedule_wake_all(struct schedule *schedule); /* after flush, release, reload */
 void schedule_run_soon(struct schedule *schedule);
+/* Too many outcomes wait to be written: what is taken now would be delivered once more after a crash. The destination's
+ * connections wait, and go on when half of it is on disk. */
+bool schedule_holds(struct schedule *schedule, struct destination *destination);
+/* An outcome has been written. */
+void schedule_recorded(struct schedule *schedule);
 /* All places are taken, and a destination that has none waits for one. */
 bool schedule_is_crowded(const struct schedule *schedule);
 /* No new deliveries; running ones are told to end. deadline: those that wait for the answer to a final dot get until
