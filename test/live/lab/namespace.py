@@ -32,7 +32,7 @@ USERS = {
 GROUPS = {name: gid for name, (_, gid) in USERS.items()} | {
     "postdrop": 910, "tty": 5, "nogroup": 65533, "sternpost-admin": 911}
 
-MS_BIND = 4096
+MS_BIND, MNT_DETACH = 4096, 2
 SIOCSIFFLAGS, IFF_UP, IFF_LOOPBACK, IFF_RUNNING = 0x8914, 0x1, 0x8, 0x40
 RTM_NEWROUTE, NLM_F_REQUEST, NLM_F_ACK, NLM_F_CREATE = 24, 1, 4, 0x400
 RTA_DST, RTA_OIF = 1, 4
@@ -120,6 +120,18 @@ def stop_on_signals():
         raise KeyboardInterrupt("signal %d" % number)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
+
+
+def unmount_below(directory):
+    """Takes away what is mounted in a folder, so that whoever removes the folder removes nothing else."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    inside = os.path.realpath(directory) + "/"
+    with open("/proc/self/mountinfo", encoding="utf-8") as table:
+        places = [line.split()[4].encode().decode("unicode_escape") for line in table]
+    for place in reversed([place for place in places if place.startswith(inside)]):
+        if libc.umount2(os.fsencode(place), MNT_DETACH) != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, "unmount %s: %s" % (place, os.strerror(error)))
 
 
 def bind_over(target, source):

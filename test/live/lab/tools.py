@@ -27,11 +27,13 @@ def find(name, *folders):
 
 
 def environment(**more):
-    """The machine's environment plus the libraries that came with the unpacked programs."""
+    """The machine's environment plus the libraries that came with the unpacked programs, Perl's too."""
     folders = [str(path) for path in (prefix() / "usr/lib").glob("*-linux-gnu*") if path.is_dir()]
     folders += [str(path) for path in (prefix() / "usr/lib").glob("*-linux-gnu*/systemd") if path.is_dir()]
     folders.append(str(prefix() / "usr/lib/postfix"))
-    return os.environ | {"LD_LIBRARY_PATH": ":".join(folders)} | more
+    modules = [str(path) for pattern in ("share/perl5", "share/perl/*", "lib/*-linux-gnu*/perl/*", "lib/*-linux-gnu*/perl5/*")
+               for path in (prefix() / "usr").glob(pattern)]
+    return os.environ | {"LD_LIBRARY_PATH": ":".join(folders), "PERL5LIB": ":".join(modules)} | more
 
 
 class Program:

@@ -51,6 +51,8 @@ class World:
                 each.stop()
             except Exception as error:
                 errors.append(error)
+        # What a test has mounted in there may be a folder of the machine.
+        namespace.unmount_below(self.directory)
         if os.environ.get("STERNPOST_LIVE_KEEP"):
             print("kept: %s" % self.directory)
         else:
