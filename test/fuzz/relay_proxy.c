@@ -2,6 +2,7 @@
 #include "relay/proxy.h"
 
 #include <assert.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -10,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice input = slice_make(data, size);
     struct proxy_header header, again;
     size_t taken, taken_again;
-    char text[128];
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     enum proxy_parse parse = proxy_header_parse(input, &header, &taken);
     assert(parse == PROXY_DONE ? taken > 0 && taken <= size && taken <= PROXY_HEADER_MAX : taken == 0);
     assert(parse != PROXY_MORE || size < PROXY_HEADER_MAX);
@@ -25,6 +26,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
     }
     if (parse == PROXY_DONE && header.has_source)
-        assert(!slice_starts(ip_print(&header.source.ip, text), SLICE("::ffff:")));
+        assert(header.source.ip.family == IP_V4 || memcmp(header.source.ip.bytes, mapped, sizeof mapped) != 0);
     return 0;
 }
