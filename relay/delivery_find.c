@@ -19,6 +19,7 @@ static bool is_expired_floor(const struct delivery *delivery, const struct sts_e
 static void note_exemption(struct delivery *delivery, struct slice reason);
 static void tell_renewal(struct delivery *delivery, const struct sts_lookup_result *result);
 static bool must_wait_for_policy(const struct delivery *delivery, const struct finding *finding);
+static struct trouble_facts facts_of_domain(const struct delivery *delivery, enum trouble trouble);
 static void fail_lookup(struct delivery *delivery, enum trouble trouble, const struct resolve_answer *answer);
 
 static struct slice destination_name(const struct delivery *delivery)
@@ -316,6 +317,16 @@ static void describe_route(struct delivery *delivery)
             text);
 }
 
+static struct trouble_facts facts_of_domain(const struct delivery *delivery, enum trouble trouble)
+{
+    return (struct trouble_facts){
+        .trouble = trouble,
+        .host = destination_name(delivery),
+        .domain = delivery_domain(delivery),
+        .by_policy = delivery->demand.by_policy,
+    };
+}
+
 static void on_mx(struct resolve *resolve, const struct resolve_answer *answer)
 {
     struct delivery *delivery = LIST_OF(resolve, struct delivery, mx);
@@ -340,14 +351,14 @@ static void on_mx(struct resolve *resolve, const struct resolve_answer *answer)
     enum trouble trouble = delivery->route.kind == ROUTE_NULL_MX ? TROUBLE_NULL_MX
                            : delivery->route.kind == ROUTE_LOOP  ? TROUBLE_LOOP
                                                                  : TROUBLE_INTERNAL;
-    struct trouble_facts facts = {.trouble = trouble, .host = destination_name(delivery)};
+    struct trouble_facts facts = facts_of_domain(delivery, trouble);
     delivery_trouble(delivery, &facts);
     delivery_conclude(delivery);
 }
 
 static void fail_lookup(struct delivery *delivery, enum trouble trouble, const struct resolve_answer *answer)
 {
-    struct trouble_facts facts = {.trouble = trouble, .host = destination_name(delivery)};
+    struct trouble_facts facts = facts_of_domain(delivery, trouble);
     if (trouble != TROUBLE_NO_DOMAIN &&
         !arena_print(delivery->arena, &facts.detail, "%s%s%.*s", resolve_status_text(answer->status),
                      answer->detail.length > 0 ? ", " : "", SLICE_ARGS(answer->detail)))
@@ -415,7 +426,9 @@ static void addresses_known(struct delivery *delivery)
                    : delivery->addresses_failed ? TROUBLE_ADDRESS_LOOKUP
                                                 : TROUBLE_NO_ADDRESS,
         .host = addresses->own > 0 ? destination_name(delivery) : host,
+        .domain = delivery_domain(delivery),
         .detail = delivery->addresses_detail,
+        .by_policy = delivery->demand.by_policy,
     };
     char refused[48];
     if (nowhere)

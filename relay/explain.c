@@ -321,7 +321,9 @@ static void find_hosts(struct explain *explain)
 static void on_mx(struct resolve *resolve, const struct resolve_answer *answer)
 {
     struct explain *explain = LIST_OF(resolve, struct explain, mx);
-    struct trouble_facts facts = {.trouble = TROUBLE_MX_LOOKUP, .host = explain->domain, .detail = SLICE_EMPTY};
+    struct trouble_facts facts = {
+        .trouble = TROUBLE_MX_LOOKUP, .host = explain->domain, .domain = explain->domain, .by_policy = explain->by_policy};
+    facts.detail = SLICE_EMPTY;
     if (answer->status != RESOLVE_FOUND && answer->status != RESOLVE_NODATA) {
         bool is_gone = answer->status == RESOLVE_NXDOMAIN;
         facts.trouble = is_gone ? TROUBLE_NO_DOMAIN : TROUBLE_MX_LOOKUP;

@@ -99,6 +99,8 @@ static void addresses_known(struct explain *explain)
                    : explain->addresses_failed ? TROUBLE_ADDRESS_LOOKUP
                                                 : TROUBLE_NO_ADDRESS,
         .host = addresses->own > 0 ? explain->domain : explain_host(explain),
+        .domain = explain->domain,
+        .by_policy = explain->by_policy,
         .detail = explain->addresses_detail,
     };
     if (facts.trouble == TROUBLE_NO_DOMAIN)

@@ -42,6 +42,7 @@ static bool is_permanent(const struct trouble_facts *facts)
     switch (facts->trouble) {
     case TROUBLE_NO_DOMAIN:
     case TROUBLE_NULL_MX:
+        return !facts->by_policy; /* a domain whose policy is in force takes mail; whoever says otherwise may forge answers */
     case TROUBLE_LOOP:
     case TROUBLE_NO_UTF8:
     case TROUBLE_TOO_BIG:
@@ -78,7 +79,7 @@ bool verdict_is_policy_matter(const struct trouble_facts *facts)
     if (!facts->by_policy)
         return false;
     return facts->trouble == TROUBLE_NOT_ADMITTED || facts->trouble == TROUBLE_NO_STARTTLS ||
-           facts->trouble == TROUBLE_HANDSHAKE;
+           facts->trouble == TROUBLE_HANDSHAKE || facts->trouble == TROUBLE_NO_DOMAIN || facts->trouble == TROUBLE_NULL_MX;
 }
 
 static unsigned telling(const struct trouble_facts *facts)

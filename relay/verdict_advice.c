@@ -3,6 +3,11 @@
 
 #include "base/text.h"
 
+/* Of a domain whose enforced policy is known, and which DNS denies now. */
+#define OUT_OF_LINE                                                                                                              \
+    "~ has an MTA-STS policy in force, so this answer may be forged, and the mail waits. If the domain is gone for good, "       \
+    "delete the mail or `sternpost policy forget ~`."
+
 /* "%" is the host, "~" the Policy Domain. */
 static void print(const struct trouble_facts *facts, const char *format, struct buffer *out)
 {
@@ -87,9 +92,9 @@ static const char *lookup_advice(const struct trouble_facts *facts)
                    "15 minutes, since a policy may forbid to send it unprotected; then it goes as to a domain without "
                    "a policy.";
         case TROUBLE_NO_DOMAIN:
-            return "Check the spelling of the recipient's domain.";
+            return facts->by_policy ? OUT_OF_LINE : "Check the spelling of the recipient's domain.";
         case TROUBLE_NULL_MX:
-            return "This domain never takes mail; find another address.";
+            return facts->by_policy ? OUT_OF_LINE : "This domain never takes mail; find another address.";
         case TROUBLE_LOOP:
             return "List the domain in [local] domains, or give it a [route].";
         case TROUBLE_NO_ADDRESS:
