@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define INTERVAL_MS 5000
 
@@ -72,9 +73,31 @@ void serve_watch_stop(struct serve_watch *watch)
     timer_cancel(&watch->timer);
 }
 
+/* What root has read at the start may be closed to the user that it has become since: better to hear of it now than on the day
+ * when the certificate is renewed. */
+static void check_access(struct serve_watch *watch)
+{
+    const struct config *config = watch->relay->config;
+    const struct slice paths[] = {config->tls_certificate, config->tls_key, config->users_file};
+    watch->has_looked = true;
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        char name[4096];
+        struct log_line line;
+        snprintf(name, sizeof name, "%.*s", SLICE_ARGS(paths[i]));
+        if (paths[i].length == 0 || access(name, R_OK) == 0 || !log_open(&line, watch->relay->log, LOG_WARNING, "not_readable"))
+            continue;
+        log_string(&line, "file", name);
+        log_string(&line, "problem", "it was read at the start, but the relay's user may not read it: its changes will not count");
+        log_string(&line, "advice", "give it to the relay's group with mode 0640, and let that group into its directory");
+        log_close(&line);
+    }
+}
+
 static void on_timer(struct timer *timer)
 {
     struct serve_watch *watch = LIST_OF(timer, struct serve_watch, timer);
+    if (!watch->has_looked)
+        check_access(watch);
     check_tls(watch);
     check_users(watch);
     timer_start(&watch->timer, INTERVAL_MS, on_timer);

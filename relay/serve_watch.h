@@ -20,6 +20,7 @@ struct serve_watch {
     struct relay *relay;
     struct timer timer;
     struct serve_watched tls, users;
+    bool has_looked; /* whether they can be read, once privileges are given up */
 };
 /* The files of the relay's configuration have just been read. Also after a reload. */
 void serve_watch_start(struct serve_watch *watch, struct relay *relay);

@@ -1,6 +1,7 @@
 """The doors for other machines: submission with STARTTLS or TLS from the first byte, AUTH, and programs of others that use them."""
 
 import base64
+import shutil
 import signal
 import smtplib
 import socket
@@ -205,6 +206,25 @@ class Access(doors.Doors):
         self.assertEqual(one.queue(), [])
 
 
+    def test_parameters_of_a_login(self):
+        """RFC 4954 5: a client that has logged in may say for whom (Postfix does), and is not believed."""
+        one = self.open()
+        with self.log_in(one) as smtp:
+            for parameter in ("AUTH=<>", "AUTH=e+3Dmc2@example.com"):
+                self.assertEqual(smtp.docmd("MAIL", "FROM:<a@sender.example> " + parameter)[0], 250)
+                self.assertEqual(smtp.rset()[0], 250)
+
+    def test_a_login_ends_with_its_session(self):
+        one = self.open()
+        self.log_in(one).quit()
+        with submitters.open_smtplib(self.door(one, "submission", user="")) as smtp:
+            smtp.ehlo()
+            self.assertEqual(smtp.docmd("MAIL", "FROM:<a@sender.example>")[0], 530)
+            smtp.login("app", "secret word")
+            self.assertEqual(smtp.docmd("MAIL", "FROM:<a@sender.example>")[0], 250)
+            self.assertEqual(smtp.docmd("AUTH", "PLAIN " + plain("app", "secret word"))[0], 503)
+
+
 class Injection(doors.Doors):
     """What stands behind STARTTLS in the clear is never taken for a command of the session that is secured."""
 
@@ -280,6 +300,18 @@ class Reload(doors.Doors):
         one.wait_event("certificate_reloaded", 20)
         self.assertNotEqual(self.seen(one), first)
         self.assertEqual(len(one.events("certificate_reload_failed")), 1)
+
+    def test_what_only_root_may_read(self):
+        one = self.open()
+        self.assertEqual(one.events("not_readable"), [])
+        two = self.private_relay()
+        two.settings |= {key: value for key, value in one.settings.items() if key.startswith("tls.") or key.startswith("access.")}
+        shutil.copy(one.directory / "our.key", two.directory / "root.key")
+        (two.directory / "root.key").chmod(0o600)
+        two.settings["tls.key"] = str(two.directory / "root.key")
+        two.start()
+        event = two.wait_event("not_readable", 20)
+        self.assertEqual(event["file"], str(two.directory / "root.key"))
 
     def test_users(self):
         one = self.open()
