@@ -11,7 +11,7 @@ void admission_log(const struct session *session, const char *stage, struct slic
 {
     struct log_line line;
     char status[16];
-    if (!log_open(&line, session->intake->relay->log, LOG_WARNING, "rejected"))
+    if (!intake_log_open(session->intake, &line, LOG_WARNING, "rejected"))
         return;
     log_string(&line, "client", session->client);
     log_text(&line, "hello", smtp_server_hello(session->server));

@@ -229,6 +229,33 @@ size_t intake_session_count(const struct intake *intake)
     return intake->sessions.count;
 }
 
+/* ---- lines about clients ---- */
+
+#define LOG_LINES_PER_S 200
+#define SECOND_MS 1000
+
+static void tell_left_out(struct intake *intake, uint64_t count)
+{
+    struct log_line line;
+    if (!log_open(&line, intake->relay->log, LOG_WARNING, "lines_left_out"))
+        return;
+    log_number(&line, "lines", (int64_t)count);
+    log_string(&line, "problem", "more clients were turned away in a second than are worth a line each");
+    log_close(&line);
+}
+
+bool intake_log_open(struct intake *intake, struct log_line *line, enum log_level level, const char *event)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms - intake->log_ms >= SECOND_MS) {
+        if (intake->log_count > LOG_LINES_PER_S)
+            tell_left_out(intake, intake->log_count - LOG_LINES_PER_S);
+        intake->log_ms = now_ms;
+        intake->log_count = 0;
+    }
+    return ++intake->log_count <= LOG_LINES_PER_S && log_open(line, intake->relay->log, level, event);
+}
+
 /* ---- room ---- */
 
 /* For how long one must not have come a step further to give way. */

@@ -25,6 +25,8 @@ struct intake {
     struct relay *relay;
     struct list doors, sessions;
     struct authenticator *authenticator;
+    int64_t log_ms;           /* monotonic: the begin of the present second of lines about clients */
+    uint64_t log_count;       /* lines in it, also those left out */
     bool is_stopping;
 };
 
@@ -74,7 +76,10 @@ void session_end(struct session *session, const struct smtp_reply *reply); /* no
 void session_abort(struct session *session);
 void session_drop(struct session *session);
 
-/* intake.c: one who proved nothing, or is silent, gives way to one who comes when all places are taken. */
+/* intake.c: a line about a client, unless there were too many in this second: a flood of clients must not become one of lines,
+ * which fills a disk. How many were left out is said. */
+bool intake_log_open(struct intake *intake, struct log_line *line, enum log_level level, const char *event);
+/* One who proved nothing, or is silent, gives way to one who comes when all places are taken. */
 bool intake_make_room(struct intake *intake, const struct session *newcomer);
 
 /* admission.c: each gives true, or false and the reply. */

@@ -326,7 +326,7 @@ static void on_draft_finished(struct draft *draft, enum err err)
 void session_log(const struct session *session, const char *event, const char *problem, const char *advice)
 {
     struct log_line line;
-    if (!log_open(&line, session->intake->relay->log, LOG_WARNING, event))
+    if (!intake_log_open(session->intake, &line, LOG_WARNING, event))
         return;
     log_string(&line, "client", session->client);
     log_string(&line, "problem", problem);

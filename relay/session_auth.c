@@ -77,7 +77,7 @@ static struct smtp_reply refusal(struct session *session, enum authentication_re
 static void log_result(const struct session *session, enum authentication_result result, const struct smtp_reply *reply)
 {
     struct log_line line;
-    if (!log_open(&line, session->intake->relay->log, LOG_WARNING, "auth_failed"))
+    if (!intake_log_open(session->intake, &line, LOG_WARNING, "auth_failed"))
         return;
     log_string(&line, "user", session->user);
     log_string(&line, "client", session->client);

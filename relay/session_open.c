@@ -215,7 +215,7 @@ static void on_secured(struct channel *channel, const struct tls_verdict *verdic
     struct session *session = session_of(channel);
     if (!verdict->secured) {
         struct log_line line;
-        if (log_open(&line, session->intake->relay->log, LOG_INFO, "client_tls_failed")) {
+        if (intake_log_open(session->intake, &line, LOG_INFO, "client_tls_failed")) {
             log_string(&line, "client", session->client);
             log_string(&line, "why", verdict->detail[0] != '\0' ? verdict->detail : tls_failure_text(verdict->failure));
             log_close(&line);

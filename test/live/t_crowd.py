@@ -70,6 +70,17 @@ class Places(doors.Doors):
                 self.log_in_from(one, "11.0.60.9", 465).quit()
 
 
+    def test_a_flood_of_clients_is_none_of_lines(self):
+        one = self.open({"listen.connections-max": "3"})
+        held = self.hold(one, 3, "11.0.60.10")
+        with crowd.Crowd(one.address, range(600), {25: {"says nothing": crowd.SILENT}}, interval_s=0.1) as strangers:
+            case.wait_until(lambda: strangers.ended > 2000, 60, "the crowd")
+            event = one.wait_event("lines_left_out", 30)
+        self.assertGreater(int(event["lines"]), 0)
+        self.assertLess(len(one.events("rejected")), strangers.ended)
+        self.assertEqual(len(held), 3)
+
+
 class Stalling(doors.Doors):
     """Some hundred clients from other addresses that stall or are broken, at every door; and one that works."""
 
