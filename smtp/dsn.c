@@ -29,6 +29,7 @@ static void print_text_recipient(struct buffer *out, const struct smtp_dsn *dsn,
                                  const struct smtp_dsn_recipient *recipient);
 static void print_status(struct buffer *out, const struct smtp_dsn *dsn);
 static void print_status_recipient(struct buffer *out, const struct smtp_dsn_recipient *recipient, bool utf8);
+static bool is_reply_of_host(const struct smtp_dsn_recipient *recipient);
 static void print_original_recipient(struct buffer *out, struct slice orcpt, bool utf8);
 static struct smtp_status status_of(const struct smtp_dsn_recipient *recipient);
 static void print_returned(struct buffer *out, const struct smtp_dsn *dsn);
@@ -169,7 +170,7 @@ static void print_text_recipient(struct buffer *out, const struct smtp_dsn *dsn,
     buffer_add(out, SLICE("\r\n<"));
     print_clean(out, recipient->address, dsn->utf8);
     buffer_print(out, ">: %s\r\n", verdicts[recipient->action]);
-    if (recipient->diagnostic.length > 0 && recipient->remote_host.length > 0) {
+    if (is_reply_of_host(recipient)) {
         buffer_add(out, SLICE("    "));
         print_clean(out, recipient->remote_host, dsn->utf8);
         buffer_add(out, SLICE(" said:\r\n"));
@@ -206,19 +207,27 @@ static void print_status_recipient(struct buffer *out, const struct smtp_dsn_rec
 {
     char number[16];
     struct slice status = smtp_status_print(status_of(recipient), number);
-    bool local = recipient->remote_host.length == 0;
     bool international = utf8 && !text_is_ascii(recipient->address);
     buffer_add(out, SLICE("\r\n"));
     print_original_recipient(out, recipient->orcpt, utf8);
     print_field(out, international ? "Final-Recipient: utf-8;" : "Final-Recipient: rfc822;", recipient->address, utf8);
     buffer_print(out, "Action: %s\r\nStatus: %.*s\r\n", action_names[recipient->action], SLICE_ARGS(status));
-    if (!local) {
+    if (recipient->remote_host.length > 0) {
         print_field(out, "Remote-MTA: dns;", recipient->remote_host, utf8);
     }
-    print_field(out, local ? "Diagnostic-Code: X-Sternpost;" : "Diagnostic-Code: smtp;",
+    print_field(out, is_reply_of_host(recipient) ? "Diagnostic-Code: smtp;" : "Diagnostic-Code: X-Sternpost;",
                 slice_to(recipient->diagnostic, FIELD_MAX), utf8);
     print_date(out, "Last-Attempt-Date", recipient->last_attempt_ms);
     print_date(out, "Will-Retry-Until", recipient->action == SMTP_DSN_DELAYED ? recipient->retry_until_ms : 0);
+}
+
+/* RFC 3461 9.2: what is of type smtp begins with a reply code. A host that could not be reached said nothing. */
+static bool is_reply_of_host(const struct smtp_dsn_recipient *recipient)
+{
+    uint64_t code;
+    struct slice text = recipient->diagnostic;
+    return recipient->remote_host.length > 0 && slice_number(slice_to(text, 3), 999, &code) && code >= 100 &&
+           (text.length == 3 || text.data[3] == ' ' || text.data[3] == '-');
 }
 
 /* ORCPT as it was before xtext (RFC 3464 2.3.1). */

@@ -188,6 +188,35 @@ static void test_several_recipients(void **state)
     buffer_free(&out);
 }
 
+/* What a host did not say is not put into its mouth (RFC 3461 9.2). */
+static void test_hosts_that_were_silent(void **state)
+{
+    static const struct {
+        const char *diagnostic;
+        bool is_said;
+    } cases[] = {
+        {"550 5.1.1 no", true}, {"421", true}, {"250-a", true}, {"mx.d.example[11.0.0.1] cannot be connected to", false},
+        {"5500 things", false}, {"55", false}, {"099 x", false}, {"", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct smtp_dsn_recipient recipient = failed;
+        struct smtp_dsn dsn = basic;
+        struct buffer out;
+        recipient.diagnostic = slice_of(cases[i].diagnostic);
+        dsn.recipients = &recipient;
+        buffer_init(&out, 1 << 20);
+        struct slice report = print(&out, &dsn);
+        check_has(cases[i].diagnostic, report, "\r\nRemote-MTA: dns; mx.d.example\r\n");
+        if (cases[i].is_said)
+            check_has(cases[i].diagnostic, report, "Diagnostic-Code: smtp; ");
+        else
+            check_lacks(cases[i].diagnostic, report, "Diagnostic-Code: smtp");
+        check_true(cases[i].diagnostic, (slice_find_slice(report, SLICE(" said:")) < report.length) == cases[i].is_said);
+        buffer_free(&out);
+    }
+}
+
 /* Peers' text is in every field; none of it may begin a line of its own or leave its field. */
 static void test_injection(void **state)
 {
@@ -340,6 +369,7 @@ int main(void)
         cmocka_unit_test(test_whole),
         cmocka_unit_test(test_actions),
         cmocka_unit_test(test_several_recipients),
+        cmocka_unit_test(test_hosts_that_were_silent),
         cmocka_unit_test(test_injection),
         cmocka_unit_test(test_long_words),
         cmocka_unit_test(test_returned),
