@@ -82,31 +82,36 @@ bool verdict_is_policy_matter(const struct trouble_facts *facts)
            facts->trouble == TROUBLE_HANDSHAKE || facts->trouble == TROUBLE_NO_DOMAIN || facts->trouble == TROUBLE_NULL_MX;
 }
 
+/* What a host cannot take is permanent only when no other host may take it: a trouble that may pass tells more. */
 static unsigned telling(const struct trouble_facts *facts)
 {
     switch (facts->trouble) {
     case TROUBLE_NONE:
         return 0;
-    case TROUBLE_ADDRESS_LOOKUP:
     case TROUBLE_NO_ADDRESS:
         return 1;
-    case TROUBLE_NOT_GLOBAL:
+    case TROUBLE_NO_UTF8:
+    case TROUBLE_TOO_BIG:
         return 2;
-    case TROUBLE_CONNECT:
+    case TROUBLE_ADDRESS_LOOKUP:
         return 3;
+    case TROUBLE_NOT_GLOBAL:
+        return 4;
+    case TROUBLE_CONNECT:
+        return 5;
     case TROUBLE_TIMEOUT:
     case TROUBLE_LOST:
-        return 4;
+        return 6;
     case TROUBLE_NOT_ADMITTED:
-        return 5;
+        return 7;
     case TROUBLE_GREETING:
     case TROUBLE_MALFORMED:
-        return 6;
+        return 8;
     case TROUBLE_NO_STARTTLS:
     case TROUBLE_HANDSHAKE:
-        return 7;
+        return 9;
     default:
-        return 8;
+        return 10;
     }
 }
 
@@ -212,7 +217,7 @@ static const char *const templates[] = {
     [TROUBLE_HANDSHAKE] = "% could not prove over TLS that it is that host",
     [TROUBLE_CREDENTIALS] = "% refused the configured credentials",
     [TROUBLE_REPLY] = "% answered ",
-    [TROUBLE_NO_UTF8] = "% lacks SMTPUTF8, which these addresses need",
+    [TROUBLE_NO_UTF8] = "% lacks SMTPUTF8, which the addresses or the header of this message need",
     [TROUBLE_TOO_BIG] = "% takes no message of this size",
     [TROUBLE_STORAGE] = "the message could not be read from the queue",
     [TROUBLE_INTERNAL] = "this relay ran out of memory",

@@ -163,9 +163,29 @@ static void test_policy_matters(void **state)
     assert_false(verdict_is_more_telling(&connect, &handshake));
 }
 
+/* What one host cannot take bounces only when there is no other that may take it later. */
+static void test_what_one_host_cannot_take(void **state)
+{
+    static const enum trouble permanent[] = {TROUBLE_NO_UTF8, TROUBLE_TOO_BIG};
+    static const enum trouble temporary[] = {TROUBLE_ADDRESS_LOOKUP, TROUBLE_CONNECT, TROUBLE_TIMEOUT, TROUBLE_LOST, TROUBLE_GREETING,
+                                             TROUBLE_MALFORMED, TROUBLE_NO_STARTTLS, TROUBLE_HANDSHAKE};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(permanent); i++) {
+        struct trouble_facts lacks = {.trouble = permanent[i]}, nothing = {.trouble = TROUBLE_NONE};
+        struct trouble_facts no_host = {.trouble = TROUBLE_NO_ADDRESS};
+        assert_true(verdict_is_more_telling(&lacks, &nothing));
+        assert_true(verdict_is_more_telling(&lacks, &no_host));
+        for (size_t j = 0; j < COUNT_OF(temporary); j++) {
+            struct trouble_facts away = {.trouble = temporary[j]};
+            assert_true(verdict_is_more_telling(&away, &lacks));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_one_host_cannot_take),
         cmocka_unit_test(test_meanings),
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_sentences),
