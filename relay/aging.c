@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-#define SLICE_MAX 64
+#define SLICE_MAX RECORD_ENTRIES_MAX
+#define GROUP_BYTES_MAX (32u << 20)
 /* So long the outcome of a destination's last attempt tells of its policy as well as another attempt would. */
 #define POLICY_AGE_MS (5 * 60 * 1000)
 
@@ -21,6 +22,18 @@ struct walk {
     bool is_past; /* met a message that is too young */
     int64_t age_ms;
     bool for_notice;
+    uint64_t postponed_id; /* the first message that could not be told of, since all of it is being delivered; 0: none */
+};
+
+/* Entries of one message, of which one report tells. */
+struct group {
+    struct queue_message message;
+    struct queue_entry entries[SLICE_MAX];
+    struct record_request requests[SLICE_MAX];
+    size_t count, recipient_count;
+    size_t settled; /* of the message, in groups before */
+    bool is_in_flight; /* an entry of the message is being delivered */
+    struct arena *arena;
 };
 
 static bool visit(void *owner, const struct queue_message *message, const struct queue_entry *entry);
@@ -44,7 +57,10 @@ static bool give_notice(struct schedule *schedule)
     struct walk walk = {.schedule = schedule, .now_ms = clock_wall_ms(), .age_ms = warn_ms, .for_notice = true};
     bool more = walk_slice(&walk, &schedule->aged_id);
     (void)settle(&walk);
-    return more;
+    if (walk.postponed_id == 0)
+        return more;
+    schedule->aged_id = walk.postponed_id - 1;
+    return false;
 }
 
 bool aging_run(struct schedule *schedule)
@@ -82,7 +98,7 @@ static bool visit(void *owner, const struct queue_message *message, const struct
         walk->is_past = true;
         return false;
     }
-    bool wanted = walk->for_notice ? !entry->warned && entry->attempts > 0 : !entry->held;
+    bool wanted = !entry->held && !(walk->for_notice && entry->warned);
     if (wanted && !queue_entry_is_finished(entry)) {
         walk->ids[walk->count] = entry->id;
         walk->numbers[walk->count++] = entry->number;
@@ -114,48 +130,82 @@ static void explain_waiting(struct queue_entry *entry, const struct queue_destin
     }
 }
 
-/* The entry is in flight from here until its record is committed, so that no delivery takes it meanwhile. */
-static bool settle_one(struct walk *walk, size_t index, struct arena *arena)
+/* Whether it is to be settled now; otherwise it is left to its destination. */
+static bool may_settle(struct walk *walk, struct queue_entry *entry, struct destination *destination, struct arena *arena)
 {
-    struct relay *relay = walk->schedule->relay;
-    struct queue_message message;
-    struct queue_entry entry;
     struct queue_destination state;
-    if (queue_entry_get(relay->queue, walk->ids[index], walk->numbers[index], arena, &entry) != ERR_NONE ||
-        queue_message_get(relay->queue, walk->ids[index], arena, &message) != ERR_NONE)
-        return false;
-    struct destination *destination = schedule_destination(walk->schedule, entry.destination);
     if (destination == NULL || is_left_to_delivery(walk, destination))
         return false;
-    if (queue_destination_get(relay->queue, entry.destination, arena, &state) == ERR_NONE) {
+    if (queue_destination_get(walk->schedule->relay->queue, entry->destination, arena, &state) == ERR_NONE) {
         if (needs_attempt(walk, destination, &state)) {
             destination_try_now(destination);
-            schedule_wake(walk->schedule, entry.destination);
+            schedule_wake(walk->schedule, entry->destination);
             return false;
         }
-        explain_waiting(&entry, &state);
+        explain_waiting(entry, &state);
     }
-    if (!destination_fly(destination, entry.id, entry.number))
+    return true;
+}
+
+static void record_group(struct walk *walk, struct group *group)
+{
+    if (group->count > 0)
+        record_outcomes(walk->schedule->relay, group->requests, group->count);
+    group->settled += group->count;
+    group->count = group->recipient_count = 0;
+}
+
+/* The last of a message's groups. */
+static void end_message(struct walk *walk, struct group *group, uint64_t id)
+{
+    record_group(walk, group);
+    if (group->settled == 0 && group->is_in_flight && walk->postponed_id == 0)
+        walk->postponed_id = id;
+    group->settled = 0;
+    group->is_in_flight = false;
+    arena_reset(group->arena);
+}
+
+/* The entry is in flight from here until its record is committed, so that no delivery takes it meanwhile. */
+static bool add_entry(struct walk *walk, size_t index, struct group *group)
+{
+    struct queue *queue = walk->schedule->relay->queue;
+    struct queue_entry entry;
+    if (queue_entry_get(queue, walk->ids[index], walk->numbers[index], group->arena, &entry) != ERR_NONE)
         return false;
-    struct record_request request = {
-        .message = &message,
-        .entry = &entry,
+    struct destination *destination = schedule_destination(walk->schedule, entry.destination);
+    if (!may_settle(walk, &entry, destination, group->arena))
+        return false;
+    if (group->recipient_count + entry.recipient_count > QUEUE_RECIPIENTS_MAX)
+        record_group(walk, group);
+    if (group->count == 0 && queue_message_get(queue, entry.id, group->arena, &group->message) != ERR_NONE)
+        return false;
+    if (!destination_fly(destination, entry.id, entry.number)) {
+        group->is_in_flight = true;
+        return false;
+    }
+    group->entries[group->count] = entry;
+    group->requests[group->count] = (struct record_request){
+        .message = &group->message,
+        .entry = &group->entries[group->count],
         .destination = destination,
         .is_only_notice = walk->for_notice,
     };
-    record_outcome(relay, &request);
+    group->count++;
+    group->recipient_count += entry.recipient_count;
     return true;
 }
 
 /* How many; the others are left to their destinations. */
 static size_t settle(struct walk *walk)
 {
-    struct arena *arena = arena_new(8u << 20);
+    struct group group = {.arena = arena_new(GROUP_BYTES_MAX)};
     size_t settled = 0;
-    for (size_t i = 0; arena != NULL && i < walk->count; i++) {
-        arena_reset(arena);
-        settled += settle_one(walk, i, arena);
+    for (size_t i = 0; group.arena != NULL && i < walk->count; i++) {
+        settled += add_entry(walk, i, &group);
+        if (i + 1 == walk->count || walk->ids[i + 1] != walk->ids[i])
+            end_message(walk, &group, walk->ids[i]);
     }
-    arena_free(&arena);
+    arena_free(&group.arena);
     return settled;
 }

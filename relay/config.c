@@ -300,8 +300,6 @@ static void check_available(struct config_loader *loader)
 {
     static const char absent[] = "is not available in this version";
     const struct config *config = loader->config;
-    if (config->postmaster.length > 0)
-        config_fault(loader, SLICE("[bounce] postmaster"), "%s", absent);
     if (config->dkim_count > 0)
         config_fault(loader, SLICE("[dkim]"), "%s", absent);
 }

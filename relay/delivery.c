@@ -350,6 +350,7 @@ static void record_work(struct delivery *delivery, const struct trouble_facts *t
         .tls_version = slice_of(tls == NULL ? "" : tls->version),
         .secured = tls != NULL && tls->secured,
         .verified = tls != NULL && tls->verified,
+        .reports_deliveries = delivery->host_has_dsn,
         .policy_mode = slice_of(demand->has_policy ? sts_mode_name(demand->policy.mode) : ""),
         .policy_id = demand->has_policy ? demand->policy_id : SLICE_EMPTY,
     };

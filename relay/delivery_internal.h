@@ -62,6 +62,7 @@ struct delivery {
     size_t sent_count;
     bool decided[QUEUE_RECIPIENTS_MAX]; /* of the entry's recipients: has an outcome of this attempt */
     uint32_t chunk_next;
+    bool host_has_dsn; /* the host of this transaction reports deliveries itself, where that is asked for */
     struct smtp_convert *convert; /* what the content of this transaction goes through; NULL: it leaves as it is */
     bool is_sending_content;
     bool would_defer_said;

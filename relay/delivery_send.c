@@ -26,7 +26,7 @@ static void note_testing(struct delivery *delivery)
     if (!log_open(&line, delivery->relay->log, LOG_WARNING, "policy_would_defer"))
         return;
     log_text(&line, "id", queue_id_print(delivery->message.id, id));
-    log_text(&line, "domain", delivery->destination->name);
+    log_text(&line, "domain", delivery_domain(delivery));
     log_text(&line, "host", delivery_host(delivery));
     log_text(&line, "policy_id", demand->policy_id);
     log_string(&line, "why", !admitted       ? "the policy does not list this host"
@@ -94,6 +94,7 @@ bool delivery_send(struct delivery *delivery)
         .recipient_count = delivery->sent_count,
     };
     delivery_describe_content(delivery, &transaction.mail);
+    delivery->host_has_dsn = (extensions->set & SMTP_EXTENSION_DSN) != 0;
     transaction.eager = may_be_eager(delivery);
     delivery->chunk_next = 0;
     delivery->transaction_ms = clock_monotonic_ms();

@@ -3,11 +3,13 @@
 #include "base/idna.h"
 #include "base/ip.h"
 #include "smtp/address.h"
+#include "smtp/envelope.h"
 
 #include <assert.h>
 
 static enum recipient_result add_one(struct draft *draft, const struct draft_recipient *given, struct slice address,
                                      struct arena *arena);
+static uint8_t without_success(uint8_t notify);
 static bool canonical_domain(struct slice domain, struct arena *arena, struct slice *canonical);
 
 enum recipient_result recipient_add(const struct locals *locals, struct draft *draft, const struct draft_recipient *given,
@@ -19,8 +21,11 @@ enum recipient_result recipient_add(const struct locals *locals, struct draft *d
     case LOCALS_REMOTE:
         return add_one(draft, given, given->address, arena);
     case LOCALS_EXPANDED:
-        for (size_t i = 0; i < expanded.count && result == RECIPIENT_ADDED; i++)
-            result = add_one(draft, given, expanded.items[i], arena);
+        for (size_t i = 0; i < expanded.count && result == RECIPIENT_ADDED; i++) {
+            struct draft_recipient each = *given;
+            each.notify = i == 0 ? given->notify : without_success(given->notify);
+            result = add_one(draft, &each, expanded.items[i], arena);
+        }
         return result;
     case LOCALS_UNKNOWN:
         return RECIPIENT_UNKNOWN;
@@ -30,6 +35,13 @@ enum recipient_result recipient_add(const struct locals *locals, struct draft *d
         break;
     }
     return RECIPIENT_MEMORY;
+}
+
+/* RFC 3461 5.2.7.3: success is told once, by the host of the first of an alias's addresses. */
+static uint8_t without_success(uint8_t notify)
+{
+    uint8_t rest = notify & (uint8_t)~SMTP_NOTIFY_SUCCESS;
+    return notify != SMTP_NOTIFY_DEFAULT && rest == SMTP_NOTIFY_DEFAULT ? SMTP_NOTIFY_NEVER : rest;
 }
 
 static enum recipient_result add_one(struct draft *draft, const struct draft_recipient *given, struct slice address,

@@ -1,63 +1,79 @@
-#include "relay/record.h"
+#include "relay/record_internal.h"
 
 #include "base/text.h"
 #include "relay/config.h"
+#include "relay/digest.h"
 #include "relay/journal.h"
 #include "relay/relay.h"
-#include "relay/report.h"
-#include "smtp/envelope.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #define ARENA_MAX (8u << 20)
 
-/* What is on its way to the disk. */
-struct record {
-    struct relay *relay;
-    struct destination *destination;
-    struct arena *arena;
-    struct queue_entry entry;
-    struct draft *report; /* NULL: none */
-    struct queue_change *changes;
-    struct journal_write write;
-};
-
 static void expire_recipients(struct relay *relay, const struct record_request *request);
 static void log_recipients(struct relay *relay, const struct record_request *request, const bool *decided);
-static enum err make_report(struct record *record, const struct record_request *request, const bool *decided);
-static bool copy_entry(struct record *record, const struct queue_entry *entry);
-static bool gather_changes(struct record *record, const struct queue_entry *entry);
+static struct record *make_record(struct relay *relay, const struct record_requests *requests);
+static bool copy_entry(struct record *record, const struct queue_entry *entry, struct queue_entry *copy);
+static bool gather_changes(struct record *record);
 static void log_unrecorded(struct relay *relay, const struct queue_entry *entry);
 static void committed(struct journal_write *write, enum err err);
 static void give_up(struct record *record);
 
 void record_outcome(struct relay *relay, const struct record_request *request)
 {
-    assert(request->entry->recipient_count <= QUEUE_RECIPIENTS_MAX);
-    bool decided[QUEUE_RECIPIENTS_MAX];
-    for (size_t i = 0; i < request->entry->recipient_count; i++)
-        decided[i] = request->decided != NULL ? request->decided[i]
-                                              : request->entry->recipients[i].status == QUEUE_PENDING;
-    expire_recipients(relay, request);
+    record_outcomes(relay, request, 1);
+}
 
-    struct record *record = calloc(1, sizeof *record);
-    if (record != NULL) {
-        record->relay = relay;
-        record->destination = request->destination;
+void record_outcomes(struct relay *relay, const struct record_request *items, size_t count)
+{
+    struct record_requests requests = {.items = items, .count = count};
+    assert(count > 0 && count <= RECORD_ENTRIES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const struct queue_entry *entry = items[i].entry;
+        assert(entry->recipient_count <= QUEUE_RECIPIENTS_MAX && items[i].message->id == items[0].message->id);
+        for (size_t j = 0; j < entry->recipient_count; j++)
+            requests.decided[i][j] =
+                items[i].decided != NULL ? items[i].decided[j] : entry->recipients[j].status == QUEUE_PENDING;
+        expire_recipients(relay, &items[i]);
     }
-    if (record == NULL || make_report(record, request, decided) != ERR_NONE || !gather_changes(record, request->entry)) {
+    struct record *record = make_record(relay, &requests);
+    for (size_t i = 0; i < count; i++) {
+        if (record != NULL) {
+            log_recipients(relay, &items[i], requests.decided[i]);
+            continue;
+        }
         /* Without memory nothing is recorded: the entry stays as stored and is tried again. It may arrive twice then, which is
          * better than not at all. */
-        log_unrecorded(relay, request->entry);
-        destination_release(request->destination, request->entry->id, request->entry->number);
-        destination_pause(request->destination);
-        give_up(record);
-        return;
+        log_unrecorded(relay, items[i].entry);
+        destination_release(items[i].destination, items[i].entry->id, items[i].entry->number);
+        destination_pause(items[i].destination);
     }
-    log_recipients(relay, request, decided);
-    record->write.done = committed;
-    journal_submit(relay->journal, &record->write);
+    if (record != NULL)
+        journal_submit(relay->journal, &record->write);
+}
+
+/* NULL: out of memory. */
+static struct record *make_record(struct relay *relay, const struct record_requests *requests)
+{
+    struct record *record = calloc(1, sizeof *record);
+    if (record == NULL)
+        return NULL;
+    record->relay = relay;
+    record->arena = arena_new(ARENA_MAX);
+    bool made = record->arena != NULL && record_make_report(record, requests) == ERR_NONE;
+    if (made)
+        record->parts = arena_array(record->arena, requests->count, sizeof *record->parts);
+    made = made && record->parts != NULL;
+    for (size_t i = 0; made && i < requests->count; i++) {
+        record->parts[i].destination = requests->items[i].destination;
+        made = copy_entry(record, requests->items[i].entry, &record->parts[i].entry);
+        record->part_count++;
+    }
+    if (made && gather_changes(record))
+        return record;
+    give_up(record);
+    return NULL;
 }
 
 static void log_unrecorded(struct relay *relay, const struct queue_entry *entry)
@@ -73,51 +89,50 @@ static void log_unrecorded(struct relay *relay, const struct queue_entry *entry)
     log_close(&line);
 }
 
-static bool copy_entry(struct record *record, const struct queue_entry *entry)
+static bool copy_entry(struct record *record, const struct queue_entry *entry, struct queue_entry *copy)
 {
     struct buffer bytes;
     struct slice kept;
-    record->arena = arena_new(ARENA_MAX);
-    if (record->arena == NULL)
-        return false;
     buffer_init(&bytes, ARENA_MAX);
     queue_entry_encode(entry, &bytes);
     bool copied = !buffer_failed(&bytes) && arena_slice(record->arena, buffer_slice(&bytes), &kept) &&
-                  queue_entry_decode(kept, record->arena, &record->entry) == ERR_NONE;
+                  queue_entry_decode(kept, record->arena, copy) == ERR_NONE;
     buffer_free(&bytes);
     return copied;
 }
 
-/* The entry's, and those that queue the report. */
-static bool gather_changes(struct record *record, const struct queue_entry *entry)
+/* The entries', and those that queue the report. */
+static bool gather_changes(struct record *record)
 {
     const struct queue_change *report = NULL;
     size_t report_count = 0;
-    if (!copy_entry(record, entry) ||
-        (record->report != NULL && draft_changes(record->report, clock_wall_ms(), &report, &report_count) != ERR_NONE))
+    if (record->report != NULL && draft_changes(record->report, clock_wall_ms(), &report, &report_count) != ERR_NONE)
         return false;
-    record->changes = arena_array(record->arena, report_count + 1, sizeof *record->changes);
+    record->changes = arena_array(record->arena, record->part_count + report_count + 1, sizeof *record->changes);
     if (record->changes == NULL)
         return false;
-    record->changes[0] = (struct queue_change){
-        .kind = QUEUE_CHANGE_UPDATE,
-        .id = record->entry.id,
-        .number = record->entry.number,
-        .entries = &record->entry,
-        .entry_count = 1,
-        .now_ms = clock_wall_ms(),
-    };
+    size_t count = 0;
+    for (; count < record->part_count; count++) {
+        struct queue_entry *entry = &record->parts[count].entry;
+        record->changes[count] = (struct queue_change){
+            .kind = QUEUE_CHANGE_UPDATE,
+            .id = entry->id,
+            .number = entry->number,
+            .entries = entry,
+            .entry_count = 1,
+            .now_ms = clock_wall_ms(),
+        };
+    }
     for (size_t i = 0; i < report_count; i++)
-        record->changes[i + 1] = report[i];
-    record->write.changes = record->changes;
-    record->write.change_count = report_count + 1;
+        record->changes[count++] = report[i];
+    if (record->has_digest)
+        record->changes[count++] = record->digest;
+    record->write = (struct journal_write){.changes = record->changes, .change_count = count, .done = committed};
     return true;
 }
 
 static void give_up(struct record *record)
 {
-    if (record == NULL)
-        return;
     draft_free(&record->report);
     arena_free(&record->arena);
     free(record);
@@ -130,7 +145,12 @@ static void committed(struct journal_write *write, enum err err)
         record->relay->metrics.reports++;
         draft_wake(record->report);
     }
-    destination_release(record->destination, record->entry.id, record->entry.number);
+    if (err == ERR_NONE && record->has_digest)
+        digest_wake(record->relay->digest);
+    for (size_t i = 0; i < record->part_count; i++) {
+        struct record_part *part = &record->parts[i];
+        destination_release(part->destination, part->entry.id, part->entry.number);
+    }
     give_up(record);
 }
 
@@ -243,55 +263,4 @@ static void log_recipients(struct relay *relay, const struct record_request *req
         if (decided[i])
             log_recipient(relay, request, &request->entry->recipients[i]);
     }
-}
-
-/* ---- reports ---- */
-
-/* RFC 3461 4.1: NEVER silences all, FAILURE and DELAY are told where nothing else was asked; SUCCESS only where it was. We hand
- * over the demand for SUCCESS to the next host; where that host lacks DSN, "relayed" is told by us. */
-static bool wants_report(const struct queue_recipient *recipient, bool is_notice, enum smtp_dsn_action *action)
-{
-    if (recipient->notify & SMTP_NOTIFY_NEVER)
-        return false;
-    bool asked = recipient->notify != SMTP_NOTIFY_DEFAULT;
-    if (recipient->status == QUEUE_FAILED || recipient->status == QUEUE_EXPIRED) {
-        *action = SMTP_DSN_FAILED;
-        return !asked || (recipient->notify & SMTP_NOTIFY_FAILURE);
-    }
-    *action = SMTP_DSN_DELAYED;
-    return is_notice && recipient->status == QUEUE_PENDING && (!asked || (recipient->notify & SMTP_NOTIFY_DELAY));
-}
-
-/* Once, when the message has waited for so long. */
-static bool is_delay_notice(const struct relay *relay, const struct record_request *request)
-{
-    int64_t warn_ms = relay->config->warn_ms;
-    return warn_ms > 0 && !request->entry->warned && clock_wall_ms() - request->message->arrival_ms >= warn_ms &&
-           !queue_entry_is_finished(request->entry);
-}
-
-static enum err make_report(struct record *record, const struct record_request *request, const bool *decided)
-{
-    struct relay *relay = record->relay;
-    bool is_notice = is_delay_notice(relay, request);
-    request->entry->warned = request->entry->warned || is_notice;
-    struct report_recipient recipients[QUEUE_RECIPIENTS_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < request->entry->recipient_count; i++) {
-        const struct queue_recipient *recipient = &request->entry->recipients[i];
-        enum smtp_dsn_action action;
-        if (decided[i] && wants_report(recipient, is_notice, &action))
-            recipients[count++] =
-                (struct report_recipient){.recipient = recipient, .action = action, .advice = request->advice};
-    }
-    if (count == 0)
-        return ERR_NONE;
-    struct report_request report = {
-        .message = request->message,
-        .recipients = recipients,
-        .recipient_count = count,
-        .last_attempt_ms = request->entry->last_attempt_ms,
-        .retry_until_ms = request->message->arrival_ms + relay->config->expire_ms,
-    };
-    return report_new(relay, &report, &record->report);
 }

@@ -11,6 +11,7 @@ struct record_context {
     struct slice host, address;     /* where it was delivered */
     struct slice tls_version;
     bool verified, secured;
+    bool reports_deliveries;        /* the host took the demand for reports over (DSN) */
     struct slice policy_mode, policy_id; /* empty: none */
     struct slice reply;             /* final reply */
 };
@@ -22,10 +23,14 @@ struct record_request {
     const struct record_context *context;
     const struct trouble_facts *trouble; /* of a deferral; NULL: none */
     struct slice advice;
-    bool is_only_notice;            /* no attempt was made: only the delay notice is due (which any record gives in its time) */
+    bool is_only_notice;            /* no attempt was made: the delay notice is due */
 };
 /* Copies all it needs; logs now, reports and stores through the journal; releases the entry's flight when it is committed. Pending
  * recipients of a message whose time is over become EXPIRED here. */
 void record_outcome(struct relay *relay, const struct record_request *request);
+/* The same of several entries of one message, in one transaction, with one report: at most RECORD_ENTRIES_MAX entries with
+ * QUEUE_RECIPIENTS_MAX recipients in all. */
+#define RECORD_ENTRIES_MAX 64
+void record_outcomes(struct relay *relay, const struct record_request *requests, size_t count);
 
 #endif

@@ -1,6 +1,7 @@
 #include "relay/relay.h"
 
 #include "relay/control.h"
+#include "relay/digest.h"
 #include "relay/drop.h"
 #include "relay/finder.h"
 #include "relay/intake.h"
@@ -37,7 +38,9 @@ struct relay *relay_new(const struct relay_options *options)
     relay->intake = intake_new(relay);
     relay->control = control_new(relay);
     relay->drop = drop_new(relay);
-    if (relay->journal != NULL && relay->finder != NULL && relay->intake != NULL && relay->control != NULL && relay->drop != NULL)
+    relay->digest = digest_new(relay);
+    if (relay->journal != NULL && relay->finder != NULL && relay->intake != NULL && relay->control != NULL && relay->drop != NULL &&
+        relay->digest != NULL)
         relay->schedule = schedule_new(relay);
     if (relay->schedule == NULL) {
         free_own_parts(relay);
@@ -51,6 +54,7 @@ static void free_own_parts(struct relay *relay)
 {
     timer_cancel(&relay->stop_timer);
     schedule_free(&relay->schedule);
+    digest_free(&relay->digest);
     drop_free(&relay->drop);
     control_free(&relay->control);
     intake_free(&relay->intake);
@@ -94,6 +98,7 @@ void relay_reload(struct relay *relay, const struct relay_options *options)
     relay->users = options->users;
     upstream_reload(relay);
     schedule_wake_all(relay->schedule);
+    digest_wake(relay->digest);
     drop_look_again(relay->drop);
 }
 
@@ -123,6 +128,7 @@ void relay_stop(struct relay *relay, int exit_status)
     intake_stop(relay->intake);
     control_close(relay->control);
     drop_stop(relay->drop);
+    digest_stop(relay->digest);
     schedule_stop(relay->schedule);
     finder_stop(relay->finder);
     relay_part_ended(relay);

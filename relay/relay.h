@@ -16,6 +16,7 @@ struct finder;
 struct schedule;
 struct control;
 struct drop;
+struct digest;
 struct health;
 struct locals;
 struct users;
@@ -38,9 +39,11 @@ struct relay {
     struct control *control;
     struct drop *drop;         /* the directory of sendmail */
     struct health *health;     /* of whoever opened it; NULL: nobody asks */
+    struct digest *digest;     /* of double bounces */
     struct metrics metrics;
     int64_t started_ms;        /* wall clock */
     uint32_t id_sequence;
+    uint64_t noticed_id;       /* the last message whose sender was told of a delay: that may still be on its way to the disk */
     bool is_stopping;
     int exit_status;           /* what the process will end with, once stopped */
     void (*stopped)(struct relay *relay); /* everything has ended: called once after relay_stop() */

@@ -6,6 +6,7 @@
 #include "relay/locals.h"
 #include "relay/relay.h"
 #include "smtp/address.h"
+#include "smtp/convert.h"
 
 #include <stdlib.h>
 
@@ -15,10 +16,11 @@
 #define REPORT_MAX (900u << 10)
 
 static void log_undeliverable(struct relay *relay, const struct queue_message *message, const char *why);
-static enum err add_addressee(struct relay *relay, struct draft *draft, const struct queue_message *message);
 static enum err add_content(struct relay *relay, const struct report_request *request, struct draft *report);
+static bool is_utf8_report(const struct report_request *request);
 static void print_report(struct relay *relay, const struct report_request *request, uint64_t id, struct buffer *out);
-static void read_returned(struct relay *relay, const struct queue_message *message, bool full, struct buffer *out);
+static void read_header(struct relay *relay, const struct queue_message *message, struct buffer *out);
+static bool read_whole(struct relay *relay, const struct queue_message *message, struct buffer *out);
 
 enum err report_new(struct relay *relay, const struct report_request *request, struct draft **report)
 {
@@ -27,9 +29,16 @@ enum err report_new(struct relay *relay, const struct report_request *request, s
         log_undeliverable(relay, request->message, "it has the null reverse-path: it is a report itself");
         return ERR_NONE;
     }
-    struct draft_options options = {.sender = SLICE_EMPTY, .origin = SLICE("report"), .is_report = true};
+    char id[QUEUE_ID_TEXT];
+    char origin[64];
+    struct draft_options options = {
+        .sender = SLICE_EMPTY,
+        .origin = text_print(origin, sizeof origin, "report on %.*s", SLICE_ARGS(queue_id_print(request->message->id, id))),
+        .utf8 = is_utf8_report(request),
+        .is_report = true,
+    };
     *report = draft_new(relay, &options);
-    enum err err = *report == NULL ? ERR_MEMORY : add_addressee(relay, *report, request->message);
+    enum err err = *report == NULL ? ERR_MEMORY : report_address(relay, *report, request->message->sender);
     if (err == ERR_NONE)
         err = add_content(relay, request, *report);
     if (err == ERR_NONE)
@@ -87,15 +96,15 @@ static enum err add_all(struct draft *draft, const struct config_list *addresses
     return draft_recipient_count(draft) > 0 ? ERR_NONE : ERR_SYNTAX;
 }
 
-static enum err add_addressee(struct relay *relay, struct draft *draft, const struct queue_message *message)
+enum err report_address(struct relay *relay, struct draft *draft, struct slice address)
 {
     struct arena *arena = arena_new(1u << 20);
     struct config_list expanded = {.count = 0};
     enum err err = ERR_SYNTAX;
     enum locals_result result =
-        arena == NULL ? LOCALS_MEMORY : locals_expand(relay->locals, message->sender, arena, &expanded);
+        arena == NULL ? LOCALS_MEMORY : locals_expand(relay->locals, address, arena, &expanded);
     if (result == LOCALS_REMOTE)
-        err = add_one(draft, message->sender, arena);
+        err = add_one(draft, address, arena);
     else if (result == LOCALS_EXPANDED)
         err = add_all(draft, &expanded, arena);
     else if (result == LOCALS_MEMORY)
@@ -104,11 +113,12 @@ static enum err add_addressee(struct relay *relay, struct draft *draft, const st
     return err;
 }
 
+/* RFC 6533: where an address is beyond ASCII, which only SMTPUTF8 can have brought here. */
 static bool is_utf8_report(const struct report_request *request)
 {
-    bool ascii = text_is_ascii(request->message->sender);
+    bool ascii = !request->message->utf8 || text_is_ascii(request->message->sender);
     for (size_t i = 0; i < request->recipient_count; i++)
-        ascii = ascii && text_is_ascii(request->recipients[i].recipient->address);
+        ascii = ascii && (!request->message->utf8 || text_is_ascii(request->recipients[i].recipient->address));
     return !ascii;
 }
 
@@ -126,7 +136,7 @@ static struct smtp_dsn_recipient dsn_recipient(const struct report_request *requ
         .remote_host = recipient->host,
         .diagnostic = recipient->text,
         .advice = reported->advice,
-        .last_attempt_ms = request->last_attempt_ms,
+        .last_attempt_ms = reported->last_attempt_ms,
         .retry_until_ms = request->retry_until_ms,
     };
 }
@@ -147,9 +157,11 @@ static void print_report(struct relay *relay, const struct report_request *reque
         recipients[i] = dsn_recipient(request, i);
         failed = failed || recipients[i].action == SMTP_DSN_FAILED;
     }
-    bool full = failed && message->ret == SMTP_RET_FULL && message->size <= RETURNED_FULL_MAX;
-    buffer_init(&returned, RETURNED_FULL_MAX + QUEUE_CHUNK_MAX);
-    read_returned(relay, message, full, &returned);
+    buffer_init(&returned, RETURNED_FULL_MAX);
+    bool full = failed && message->ret == SMTP_RET_FULL && message->size <= RETURNED_FULL_MAX &&
+                read_whole(relay, message, &returned);
+    if (!full)
+        read_header(relay, message, &returned);
     struct smtp_dsn dsn = {
         .hostname = relay->config->hostname,
         .id = queue_id_print(id, text),
@@ -162,7 +174,7 @@ static void print_report(struct relay *relay, const struct report_request *reque
         .recipient_count = request->recipient_count,
         .returned = buffer_slice(&returned),
         .returned_full = full,
-        .utf8 = message->utf8 && is_utf8_report(request),
+        .utf8 = is_utf8_report(request),
     };
     smtp_dsn_print(out, &dsn);
     buffer_free(&returned);
@@ -170,15 +182,37 @@ static void print_report(struct relay *relay, const struct report_request *reque
 }
 
 /* What cannot be read is left out: a report without the message's header is better than none. */
-static void read_returned(struct relay *relay, const struct queue_message *message, bool full, struct buffer *out)
+static void read_header(struct relay *relay, const struct queue_message *message, struct buffer *out)
 {
-    size_t wanted = full ? (size_t)message->size : message->header_length;
-    if (!full && wanted > RETURNED_HEADER_MAX)
-        wanted = RETURNED_HEADER_MAX;
+    size_t wanted = message->header_length < RETURNED_HEADER_MAX ? message->header_length : RETURNED_HEADER_MAX;
+    buffer_clear(out);
     for (uint32_t i = 0; i < message->chunk_count && buffer_length(out) < wanted; i++) {
         if (queue_chunk_get(relay->queue, message->id, i, out) != ERR_NONE)
             break;
     }
     if (buffer_length(out) > wanted)
         buffer_truncate(out, wanted);
+}
+
+/* In a form that fits into a report, which is 7-bit. False: it cannot be had whole. */
+static bool read_whole(struct relay *relay, const struct queue_message *message, struct buffer *out)
+{
+    struct smtp_convert *convert = malloc(sizeof *convert);
+    struct buffer chunk;
+    enum err err = convert == NULL ? ERR_MEMORY : ERR_NONE;
+    bool is_plain = !message->eight_bit && !message->has_long_lines;
+    buffer_init(&chunk, QUEUE_CHUNK_MAX + 1024);
+    if (err == ERR_NONE)
+        smtp_convert_init(convert, is_plain ? SMTP_CONVERT_NOTHING : SMTP_CONVERT_SEVEN_BIT, message->form);
+    for (uint32_t i = 0; i < message->chunk_count && err == ERR_NONE; i++) {
+        buffer_clear(&chunk);
+        err = queue_chunk_get(relay->queue, message->id, i, &chunk);
+        if (err == ERR_NONE)
+            smtp_convert_feed(convert, buffer_slice(&chunk), out);
+    }
+    if (err == ERR_NONE)
+        smtp_convert_finish(convert, out);
+    buffer_free(&chunk);
+    free(convert);
+    return err == ERR_NONE && !buffer_failed(out);
 }

@@ -10,15 +10,19 @@ struct report_recipient {
     const struct queue_recipient *recipient;
     enum smtp_dsn_action action;
     struct slice advice;
+    int64_t last_attempt_ms;
 };
 struct report_request {
     const struct queue_message *message;
     const struct report_recipient *recipients;
     size_t recipient_count;
-    int64_t last_attempt_ms, retry_until_ms;
+    int64_t retry_until_ms;
 };
 /* *report: a complete draft for message->sender, or NULL when none can be sent: the sender is null, or is local and unknown (logged).
  * ERR_MEMORY: there is one to be sent, and no memory for it; what it reports must not be recorded without it. */
 MUST_CHECK enum err report_new(struct relay *relay, const struct report_request *request, struct draft **report);
+
+/* Makes an address, or what the aliases say of it, the draft's recipients. ERR_SYNTAX: mail can be sent to none of them. ERR_MEMORY. */
+MUST_CHECK enum err report_address(struct relay *relay, struct draft *draft, struct slice address);
 
 #endif

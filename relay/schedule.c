@@ -18,13 +18,15 @@
 /* When all places are taken so many destinations wait for one in memory, and they are looked for so often. */
 #define WAITING_MAX 64
 #define WAITING_LOOK_MS 1000
-#define AGING_INTERVAL_MS 60000
+#define AGING_INTERVAL_MS INT64_C(60000)
+#define AGING_INTERVAL_MIN_MS INT64_C(1000)
 /* The longest sleep: a wall clock that steps is noticed after that at the latest. */
 #define SLEEP_MAX_MS 60000
 
 static void on_timer(struct timer *timer);
 static void on_run(struct timer *timer);
 static void on_aging(struct timer *timer);
+static int64_t aging_interval_ms(const struct schedule *schedule);
 static struct destination *find(const struct schedule *schedule, struct slice name);
 static void enter_turn(struct schedule *schedule, struct destination *destination);
 static bool waits_in_queue(struct destination *destination);
@@ -46,7 +48,7 @@ struct schedule *schedule_new(struct relay *relay)
     list_init(&schedule->idles);
     schedule->relay = relay;
     timer_start(&schedule->run_timer, 0, on_run);
-    timer_start(&schedule->aging_timer, AGING_INTERVAL_MS, on_aging);
+    timer_start(&schedule->aging_timer, aging_interval_ms(schedule), on_aging);
     return schedule;
 }
 
@@ -137,13 +139,22 @@ static void on_timer(struct timer *timer)
     schedule_run_soon(schedule);
 }
 
+/* Each minute, but in time where mail waits for less. */
+static int64_t aging_interval_ms(const struct schedule *schedule)
+{
+    const struct config *config = schedule->relay->config;
+    int64_t least_ms = config->warn_ms > 0 && config->warn_ms < config->expire_ms ? config->warn_ms : config->expire_ms;
+    int64_t interval_ms = least_ms / 4 < AGING_INTERVAL_MS ? least_ms / 4 : AGING_INTERVAL_MS;
+    return interval_ms > AGING_INTERVAL_MIN_MS ? interval_ms : AGING_INTERVAL_MIN_MS;
+}
+
 static void on_aging(struct timer *timer)
 {
     struct schedule *schedule = LIST_OF(timer, struct schedule, aging_timer);
     if (!schedule->is_stopping)
         rewind_waits(schedule);
     bool more = aging_run(schedule);
-    timer_start(&schedule->aging_timer, more ? 0 : AGING_INTERVAL_MS, on_aging);
+    timer_start(&schedule->aging_timer, more ? 0 : aging_interval_ms(schedule), on_aging);
 }
 
 /* ---- deliveries that are faster than the disk ---- */

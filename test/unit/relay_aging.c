@@ -22,7 +22,8 @@ static struct {
     struct queue_message message;
     struct queue_recipient recipient;
     struct queue_entry entry;
-    size_t recorded, woken, tried, flights;
+    size_t recorded, records, woken, tried;
+    unsigned in_flight; /* entries that are being delivered: a bit each */
     char text[64]; /* what the recipient is told */
 } test;
 
@@ -34,7 +35,10 @@ enum err queue_list(struct queue *queue, struct queue_listing *listing)
     if (listing->after_id >= test.message.id)
         return ERR_END;
     listing->after_id = test.message.id;
-    listing->visit(listing->owner, &test.message, &test.entry);
+    for (uint16_t i = 0; i < test.message.entry_count; i++) {
+        test.entry.number = i;
+        listing->visit(listing->owner, &test.message, &test.entry);
+    }
     return ERR_END;
 }
 
@@ -43,9 +47,9 @@ enum err queue_entry_get(struct queue *queue, uint64_t id, uint16_t number, stru
 {
     (void)queue;
     (void)id;
-    (void)number;
     (void)arena;
     *entry = test.entry;
+    entry->number = number;
     return ERR_NONE;
 }
 
@@ -86,8 +90,7 @@ bool destination_fly(struct destination *destination, uint64_t id, uint16_t numb
 {
     (void)destination;
     (void)id;
-    (void)number;
-    return test.flights++ == 0;
+    return (test.in_flight & 1u << number) == 0;
 }
 
 void destination_try_now(struct destination *destination)
@@ -96,11 +99,12 @@ void destination_try_now(struct destination *destination)
     test.tried++;
 }
 
-void record_outcome(struct relay *relay, const struct record_request *request)
+void record_outcomes(struct relay *relay, const struct record_request *requests, size_t count)
 {
     (void)relay;
-    test.recorded++;
-    snprintf(test.text, sizeof test.text, "%.*s", SLICE_ARGS(request->entry->recipients[0].text));
+    test.recorded += count;
+    test.records++;
+    snprintf(test.text, sizeof test.text, "%.*s", SLICE_ARGS(requests[0].entry->recipients[0].text));
 }
 
 static void start(const char *reason, int64_t tried_ms)
@@ -115,7 +119,7 @@ static void start(const char *reason, int64_t tried_ms)
     test.destination.tried_ms = tried_ms == 0 ? 0 : clock_monotonic_ms() - tried_ms;
     test.known = (struct queue_destination){
         .name = SLICE("a.example"), .reason = slice_of(reason), .text = SLICE("no STARTTLS")};
-    test.message = (struct queue_message){.id = 7, .arrival_ms = clock_wall_ms() - 5 * DAY_MS - MINUTE_MS};
+    test.message = (struct queue_message){.id = 7, .arrival_ms = clock_wall_ms() - 5 * DAY_MS - MINUTE_MS, .entry_count = 1};
     test.entry = (struct queue_entry){
         .id = 7, .destination = SLICE("a.example"), .recipients = &test.recipient, .recipient_count = 1};
     test.recipient = (struct queue_recipient){.text = SLICE_EMPTY};
@@ -181,12 +185,65 @@ static void test_a_notice_needs_no_attempt(void **state)
     check_number("tried", test.tried, 0);
 }
 
+static void start_notice(uint32_t entries, unsigned in_flight)
+{
+    start("connect", HOUR_MS);
+    test.config.warn_ms = 4 * HOUR_MS;
+    test.message.arrival_ms = clock_wall_ms() - DAY_MS;
+    test.message.entry_count = entries;
+    test.in_flight = in_flight;
+}
+
+/* One record, and so one report, tells of all its destinations. */
+static void test_one_notice_of_a_message(void **state)
+{
+    (void)state;
+    start_notice(3, 0);
+    assert_false(aging_run(&test.schedule));
+    check_number("entries", test.recorded, 3);
+    check_number("records", test.records, 1);
+    start_notice(3, 2);
+    assert_false(aging_run(&test.schedule));
+    check_number("those that wait", test.recorded, 2);
+    check_number("records", test.records, 1);
+    assert_false(aging_run(&test.schedule));
+    check_number("once", test.records, 1);
+}
+
+/* What is being delivered right now is told of later, if it then still waits. */
+static void test_a_notice_waits_for_attempts(void **state)
+{
+    (void)state;
+    start_notice(2, 3);
+    assert_false(aging_run(&test.schedule));
+    check_number("nothing yet", test.records, 0);
+    test.in_flight = 1;
+    assert_false(aging_run(&test.schedule));
+    check_number("then", test.records, 1);
+    check_number("entries", test.recorded, 1);
+}
+
+static void test_no_notice_twice(void **state)
+{
+    (void)state;
+    start_notice(1, 0);
+    test.entry.warned = true;
+    assert_false(aging_run(&test.schedule));
+    start_notice(1, 0);
+    test.entry.held = true;
+    assert_false(aging_run(&test.schedule));
+    check_number("records", test.records, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_last_attempt_before_the_bounce),
         cmocka_unit_test(test_what_is_young_or_held_stays),
         cmocka_unit_test(test_a_notice_needs_no_attempt),
+        cmocka_unit_test(test_one_notice_of_a_message),
+        cmocka_unit_test(test_a_notice_waits_for_attempts),
+        cmocka_unit_test(test_no_notice_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
