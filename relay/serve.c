@@ -490,6 +490,8 @@ static void warn_unchanged(struct serving *serving, const struct config *new)
         {"[queue] size-max", text_print(sizes[0], sizeof sizes[0], "%llu", (unsigned long long)old->queue_size_max),
          text_print(sizes[1], sizeof sizes[1], "%llu", (unsigned long long)new->queue_size_max)},
         {"[control] socket", old->control_socket, new->control_socket},
+        {"[submit] socket", old->submit_socket, new->submit_socket},
+        {"[submit] drop", old->drop_path, new->drop_path},
     };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         struct log_line line;
