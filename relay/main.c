@@ -3,20 +3,29 @@
 #include "relay/cli_sendmail.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define HELP_MAX 65536
 
 extern char **environ;
 
+static const char *const *keep_environment(void);
 static int help(const struct cli *cli);
 
 int main(int argc, char **argv)
 {
     static struct cli cli;
+    static const char *const *environment; /* static: kept until the end on purpose */
     struct buffer fault;
     size_t count = argc > 0 ? (size_t)argc - 1 : 0;
+    environment = keep_environment();
+    if (environment == NULL) {
+        cli_say("out of memory");
+        return CLI_SOFTWARE;
+    }
     if (argc > 0 && sendmail_is_name(argv[0]))
-        return sendmail_run(argv[0], (const char *const *)argv + 1, count, (const char *const *)environ);
+        return sendmail_run(argv[0], (const char *const *)argv + 1, count, environment);
     buffer_init(&fault, 4096);
     if (!cli_parse(&cli, (const char *const *)argv + 1, count, &fault)) {
         cli_say("%.*s", SLICE_ARGS(buffer_slice(&fault)));
@@ -24,12 +33,24 @@ int main(int argc, char **argv)
         return CLI_USAGE;
     }
     buffer_free(&fault);
-    cli.environment = (const char *const *)environ;
+    cli.environment = environment;
     int status = cli_has(&cli, CLI_OPTION_HELP)      ? help(&cli)
                  : cli_has(&cli, CLI_OPTION_VERSION) ? cli_version(&cli)
                                                      : cli.command->run(&cli);
     int flushed = cli_flush();
     return status != CLI_DONE ? status : flushed;
+}
+
+/* The C library moves its array when the program sets a variable; what it points to stays. */
+static const char *const *keep_environment(void)
+{
+    size_t count = 0;
+    while (environ != NULL && environ[count] != NULL)
+        count++;
+    const char **kept = calloc(count + 1, sizeof *kept);
+    if (kept != NULL && count > 0)
+        memcpy(kept, environ, count * sizeof *kept);
+    return (const char *const *)kept;
 }
 
 static int help(const struct cli *cli)

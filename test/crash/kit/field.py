@@ -13,7 +13,7 @@ from lab import tools
 SINK = pathlib.Path(__file__).with_name("sink.py")
 # Two domains with an enforced policy, one with TLS that nobody demands, the others plain.
 ENFORCED, SECURED, PLAIN = ("e0", "e1"), ("t0",), ("p0", "p1", "p2", "p3")
-SENDERS = "senders.example"
+SENDERS = "senders"
 DRAIN_TIMEOUT_S = 120
 
 
@@ -41,12 +41,12 @@ class Field:
     # ---- the sinks
 
     def specifications(self):
-        for short in ENFORCED + SECURED + PLAIN + (None,):
-            domain = "%s.%s.example" % (short, self.name) if short else SENDERS
+        for short in ENFORCED + SECURED + PLAIN + (SENDERS,):
+            domain = "%s.%s.example" % (short, self.name)
             host, address = "mx." + domain, self.lab.next_address()
             self.lab.dns.set(host, "A", address)
             self.lab.dns.set(domain, "MX", "10 " + host)
-            if short:
+            if short != SENDERS:
                 self.domains.append(domain)
             specification = {"address": address, "host": host}
             if short in ENFORCED + SECURED:
@@ -120,7 +120,7 @@ class Field:
 
     def load(self, **more):
         more.setdefault("name", "%s%d" % (self.name, len(self.book.lives)))
-        return load.Load(self.relay.port, self.book, self.domains, **more)
+        return load.Load(self.relay.port, self.book, "%s.%s.example" % (SENDERS, self.name), self.domains, **more)
 
     # ---- the end
 

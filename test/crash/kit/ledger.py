@@ -77,6 +77,9 @@ class Ledger:
     def ended(self, end, at_ns):
         self.lives[-1].end, self.lives[-1].end_ns = end, at_ns
 
+    def kills(self):
+        return sum(life.end == KILLED for life in self.lives)
+
     def record(self, addresses):
         """Outcomes that the present life has read from its disk: no later life may deliver them again."""
         for address in addresses:
@@ -100,7 +103,7 @@ class Ledger:
 
     def judge(self, tls_hosts=()):
         arrivals = self.arrivals()
-        verdict = Verdict(promised=len(self.promised()), kills=sum(life.end == KILLED for life in self.lives))
+        verdict = Verdict(promised=len(self.promised()), kills=self.kills())
         verdict.wrong += ["in plaintext: %s" % arrival for arrival in arrivals
                           if arrival["host"] in tls_hosts and not arrival["is_tls"]]
         got, told = collections.defaultdict(list), collections.defaultdict(set)

@@ -18,9 +18,10 @@ class Load:
     """`count` letters at most over `threads` connections at a time; go() returns once they are sent, the relay is gone, or
     stop() was called. Names begin with `name`, which must be new. A share of the letters is broken off."""
 
-    def __init__(self, port, book, domains, name, threads=4, count=None, kinds=KINDS, sizes=SIZES, seed=0,
+    def __init__(self, port, book, sender_domain, domains, name, threads=4, count=None, kinds=KINDS, sizes=SIZES, seed=0,
                  abort_share=ABORT_SHARE):
-        self.port, self.book, self.domains, self.name = port, book, domains, name
+        self.port, self.book, self.name = port, book, name
+        self.sender_domain, self.domains = sender_domain, domains
         self.count, self.kinds, self.sizes = count, kinds, sizes
         self.abort_share = abort_share
         self.weights = {kind: weight for kind, weight in zip(KINDS, KIND_WEIGHTS)}
@@ -74,7 +75,7 @@ class Load:
 
     def send(self, smtp, dice, token):
         """Returns whether the connection can be used for the next one."""
-        sender, recipients = "s.%s@senders.example" % token, self.recipients(dice, token)
+        sender, recipients = "s.%s@%s" % (token, self.sender_domain), self.recipients(dice, token)
         content = letter.content(token, sender, recipients, dice.choices(self.sizes, self.size_weights)[0])
         one = ledger.Letter(token, sender, recipients, letter.digest(content))
         self.book.begin(one)
