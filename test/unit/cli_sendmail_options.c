@@ -163,6 +163,30 @@ static void test_faults(void **state)
         run(cases[i][0], NULL, cases[i][1]);
 }
 
+/* Every flag that is taken is named in sendmail(8). */
+static void test_manual(void **state)
+{
+    static char page[65536];
+    (void)state;
+    FILE *file = fopen(STERNPOST_SOURCE "/etc/man/sendmail.8", "r");
+    assert_non_null(file);
+    size_t length = fread(page, 1, sizeof page - 1, file);
+    fclose(file);
+    page[length] = '\0';
+    for (char letter = 'A'; letter <= 'z'; letter++) {
+        const char word[] = {'-', letter, '\0'}, named[] = {'\\', '-', letter, '\0'};
+        const char *words[] = {word, letter == 'b' ? "m" : letter == 'N' ? "never" : letter == 'R' ? "full" : "x"};
+        const char *recipients[2];
+        struct sendmail_options options;
+        struct buffer fault;
+        buffer_init(&fault, 4096);
+        bool is_taken = sendmail_options_parse(&options, "sendmail", words, 2, recipients, &fault);
+        if (is_taken && strstr(page, named) == NULL)
+            fail_msg("sendmail(8) does not name %s", word);
+        buffer_free(&fault);
+    }
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -182,6 +206,7 @@ int main(void)
         cmocka_unit_test(test_callers),
         cmocka_unit_test(test_flags),
         cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_manual),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
