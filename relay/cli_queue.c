@@ -178,16 +178,35 @@ static void report_fault(void *owner, struct slice fault)
     buffer_free(&line);
 }
 
+static enum err count_messages(struct slice path, uint64_t *count)
+{
+    struct queue_options options = {.path = path, .read_only = true};
+    struct queue_totals totals = {.messages = 0};
+    struct queue *queue = NULL;
+    struct buffer fault;
+    buffer_init(&fault, TEXT_MAX);
+    enum err err = queue_open(&options, &queue, &fault);
+    if (err == ERR_NONE)
+        err = queue_totals(queue, &totals);
+    *count = totals.messages;
+    queue_close(&queue);
+    buffer_free(&fault);
+    return err;
+}
+
 int cli_queue_check(const struct cli *cli)
 {
     struct config *config = NULL;
     uint64_t faults = 0;
+    uint64_t messages = 0;
     int status = cli_load(cli, false, &config);
     if (status != CLI_DONE)
         return status;
     enum err err = queue_check(config->queue_path, report_fault, (void *)(uintptr_t)cli, &faults);
     if (err == ERR_NONE && faults == 0)
-        cli_say("%.*s: every record is sound", SLICE_ARGS(config->queue_path));
+        err = count_messages(config->queue_path, &messages);
+    if (err == ERR_NONE && faults == 0)
+        cli_say("%.*s: %llu messages, every record is sound", SLICE_ARGS(config->queue_path), (unsigned long long)messages);
     else if (err == ERR_NONE)
         cli_say("%.*s: %llu faults", SLICE_ARGS(config->queue_path), (unsigned long long)faults);
     else

@@ -17,7 +17,11 @@ install(CODE "
 file(GLOB pages CONFIGURE_DEPENDS etc/man/*.[1-8])
 foreach(page IN LISTS pages)
     string(REGEX REPLACE ".*\\." "man" section ${page})
-    install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/${section})
+    set(component "")
+    if(page MATCHES "/(sendmail|mailq|newaliases)\\.[1-8]$")
+        set(component COMPONENT sendmail EXCLUDE_FROM_ALL)
+    endif()
+    install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/${section} ${component})
 endforeach()
 
 file(GLOB units CONFIGURE_DEPENDS etc/systemd/*.service etc/systemd/*.socket)
@@ -27,7 +31,7 @@ install(FILES ${users} DESTINATION lib/sysusers.d)
 file(GLOB folders CONFIGURE_DEPENDS etc/systemd/tmpfiles.d/*.conf)
 install(FILES ${folders} DESTINATION lib/tmpfiles.d)
 
-foreach(link sbin/sendmail bin/mailq bin/newaliases)
+foreach(link sbin/sendmail lib/sendmail bin/mailq bin/newaliases)
     install(CODE "
         get_filename_component(folder \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${link}\" DIRECTORY)
         file(MAKE_DIRECTORY \${folder})
