@@ -2,8 +2,8 @@
 
 #include "base/idna.h"
 #include "base/list.h"
-#include "base/map.h"
 #include "base/text.h"
+#include "relay/aliases.h"
 #include "relay/config_internal.h"
 #include "relay/host.h"
 #include "smtp/address.h"
@@ -14,17 +14,13 @@
 #define ALIASES_SIZE_MAX (16u << 20)
 #define EXPANDED_MAX 1000
 #define DEPTH_MAX 32
+#define ROOT_MAX 100 /* addresses in [local] root */
 
-struct alias {
-    struct map_node node; /* key: lower-case local part */
-    struct alias *next;
-    struct slice value;
-};
 struct locals {
     struct arena *arena;
     struct config_list domains;
-    struct slice root;
-    struct map aliases;
+    struct config_list root; /* addresses or names; empty: none */
+    struct aliases aliases;
 };
 struct expansion {
     const struct locals *locals;
@@ -35,7 +31,8 @@ struct expansion {
 };
 
 static enum err read_file(struct slice path, struct buffer *content);
-static void parse_aliases(struct locals *locals, struct slice text, struct slice path, struct buffer *warnings);
+static bool copy_config(struct locals *locals, const struct config *config);
+static void warn_of_dead_ends(const struct locals *locals, struct slice path, struct buffer *warnings);
 static void expand(struct expansion *expansion, struct slice address, unsigned depth);
 
 enum err locals_load(const struct config *config, struct locals **out, struct buffer *warnings)
@@ -45,36 +42,50 @@ enum err locals_load(const struct config *config, struct locals **out, struct bu
     *out = NULL;
     if (locals == NULL)
         return ERR_MEMORY;
-    uint64_t seed[2] = {dice_u64(), dice_u64()};
-    map_init(&locals->aliases, seed);
     locals->arena = arena_new(ALIASES_SIZE_MAX * 4);
-    struct slice *domains = locals->arena == NULL ? NULL : arena_array(locals->arena, config->local_domains.count + 1, sizeof *domains);
-    if (domains == NULL || !arena_slice(locals->arena, config->local_root, &locals->root))
-        goto no_memory;
-    locals->domains = (struct config_list){.items = domains, .count = config->local_domains.count};
-    for (size_t i = 0; i < config->local_domains.count; i++) {
-        if (!arena_slice(locals->arena, config->local_domains.items[i], &domains[i]))
-            goto no_memory;
+    aliases_init(&locals->aliases, locals->arena);
+    if (locals->arena == NULL || !copy_config(locals, config)) {
+        locals_free(&locals);
+        return ERR_MEMORY;
     }
     buffer_init(&content, ALIASES_SIZE_MAX);
     enum err err = config->aliases_file.length == 0 ? ERR_NOT_FOUND : read_file(config->aliases_file, &content);
-    if (err == ERR_NONE)
-        parse_aliases(locals, buffer_slice(&content), config->aliases_file, warnings);
-    else if (err != ERR_NOT_FOUND)
+    if (err == ERR_NONE) {
+        aliases_read(&locals->aliases, buffer_slice(&content), config->aliases_file, warnings);
+        warn_of_dead_ends(locals, config->aliases_file, warnings);
+    } else if (err != ERR_NOT_FOUND) {
         buffer_print(warnings, "%.*s: %s; aliases are not used\n", SLICE_ARGS(config->aliases_file), err_text(err));
+    }
     buffer_free(&content);
     *out = locals;
     return ERR_NONE;
-no_memory:
-    locals_free(&locals);
-    return ERR_MEMORY;
+}
+
+static bool copy_config(struct locals *locals, const struct config *config)
+{
+    struct slice *domains = arena_array(locals->arena, config->local_domains.count + 1, sizeof *domains);
+    struct slice *root = arena_array(locals->arena, ROOT_MAX, sizeof *root);
+    struct slice rest, part;
+    if (domains == NULL || root == NULL || !arena_slice(locals->arena, config->local_root, &rest))
+        return false;
+    for (size_t i = 0; i < config->local_domains.count; i++) {
+        if (!arena_slice(locals->arena, config->local_domains.items[i], &domains[i]))
+            return false;
+    }
+    locals->domains = (struct config_list){.items = domains, .count = config->local_domains.count};
+    locals->root.items = root;
+    while (locals->root.count < ROOT_MAX && slice_cut(&rest, ',', &part)) {
+        root[locals->root.count] = slice_trim(part);
+        locals->root.count += slice_trim(part).length > 0;
+    }
+    return true;
 }
 
 void locals_free(struct locals **locals)
 {
     if (*locals == NULL)
         return;
-    map_free(&(*locals)->aliases);
+    aliases_free(&(*locals)->aliases);
     arena_free(&(*locals)->arena);
     free(*locals);
     *locals = NULL;
@@ -88,88 +99,9 @@ static enum err read_file(struct slice path, struct buffer *content)
     return path.length < sizeof name ? config_slurp(name, content, &may_be_read_by_all) : ERR_NOT_FOUND;
 }
 
-/* ---- the aliases file: "name: address, address", continued by leading white space, "#" comments ---- */
-
-static struct alias *alias_of(const struct locals *locals, struct slice name)
-{
-    char lower[SMTP_ADDRESS_MAX];
-    if (name.length > sizeof lower)
-        return NULL;
-    for (size_t i = 0; i < name.length; i++)
-        lower[i] = byte_lower(name.data[i]);
-    struct map_node *node = map_get(&locals->aliases, slice_make(lower, name.length));
-    return node == NULL ? NULL : LIST_OF(node, struct alias, node);
-}
-
-static bool add_alias(struct locals *locals, struct slice name, struct slice value)
-{
-    struct slice key;
-    struct alias *alias = arena_alloc(locals->arena, sizeof *alias);
-    char lower[SMTP_ADDRESS_MAX];
-    if (alias == NULL || name.length > sizeof lower)
-        return false;
-    for (size_t i = 0; i < name.length; i++)
-        lower[i] = byte_lower(name.data[i]);
-    return arena_slice(locals->arena, slice_make(lower, name.length), &key) &&
-           arena_slice(locals->arena, value, &alias->value) && map_add(&locals->aliases, &alias->node, key) == ERR_NONE;
-}
-
-static struct slice without_quotes(struct slice name)
-{
-    bool quoted = name.length >= 2 && name.data[0] == '"' && name.data[name.length - 1] == '"';
-    return quoted ? slice_make(name.data + 1, name.length - 2) : name;
-}
-
-static void take_line(struct locals *locals, struct slice line, struct slice place, struct buffer *warnings)
-{
-    size_t colon = slice_find(line, ':');
-    struct slice name = without_quotes(slice_trim(slice_to(line, colon)));
-    struct slice value = colon < line.length ? slice_trim(slice_from(line, colon + 1)) : SLICE_EMPTY;
-    if (colon == line.length || name.length == 0 || value.length == 0)
-        buffer_print(warnings, "%.*s: not \"name: address\"; the line is skipped\n", SLICE_ARGS(place));
-    else if (value.data[0] == '|' || value.data[0] == '/' || value.data[0] == ':')
-        buffer_print(warnings, "%.*s: commands, files and includes are not supported; use an address\n", SLICE_ARGS(place));
-    else if (alias_of(locals, name) != NULL)
-        buffer_print(warnings, "%.*s: \"%.*s\" is defined already; the first one counts\n", SLICE_ARGS(place), SLICE_ARGS(name));
-    else if (!add_alias(locals, name, value))
-        buffer_print(warnings, "%.*s: out of memory or name too long\n", SLICE_ARGS(place));
-}
-
-static bool is_continuation(struct slice rest)
-{
-    return rest.length > 0 && (rest.data[0] == ' ' || rest.data[0] == '\t');
-}
-
-static void parse_aliases(struct locals *locals, struct slice text, struct slice path, struct buffer *warnings)
-{
-    struct slice line;
-    struct buffer joined;
-    size_t number = 0;
-    buffer_init(&joined, 1u << 20);
-    while (slice_cut(&text, '\n', &line)) {
-        size_t first = ++number;
-        buffer_clear(&joined);
-        buffer_add(&joined, line);
-        while (is_continuation(text) && slice_cut(&text, '\n', &line)) {
-            number++;
-            buffer_add(&joined, line);
-        }
-        struct slice whole = buffer_slice(&joined);
-        struct slice trimmed = slice_make(whole.data, whole.length);
-        while (trimmed.length > 0 && (trimmed.data[trimmed.length - 1] == '\r' || trimmed.data[trimmed.length - 1] == ' '))
-            trimmed.length--;
-        trimmed = slice_trim(trimmed);
-        char place[4200];
-        int length = snprintf(place, sizeof place, "%.*s:%zu", SLICE_ARGS(path), first);
-        if (trimmed.length > 0 && trimmed.data[0] != '#')
-            take_line(locals, trimmed, slice_make(place, (size_t)length), warnings);
-    }
-    buffer_free(&joined);
-}
-
 size_t locals_alias_count(const struct locals *locals)
 {
-    return locals->aliases.count;
+    return locals->aliases.names.count;
 }
 
 /* ---- expansion ---- */
@@ -222,20 +154,29 @@ static void add_address(struct expansion *expansion, struct slice address)
         expansion->result = LOCALS_MEMORY;
 }
 
-/* What root says goes out as it stands when it is remote; a bare name of a user is an alias like others. */
-static struct slice value_of(const struct expansion *expansion, struct slice local)
+static struct config_list items_of(const struct alias *alias)
 {
-    const struct locals *locals = expansion->locals;
-    const struct alias *alias = alias_of(locals, local);
-    if (alias == NULL && slice_equal_nocase(local, SLICE("MAILER-DAEMON")))
-        alias = alias_of(locals, SLICE("postmaster"));
-    if (alias != NULL)
-        return alias->value;
-    if (locals->root.length > 0)
+    return alias == NULL ? (struct config_list){.count = 0} : (struct config_list){.items = alias->items, .count = alias->count};
+}
+
+/* For whom there is no alias. */
+static struct config_list fallback_of(const struct locals *locals)
+{
+    if (locals->root.count > 0)
         return locals->root;
-    const struct alias *everyone = alias_of(locals, SLICE("*"));
-    everyone = everyone == NULL ? alias_of(locals, SLICE("default")) : everyone;
-    return everyone == NULL ? SLICE_EMPTY : everyone->value;
+    const struct alias *everyone = aliases_find(&locals->aliases, SLICE("*"));
+    return items_of(everyone != NULL ? everyone : aliases_find(&locals->aliases, SLICE("default")));
+}
+
+/* What root says goes out as it stands when it is remote; a bare name of a user is an alias like others. */
+static struct config_list items_for(const struct locals *locals, struct slice local)
+{
+    if (slice_starts(local, SLICE("\\")))
+        return fallback_of(locals);
+    const struct alias *alias = aliases_find(&locals->aliases, local);
+    if (alias == NULL && slice_equal_nocase(local, SLICE("MAILER-DAEMON")))
+        alias = aliases_find(&locals->aliases, SLICE("postmaster"));
+    return alias != NULL ? items_of(alias) : fallback_of(locals);
 }
 
 static void expand(struct expansion *expansion, struct slice address, unsigned depth)
@@ -250,11 +191,26 @@ static void expand(struct expansion *expansion, struct slice address, unsigned d
         add_address(expansion, address);
         return;
     }
-    struct slice value = value_of(expansion, smtp_address_local(address));
-    struct slice part;
-    while (slice_cut(&value, ',', &part)) {
-        part = slice_trim(part);
-        if (part.length > 0)
-            expand(expansion, part, depth + 1);
+    struct config_list items = items_for(expansion->locals, smtp_address_local(address));
+    for (size_t i = 0; i < items.count; i++)
+        expand(expansion, items.items[i], depth + 1);
+}
+
+/* ---- warnings ---- */
+
+/* One of several addresses of an alias that leads nowhere: its copies would be missing and nobody told. Where it is the only one the
+ * mail is refused, which tells enough. */
+static void warn_of_dead_ends(const struct locals *locals, struct slice path, struct buffer *warnings)
+{
+    const struct map *names = &locals->aliases.names;
+    if (fallback_of(locals).count > 0)
+        return;
+    for (struct map_node *node = map_first(names); node != NULL; node = map_after(names, node)) {
+        const struct alias *alias = LIST_OF(node, struct alias, node);
+        for (size_t i = 0; alias->count > 1 && i < alias->count; i++) {
+            if (smtp_address_domain(alias->items[i]).length == 0 && items_for(locals, alias->items[i]).count == 0)
+                buffer_print(warnings, "%.*s:%zu: %.*s leads nowhere: it is no alias, and [local] root is not set\n",
+                             SLICE_ARGS(path), alias->line, SLICE_ARGS(alias->items[i]));
+        }
     }
 }
