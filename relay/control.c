@@ -19,6 +19,8 @@
 #define SESSIONS_MAX 64 /* of each socket */
 /* Of one user on the open socket. Whoever holds them all keeps nobody else out: sendmail has the drop directory. */
 #define SESSIONS_PER_USER 16
+/* Listings and the like, at once, of those who see only their own: each may walk over the whole queue. */
+#define SEARCHES_MAX 4
 /* A client of the open socket is waited for so long, and so many times as long when it only reads slowly: a pager may sit between. */
 #define PATIENCE_MS 30000
 #define PATIENCE_OF_READERS 30
@@ -361,6 +363,18 @@ static const struct control_command *find_command(struct slice name)
     return NULL;
 }
 
+static size_t searches_of_users(const struct control *control)
+{
+    size_t count = 0;
+    struct list_node *node = list_first(&control->sessions);
+    for (; node != NULL; node = list_next(&control->sessions, node)) {
+        const struct control_session *other = LIST_OF(node, struct control_session, node);
+        bool is_search = other->command != NULL && other->command != &control_submit_message;
+        count += is_search && other->state == CONTROL_RUNNING && !other->sees_all ? 1 : 0;
+    }
+    return count;
+}
+
 static void begin(struct control_session *session, struct slice line)
 {
     if (json_parse(line, &session->request) != ERR_NONE) {
@@ -375,6 +389,10 @@ static void begin(struct control_session *session, struct slice line)
     }
     if (session->door->is_public && !command->is_public) {
         control_fail(session, CONTROL_NOT_PERMITTED, "\"%s\" is for the control socket", command->name);
+        return;
+    }
+    if (!session->sees_all && command != &control_submit_message && searches_of_users(session->control) >= SEARCHES_MAX) {
+        control_fail(session, CONTROL_TEMPORARY, "too many users ask at once; try again in a moment");
         return;
     }
     session->own = calloc(1, command->state_size + 1);

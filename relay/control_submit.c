@@ -137,6 +137,10 @@ static void start_aliases(struct control_session *session)
     struct locals *locals = NULL;
     struct buffer warnings;
     struct log_line line;
+    if (!session->sees_all) {
+        control_fail(session, CONTROL_NOT_PERMITTED, "only root and the relay's group have the aliases read anew");
+        return;
+    }
     buffer_init(&warnings, WARNINGS_MAX);
     enum err err = locals_load(session->relay->config, &locals, &warnings);
     buffer_free(&warnings); /* whoever asked has read the file too */

@@ -5,7 +5,7 @@ import pathlib
 import re
 import subprocess
 
-from lab import case, namespace, relay, sendmail, tools
+from lab import case, dnsauth, namespace, relay, sendmail, tools
 from lab.sendmail import EX
 
 TITLE = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------"
@@ -92,6 +92,20 @@ class Mailq(case.LiveCase):
                              capture_output=True, text=True, timeout=30, check=True, **self.mail.account("nobody"))
         self.assertIn('"exit":77', run.stdout)
         self.assertEqual(len(self.one.queue()), 3)
+
+    def test_searches_of_users_are_few_at_once(self):
+        """Four that wait for a silent name server; the fifth is sent away, mail is taken all the same, and root is served."""
+        self.lab.dns.fail("silent.example", dnsauth.DROP)
+        code = ("import socket, sys\nsockets = []\nfor number in range(5):\n  s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
+                "  s.sendall(b'{\"command\":\"explain\",\"address\":\"a@silent.example\"}\\n'); sockets.append(s)\n"
+                "lines = sockets[4].makefile()\nprint(next(line for line in lines if '\"done\"' in line), flush=True)\ninput()\n")
+        with subprocess.Popen(["/usr/bin/python3", "-c", code, self.one.settings["submit.socket"]], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True, **self.mail.account("nobody")) as process:
+            self.assertIn('"exit":75', process.stdout.readline())
+            self.assertEqual(self.mail.call(name="mailq", user="mailbox").returncode, EX["TEMPFAIL"])
+            self.assertEqual(self.senders(user="root"), [])
+            self.send()
+            process.communicate("\n", timeout=30)
 
     def test_flush(self):
         self.send("a", user="sender")

@@ -85,7 +85,12 @@ class Package(case.LiveCase):
 
     def configure(self):
         folder = self.root / "etc/sternpost/conf.d"
-        (folder / "lab.conf").write_text(CONFIG.format(dns=self.lab.resolver.loopback), encoding="ascii")
+        path = folder / "lab.conf"
+        path.write_text(CONFIG.format(dns=self.lab.resolver.loopback), encoding="ascii")
+        # As one with a password in it: users know neither the host name nor where mail for root goes.
+        owner = (self.root / "var/spool/sternpost").stat()
+        os.chown(path, 0, owner.st_gid)
+        path.chmod(0o640)
 
     def chroot(self, *command, user=None, text="", status=0):
         words = ["chroot"] + (["--userspec=" + user] if user else []) + [str(self.root), *command]
@@ -140,7 +145,7 @@ class Package(case.LiveCase):
         self.chroot("sendmail", "bob@slow.example", user="nobody", text="x\n")
         tools.wait_until(lambda: "451" in self.queued(), 20, self.tail)
         self.stop()
-        self.chroot("sendmail", "carl@dest.example", user="nobody", text="x\n")
+        self.chroot("sendmail", "carl@dest.example", "root", user="nobody", text="x\n")
         self.chroot("dpkg", "--force-depends", "-r", "sternpost")
         self.assertFalse((self.root / "usr/sbin/sendmail").is_symlink())
         self.assertEqual(len(list((self.root / "var/spool/sternpost-drop").glob("[0-9a-f]*[0-9a-f]"))), 1)
@@ -152,7 +157,7 @@ class Package(case.LiveCase):
         self.chroot("dpkg", "-i", "/sternpost.deb")
         self.configure()
         self.start()
-        self.assertEqual(self.arrived(self.server, 3)[2].recipients, ["carl@dest.example"])
+        self.assertEqual(sorted(self.arrived(self.server, 3)[2].recipients), ["admin@dest.example", "carl@dest.example"])
         self.slow.replies.clear()
         self.chroot("sendmail", "-q")
         self.assertEqual(self.arrived(self.slow, 1)[0].recipients, ["bob@slow.example"])
