@@ -1,4 +1,4 @@
-/* The commands on the queue: all but `check` ask the running relay. */
+/* The commands on the queue that ask the running relay. */
 #include "relay/cli_ask.h"
 #include "relay/cli_commands.h"
 #include "relay/cli_text.h"
@@ -155,62 +155,4 @@ int cli_queue_export(const struct cli *cli)
     if (is_damaged)
         cli_say("the relay's answer cannot be understood");
     return is_damaged ? CLI_SOFTWARE : status;
-}
-
-/* ---- check ---- */
-
-static void report_fault(void *owner, struct slice fault)
-{
-    const struct cli *cli = owner;
-    struct buffer line;
-    buffer_init(&line, 65536);
-    if (cli_has(cli, CLI_OPTION_JSON)) {
-        struct json *object = json_object_new();
-        json_set_text(object, "fault", fault);
-        if (json_print(object, &line) != ERR_NONE)
-            buffer_clear(&line);
-        json_free(&object);
-    } else {
-        cli_text_clean(&line, fault);
-    }
-    buffer_add_byte(&line, '\n');
-    cli_put(buffer_slice(&line));
-    buffer_free(&line);
-}
-
-static enum err count_messages(struct slice path, uint64_t *count)
-{
-    struct queue_options options = {.path = path, .read_only = true};
-    struct queue_totals totals = {.messages = 0};
-    struct queue *queue = NULL;
-    struct buffer fault;
-    buffer_init(&fault, TEXT_MAX);
-    enum err err = queue_open(&options, &queue, &fault);
-    if (err == ERR_NONE)
-        err = queue_totals(queue, &totals);
-    *count = totals.messages;
-    queue_close(&queue);
-    buffer_free(&fault);
-    return err;
-}
-
-int cli_queue_check(const struct cli *cli)
-{
-    struct config *config = NULL;
-    uint64_t faults = 0;
-    uint64_t messages = 0;
-    int status = cli_load(cli, false, &config);
-    if (status != CLI_DONE)
-        return status;
-    enum err err = queue_check(config->queue_path, report_fault, (void *)(uintptr_t)cli, &faults);
-    if (err == ERR_NONE && faults == 0)
-        err = count_messages(config->queue_path, &messages);
-    if (err == ERR_NONE && faults == 0)
-        cli_say("%.*s: %llu messages, every record is sound", SLICE_ARGS(config->queue_path), (unsigned long long)messages);
-    else if (err == ERR_NONE)
-        cli_say("%.*s: %llu faults", SLICE_ARGS(config->queue_path), (unsigned long long)faults);
-    else
-        cli_say("%.*s could not be read to its end: %s", SLICE_ARGS(config->queue_path), err_text(err));
-    config_free(&config);
-    return err == ERR_PERMISSION ? CLI_NOT_PERMITTED : err != ERR_NONE || faults > 0 ? CLI_NO : CLI_DONE;
 }

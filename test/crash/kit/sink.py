@@ -35,7 +35,7 @@ class Journal:
 
     def __init__(self, path):
         self.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        self.numbers = itertools.count(1)
+        self.numbers = ("%d.%d" % (os.getpid(), count) for count in itertools.count(1))
 
     def write(self, **line):
         os.write(self.file, json.dumps(line).encode() + b"\n")
