@@ -281,6 +281,33 @@ static void test_normalising(void **state)
         split_test(cases[i].name, cases[i].input, &normaliser, cases[i].output);
 }
 
+/* Runs are found eight bytes at a time: each byte that ends one, or could be mistaken for one that does, at each place,
+ * against the machine that is fed byte by byte. */
+static void test_runs(void **state)
+{
+    (void)state;
+    static const char odd[] = "\r\n\0.\x80\x8d\x8a\x01\x0b\x0c\x0e\x09\xff";
+    static const struct split_machine *const machines[] = {&decoder, &encoder, &encoder_counted, &normaliser};
+    struct buffer whole, bytes;
+    buffer_init(&whole, 4096);
+    buffer_init(&bytes, 4096);
+    for (size_t length = 1; length <= 40; length++) {
+        for (size_t i = 0; i < length * (sizeof odd - 1); i++) {
+            char content[48];
+            memset(content, 'x', sizeof content);
+            memcpy(content + length, "\r\n.\r\n", 5);
+            content[i % length] = odd[i / length];
+            for (size_t m = 0; m < COUNT_OF(machines); m++) {
+                split_run(machines[m], slice_make(content, length + 5), length + 5, &whole);
+                split_run(machines[m], slice_make(content, length + 5), SIZE_MAX, &bytes);
+                check_slice("at once as byte by byte", buffer_slice(&whole), buffer_slice(&bytes));
+            }
+        }
+    }
+    buffer_free(&whole);
+    buffer_free(&bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_encoding),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_normalising),
+        cmocka_unit_test(test_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
