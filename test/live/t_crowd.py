@@ -1,6 +1,7 @@
 """More clients than there are places: who is turned away, who gives way, and that work goes on beside hundreds that stall."""
 
 import re
+import smtplib
 import threading
 
 from lab import case, client, crowd, doors, submitters
@@ -32,8 +33,8 @@ class Places(doors.Doors):
 
     def log_in_from(self, one, source, port):
         made = submitters.context(self.door(one, "submissions"))
-        smtp = submitters.smtplib.SMTP_SSL(doors.HOST, port, "client.example", timeout=30, context=made,
-                                           source_address=(source, 0))
+        smtp = smtplib.SMTP_SSL(doors.HOST, port, "client.example", timeout=30, context=made,
+                                source_address=(source, 0))
         smtp.login("app", "secret word")
         return smtp
 
