@@ -10,6 +10,8 @@ int cli_check_config(const struct cli *cli);
 int cli_version(const struct cli *cli);
 /* cli_passwd.c */
 int cli_passwd(const struct cli *cli);
+/* cli_dkim.c */
+int cli_dkim_keygen(const struct cli *cli);
 /* cli_queue.c */
 int cli_queue_list(const struct cli *cli);
 int cli_queue_show(const struct cli *cli);

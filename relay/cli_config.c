@@ -4,6 +4,7 @@
 #include "relay/intake.h"
 #include "relay/locals.h"
 #include "relay/serve.h"
+#include "relay/signers.h"
 #include "relay/users.h"
 #include "tls/context.h"
 
@@ -18,6 +19,7 @@
 static void print_messages(const char *prefix, const struct buffer *messages);
 static enum err check_tls(const struct config *config, struct buffer *faults, struct buffer *warnings);
 static enum err check_users(const struct config *config, struct buffer *faults, struct buffer *warnings);
+static enum err check_signers(const struct config *config, struct buffer *faults, struct buffer *warnings);
 static void check_aliases(const struct config *config, struct buffer *warnings);
 
 static const char *program = "sternpost";
@@ -150,7 +152,8 @@ int cli_check_config(const struct cli *cli)
         err = check_tls(config, &faults, &warnings);
         err = access != ERR_NONE ? access : err;
         enum err users = check_users(config, &faults, &warnings);
-        err = users != ERR_NONE ? users : err;
+        enum err signers = check_signers(config, &faults, &warnings);
+        err = users != ERR_NONE ? users : signers != ERR_NONE ? signers : err;
         check_aliases(config, &warnings);
     }
     if (cli_has(cli, CLI_OPTION_JSON)) {
@@ -199,6 +202,22 @@ static enum err check_users(const struct config *config, struct buffer *faults, 
     if (users != NULL && users_count(users) == 0)
         buffer_add(warnings, SLICE("[access] users-file: there is nobody in it; add what `sternpost passwd NAME` prints\n"));
     users_free(&users);
+    buffer_free(&fault);
+    return err;
+}
+
+static enum err check_signers(const struct config *config, struct buffer *faults, struct buffer *warnings)
+{
+    struct signers *signers = NULL;
+    struct buffer fault;
+    buffer_init(&fault, MESSAGES_MAX);
+    enum err err = tls_start();
+    if (err == ERR_NONE)
+        err = signers_load(config, &signers, &fault, warnings);
+    if (err != ERR_NONE)
+        buffer_print(faults, "%.*s\n", SLICE_ARGS(buffer_slice(&fault)));
+    signers_free(&signers);
+    tls_stop();
     buffer_free(&fault);
     return err;
 }

@@ -204,6 +204,16 @@ const struct cli_command cli_commands[] = {
         .run = cli_passwd,
     },
     {
+        .words = "dkim keygen",
+        .synopsis = "DOMAIN SELECTOR",
+        .summary = "Make a key for [dkim \"DOMAIN\"], and its record for DNS",
+        .help = "Prints the private key (RSA, 2048 bits, PEM) and behind it the TXT record that DNS must have, in the form of a\n"
+                "zone file. The whole can be the file of the key: what stands behind the key is passed over. Needs no relay.",
+        .arguments_min = 2,
+        .arguments_max = 2,
+        .run = cli_dkim_keygen,
+    },
+    {
         .words = "health",
         .synopsis = "",
         .summary = "Does the relay run: exit status 0 yes, 1 no; without a word",

@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "base/text.h"
 #include "relay/config_internal.h"
+#include "smtp/address.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,7 +26,6 @@ static void check_routes(struct config_loader *loader);
 static void check_sts(struct config_loader *loader);
 static void check_tls(struct config_loader *loader);
 static void check_doors(struct config_loader *loader);
-static void check_available(struct config_loader *loader);
 
 const char *config_tls_name(enum config_tls tls)
 {
@@ -265,7 +265,6 @@ static void finish(struct config_loader *loader)
     check_sts(loader);
     check_tls(loader);
     check_doors(loader);
-    check_available(loader);
 }
 
 /* Where clients have to log in there must be TLS to do it over, and users. */
@@ -293,15 +292,6 @@ static void check_doors(struct config_loader *loader)
                          "%.*s would have anybody believed who says where he is; list the addresses of your proxies",
                          SLICE_ARGS(ip_network_print(&config->proxy_networks.items[i], text)));
     }
-}
-
-/* What is promised by name but not there must not be taken for done. */
-static void check_available(struct config_loader *loader)
-{
-    static const char absent[] = "is not available in this version";
-    const struct config *config = loader->config;
-    if (config->dkim_count > 0)
-        config_fault(loader, SLICE("[dkim]"), "%s", absent);
 }
 
 /* /etc/hosts: the first name behind an address that has our name is the canonical one. */
@@ -416,6 +406,9 @@ static void check_tls(struct config_loader *loader)
         const struct config_dkim *dkim = &config->dkims[i];
         if (dkim->selector.length == 0 || dkim->key_file.length == 0)
             config_fault(loader, SLICE("[dkim]"), "\"%.*s\" needs selector and key", SLICE_ARGS(dkim->domain));
+        else if (!smtp_domain_is_valid(dkim->selector, false))
+            config_fault(loader, SLICE("[dkim]"), "\"%.*s\" is no selector: letters, digits and hyphens, as in a name of DNS",
+                         SLICE_ARGS(dkim->selector));
         check_key(loader, SLICE("[dkim] key"), dkim->key_file);
     }
 }

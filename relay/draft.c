@@ -16,6 +16,7 @@ struct address_node {
 };
 
 static bool make_entries(struct draft *draft, int64_t due_ms);
+static void go_on(struct draft *draft);
 static void submit_last(struct draft *draft);
 static void last_written(struct journal_write *write, enum err err);
 static void discard_chunks(struct relay *relay, uint64_t id);
@@ -184,7 +185,7 @@ void draft_chunk_done(struct draft *draft, enum err err)
             draft_free(&draft);
     } else if (draft->is_finishing) {
         if (draft->chunks_under_way == 0)
-            submit_last(draft);
+            go_on(draft);
     } else if (draft->was_busy && !draft_is_busy(draft)) {
         draft->was_busy = false;
         if (draft->ready != NULL)
@@ -203,7 +204,19 @@ void draft_finish(struct draft *draft, int64_t due_ms)
     if (!make_entries(draft, due_ms) && draft->err == ERR_NONE)
         draft->err = ERR_MEMORY;
     if (draft->chunks_under_way == 0)
+        go_on(draft);
+}
+
+/* All chunks that were on their way are stored. */
+static void go_on(struct draft *draft)
+{
+    if (draft->err != ERR_NONE || !draft_sign(draft))
         submit_last(draft);
+}
+
+void draft_signed(struct draft *draft)
+{
+    submit_last(draft);
 }
 
 static bool fill_entry(struct draft *draft, const struct draft_destination *destination, struct queue_entry *entry)

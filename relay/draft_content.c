@@ -8,7 +8,6 @@
 
 #define REPORT_MAX (1u << 20)
 #define FRONT_MAX (2 * SMTP_HEAD_MAX)
-#define FRONT_RESERVE 8192 /* bytes that may come before the header section at the end */
 #define HOPS_MAX 50
 #define FIXED_LINE_MAX 65536 /* bytes of a line that nobody may break */
 
@@ -37,6 +36,7 @@ void draft_content_free(struct draft *draft)
     buffer_free(&draft->front);
     buffer_free(&draft->chunk);
     free(draft->survey);
+    draft_sign_free(draft);
 }
 
 void draft_add_trace(struct draft *draft, struct slice fields)
@@ -78,6 +78,7 @@ static void begin_body(struct draft *draft)
     draft->message.header_length = (uint32_t)buffer_length(&draft->front);
     draft->message.size = buffer_length(&draft->front);
     note_lines(draft, buffer_slice(&draft->front));
+    draft_sign_begin(draft);
     add_body(draft, smtp_head_body(&draft->head));
     smtp_head_free(&draft->head);
 }
@@ -120,6 +121,7 @@ static void add_body(struct draft *draft, struct slice content)
     if (draft->fault != DRAFT_FINE)
         return; /* it will be refused: only its end is waited for */
     note_lines(draft, content);
+    draft_sign_body(draft, content);
     draft->message.size += content.length;
     while (content.length > 0 && draft->err == ERR_NONE) {
         struct slice part = draft->is_report ? content : slice_to(content, buffer_room(&draft->chunk));
@@ -143,7 +145,7 @@ static void store_chunk(struct draft *draft)
         return;
     }
     if (!draft->has_stored_chunks)
-        draft->front_chunks = chunks_of(buffer_length(&draft->front) + FRONT_RESERVE);
+        draft->front_chunks = chunks_of(buffer_length(&draft->front) + DRAFT_FRONT_RESERVE);
     chunk->draft = draft;
     chunk->bytes = draft->chunk;
     buffer_init(&draft->chunk, QUEUE_CHUNK_MAX);
@@ -253,7 +255,7 @@ static uint32_t chunks_of(size_t length)
 
 size_t draft_chunks_max(const struct draft *draft)
 {
-    return chunks_of(buffer_length(&draft->front) + FRONT_RESERVE) + chunks_of(buffer_length(&draft->chunk)) + 1;
+    return chunks_of(buffer_length(&draft->front) + DRAFT_FRONT_RESERVE) + chunks_of(buffer_length(&draft->chunk)) + 1;
 }
 
 /* Mostly both fit into one chunk. */

@@ -1,4 +1,5 @@
-/* The inside of a draft: draft.c has its life, its recipients and its commit, draft_content.c what becomes of the content. */
+/* The inside of a draft: draft.c has its life, its recipients and its commit, draft_content.c what becomes of the content,
+ * draft_sign.c our DKIM signature. */
 #ifndef RELAY_DRAFT_INTERNAL_H
 #define RELAY_DRAFT_INTERNAL_H
 
@@ -48,6 +49,7 @@ struct draft {
     unsigned received_count;
     uint64_t line_length, line_length_max; /* bytes without line ends */
     struct smtp_survey *survey; /* made when it is needed first */
+    struct draft_signing *signing; /* NULL: it gets no signature of ours */
     enum draft_fault fault;
 
     enum err err; /* the first that a chunk met, or memory */
@@ -60,7 +62,10 @@ struct draft {
     struct journal_write write;
 };
 
+#define DRAFT_FRONT_RESERVE 8192 /* bytes that may come before the header section at the end */
+
 /* draft.c */
+void draft_signed(struct draft *draft); /* what draft_sign() has begun has ended */
 void draft_chunk_done(struct draft *draft, enum err err);
 /* draft_content.c: its part of the making and of the end, and what is left to be stored as changes: at most
  * draft_chunks_max() of them, which live as long as the draft. */
@@ -68,5 +73,11 @@ void draft_content_init(struct draft *draft);
 void draft_content_free(struct draft *draft);
 size_t draft_chunks_max(const struct draft *draft);
 size_t draft_add_chunks(struct draft *draft, struct queue_change *changes);
+
+/* draft_sign.c: once the header section is known, of each piece of the body, and at the end: true: draft_signed() will follow. */
+void draft_sign_begin(struct draft *draft);
+void draft_sign_body(struct draft *draft, struct slice content);
+bool draft_sign(struct draft *draft);
+void draft_sign_free(struct draft *draft);
 
 #endif

@@ -9,6 +9,7 @@
 #include "relay/locals.h"
 #include "relay/schedule.h"
 #include "relay/upstream.h"
+#include "relay/signers.h"
 #include "relay/users.h"
 
 #include <stdlib.h>
@@ -31,6 +32,7 @@ struct relay *relay_new(const struct relay_options *options)
     relay->tls = options->tls;
     relay->locals = options->locals;
     relay->users = options->users;
+    relay->signers = options->signers;
     relay->stopped = options->stopped;
     relay->started_ms = clock_wall_ms();
     relay->journal = journal_new(relay);
@@ -68,6 +70,7 @@ void relay_free(struct relay **relay)
         return;
     free_own_parts(*relay);
     users_free(&(*relay)->users);
+    signers_free(&(*relay)->signers);
     upstream_free_all(*relay);
     locals_free(&(*relay)->locals);
     tls_context_free(&(*relay)->tls);
@@ -92,10 +95,12 @@ void relay_reload(struct relay *relay, const struct relay_options *options)
     tls_context_free(&relay->tls);
     locals_free(&relay->locals);
     users_free(&relay->users);
+    signers_free(&relay->signers);
     relay->config = options->config;
     relay->tls = options->tls;
     relay->locals = options->locals;
     relay->users = options->users;
+    relay->signers = options->signers;
     upstream_reload(relay);
     schedule_wake_all(relay->schedule);
     digest_wake(relay->digest);

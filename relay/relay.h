@@ -19,6 +19,7 @@ struct drop;
 struct digest;
 struct health;
 struct locals;
+struct signers;
 struct users;
 struct upstream;
 struct upstream_release;
@@ -30,6 +31,7 @@ struct relay {
     struct tls_context *tls;   /* replaced by a reload; sessions share their own */
     struct locals *locals;     /* local domains and aliases */
     struct users *users;       /* of AUTH; NULL: none */
+    struct signers *signers;   /* DKIM keys; NULL: none */
     struct journal *journal;
     struct finder *finder;     /* policies */
     struct upstream *upstreams; /* those that refused our credentials */
@@ -58,6 +60,7 @@ struct relay_options {
     struct tls_context *tls; /* taken over */
     struct locals *locals;   /* taken over */
     struct users *users;     /* taken over; may be NULL */
+    struct signers *signers; /* taken over; may be NULL */
     void (*stopped)(struct relay *relay);
 };
 /* Starts journal, finder and schedule; intake and control are opened by their own calls. NULL: out of memory, and
@@ -67,7 +70,7 @@ struct relay *relay_new(const struct relay_options *options);
 void relay_stop(struct relay *relay, int exit_status);
 /* The queue can no longer be trusted: stop at once with exit status 74. */
 void relay_broken(struct relay *relay, enum err err);
-/* Takes over a new configuration, TLS context, aliases and users (SIGHUP) without dropping a connection; log, queue and stopped stay. */
+/* Takes over a new configuration, TLS context, aliases, users and DKIM keys (SIGHUP) without dropping a connection; log, queue and stopped stay. */
 void relay_reload(struct relay *relay, const struct relay_options *options);
 /* The same of one part alone: sessions go on with what they began with. */
 void relay_set_tls(struct relay *relay, struct tls_context *tls);

@@ -13,6 +13,7 @@
 #include "relay/serve_submit.h"
 #include "relay/serve_system.h"
 #include "relay/serve_watch.h"
+#include "relay/signers.h"
 #include "relay/users.h"
 
 #include <signal.h>
@@ -50,6 +51,7 @@ struct parts {
     struct tls_context *tls;
     struct locals *locals;
     struct users *users;
+    struct signers *signers;
 };
 
 static int load_parts(struct serving *serving, struct parts *parts);
@@ -200,6 +202,21 @@ static int load_users(struct parts *parts)
     return err == ERR_NONE ? EXIT_DONE : err == ERR_MEMORY ? EXIT_SOFTWARE : EXIT_CONFIG;
 }
 
+static int load_signers(struct serving *serving, struct parts *parts)
+{
+    struct buffer fault;
+    struct buffer warnings;
+    buffer_init(&fault, 65536);
+    buffer_init(&warnings, 65536);
+    enum err err = signers_load(parts->config, &parts->signers, &fault, &warnings);
+    if (err != ERR_NONE)
+        complain("sternpost: %.*s\n", buffer_slice(&fault));
+    warn_lines(serving, "dkim", &warnings);
+    buffer_free(&fault);
+    buffer_free(&warnings);
+    return err == ERR_NONE ? EXIT_DONE : err == ERR_MEMORY ? EXIT_SOFTWARE : EXIT_CONFIG;
+}
+
 static int load_parts(struct serving *serving, struct parts *parts)
 {
     int status = load_config(serving, &parts->config);
@@ -213,6 +230,8 @@ static int load_parts(struct serving *serving, struct parts *parts)
         status = load_locals(serving, parts);
     if (status == EXIT_DONE)
         status = load_users(parts);
+    if (status == EXIT_DONE)
+        status = load_signers(serving, parts);
     if (status != EXIT_DONE)
         free_parts(parts);
     return status;
@@ -220,6 +239,7 @@ static int load_parts(struct serving *serving, struct parts *parts)
 
 static void free_parts(struct parts *parts)
 {
+    signers_free(&parts->signers);
     users_free(&parts->users);
     locals_free(&parts->locals);
     tls_context_free(&parts->tls);
@@ -336,6 +356,7 @@ static int start(struct serving *serving, struct parts *parts)
         .tls = parts->tls,
         .locals = parts->locals,
         .users = parts->users,
+        .signers = parts->signers,
         .stopped = on_stopped,
     };
     if (open_resolver(serving, parts->config) == ERR_NONE)
@@ -515,7 +536,8 @@ static void reload(struct serving *serving)
         return;
     }
     struct relay_options options = {
-        .config = parts.config, .tls = parts.tls, .locals = parts.locals, .users = parts.users};
+        .config = parts.config, .tls = parts.tls, .locals = parts.locals, .users = parts.users,
+        .signers = parts.signers};
     warn_unchanged(serving, parts.config);
     relay_reload(serving->relay, &options);
     serve_watch_start(&serving->watch, serving->relay);

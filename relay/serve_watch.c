@@ -62,7 +62,7 @@ void serve_watch_start(struct serve_watch *watch, struct relay *relay)
     watch->tls = watch->users = (struct serve_watched){.is_faulty = false};
     take_stamps(watch->tls.stamps, config->tls_certificate, config->tls_key);
     take_stamps(watch->users.stamps, config->users_file, SLICE_EMPTY);
-    if (config->tls_certificate.length > 0 || config->users_file.length > 0)
+    if (config->tls_certificate.length > 0 || config->users_file.length > 0 || config->dkim_count > 0)
         timer_start(&watch->timer, INTERVAL_MS, on_timer);
     else
         timer_cancel(&watch->timer);
@@ -73,6 +73,19 @@ void serve_watch_stop(struct serve_watch *watch)
     timer_cancel(&watch->timer);
 }
 
+static void check_readable(struct serve_watch *watch, struct slice path)
+{
+    char name[4096];
+    struct log_line line;
+    snprintf(name, sizeof name, "%.*s", SLICE_ARGS(path));
+    if (path.length == 0 || access(name, R_OK) == 0 || !log_open(&line, watch->relay->log, LOG_WARNING, "not_readable"))
+        return;
+    log_string(&line, "file", name);
+    log_string(&line, "problem", "it was read at the start, but the relay's user may not read it: its changes will not count");
+    log_string(&line, "advice", "give it to the relay's group with mode 0640, and let that group into its directory");
+    log_close(&line);
+}
+
 /* What root has read at the start may be closed to the user that it has become since: better to hear of it now than on the day
  * when the certificate is renewed. */
 static void check_access(struct serve_watch *watch)
@@ -80,17 +93,10 @@ static void check_access(struct serve_watch *watch)
     const struct config *config = watch->relay->config;
     const struct slice paths[] = {config->tls_certificate, config->tls_key, config->users_file};
     watch->has_looked = true;
-    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        char name[4096];
-        struct log_line line;
-        snprintf(name, sizeof name, "%.*s", SLICE_ARGS(paths[i]));
-        if (paths[i].length == 0 || access(name, R_OK) == 0 || !log_open(&line, watch->relay->log, LOG_WARNING, "not_readable"))
-            continue;
-        log_string(&line, "file", name);
-        log_string(&line, "problem", "it was read at the start, but the relay's user may not read it: its changes will not count");
-        log_string(&line, "advice", "give it to the relay's group with mode 0640, and let that group into its directory");
-        log_close(&line);
-    }
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        check_readable(watch, paths[i]);
+    for (size_t i = 0; i < config->dkim_count; i++)
+        check_readable(watch, config->dkims[i].key_file);
 }
 
 static void on_timer(struct timer *timer)
