@@ -6,8 +6,8 @@
     mx.replies["DATA"] = HANG                 # or silence, or CLOSE
     mx.inject = b"250 injected\\r\\n"           # plaintext behind the 220 to STARTTLS
 
-Stages: BANNER EHLO STARTTLS HANDSHAKE MAIL RCPT DATA END, with "TLS " before them for what
-comes after STARTTLS. A value may be a list (one for each time, the last repeats) or a
+Stages: BANNER EHLO STARTTLS HANDSHAKE MAIL RCPT DATA CONTENT END, with "TLS " before them for what
+comes after STARTTLS. At CONTENT there is only silence: nothing is read. A value may be a list (one for each time, the last repeats) or a
 function of the command line.
 """
 
@@ -246,6 +246,10 @@ class Session:
 
     def read_content(self):
         """What comes up to the final dot, unstuffed."""
+        while self.choose("CONTENT", "", "") is HANG:
+            if self.server.is_stopped:
+                raise EOFError("stopped")
+            time.sleep(0.05)
         data = bytearray()
         while True:
             line = self.read_line(limit=1 << 20)
