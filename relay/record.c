@@ -16,7 +16,7 @@ static void log_recipients(struct relay *relay, const struct record_request *req
 static struct record *make_record(struct relay *relay, const struct record_requests *requests);
 static bool copy_entry(struct record *record, const struct queue_entry *entry, struct queue_entry *copy);
 static bool gather_changes(struct record *record);
-static void log_unrecorded(struct relay *relay, const struct queue_entry *entry);
+static void log_unrecorded(struct relay *relay, const struct queue_entry *entry, enum err err);
 static void committed(struct journal_write *write, enum err err);
 static void give_up(struct record *record);
 
@@ -45,7 +45,7 @@ void record_outcomes(struct relay *relay, const struct record_request *items, si
         }
         /* Without memory nothing is recorded: the entry stays as stored and is tried again. It may arrive twice then, which is
          * better than not at all. */
-        log_unrecorded(relay, items[i].entry);
+        log_unrecorded(relay, items[i].entry, ERR_MEMORY);
         destination_release(items[i].destination, items[i].entry->id, items[i].entry->number);
         destination_pause(items[i].destination);
     }
@@ -76,7 +76,7 @@ static struct record *make_record(struct relay *relay, const struct record_reque
     return NULL;
 }
 
-static void log_unrecorded(struct relay *relay, const struct queue_entry *entry)
+static void log_unrecorded(struct relay *relay, const struct queue_entry *entry, enum err err)
 {
     struct log_line line;
     char id[QUEUE_ID_TEXT];
@@ -84,8 +84,10 @@ static void log_unrecorded(struct relay *relay, const struct queue_entry *entry)
         return;
     log_text(&line, "id", queue_id_print(entry->id, id));
     log_text(&line, "domain", entry->destination);
-    log_string(&line, "error", "no memory to write down what came of an attempt");
-    log_string(&line, "advice", "it is tried again in a moment; give the relay more memory");
+    log_string(&line, "error", err_text(err));
+    log_string(&line, "problem", "what came of an attempt could not be written down");
+    log_string(&line, "advice", err == ERR_MEMORY ? "it is tried again in a moment, and may arrive twice; give the relay more memory"
+                                                  : "it is tried again, and may arrive twice; see to the disk of the queue");
     log_close(&line);
 }
 
@@ -150,6 +152,10 @@ static void committed(struct journal_write *write, enum err err)
     for (size_t i = 0; i < record->part_count; i++) {
         struct record_part *part = &record->parts[i];
         destination_release(part->destination, part->entry.id, part->entry.number);
+        if (err == ERR_NONE)
+            continue;
+        log_unrecorded(record->relay, &part->entry, err); /* and not at once again: each try may be a copy more */
+        destination_pause(part->destination);
     }
     give_up(record);
 }
