@@ -53,6 +53,8 @@ static const char *absence_of(enum sts_source source)
             return "announced, but not to be had, so mail goes as without one";
         case STS_SOURCE_UNKNOWN:
             return "nobody knows whether there is one";
+        case STS_SOURCE_UNREADABLE:
+            return "what is known of it cannot be read now";
         default:
             return "none";
     }
