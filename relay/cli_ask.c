@@ -70,10 +70,11 @@ static int converse(struct conversation *conversation)
     struct endpoint relay = {0};
     buffer_init(&conversation->input, LINE_MAX_BYTES);
     const char *section = conversation->asking->is_submit ? "submit" : "control";
-    conversation->asking->was_absent = conversation->path.length == 0;
-    if (conversation->path.length == 0 && conversation->asking->is_optional)
+    bool is_no_path = conversation->path.length >= sizeof relay.path || conversation->path.length == 0;
+    conversation->asking->was_absent = is_no_path;
+    if (is_no_path && conversation->asking->is_optional)
         return CLI_UNAVAILABLE;
-    if (conversation->path.length >= sizeof relay.path || conversation->path.length == 0) {
+    if (is_no_path) {
         cli_say("[%s] socket: the path is too long for a socket, or empty", section);
         return CLI_CONFIG;
     }

@@ -1,9 +1,7 @@
 """sendmail as local programs call it: flags, header, envelope, exit status; over the socket and through the drop directory."""
 
-import os
 import pathlib
 import re
-import smtplib
 import stat
 import subprocess
 
@@ -131,6 +129,27 @@ class Messages(SendmailCase):
                  "-p", "smtp:x", "-R", "hdrs", "-r", "r@dest.example", "-s", "-T", "-U", "-V", "envelope=1", "-X", "/nonexistent/x", "-x"]
         self.assertEqual(self.send(*flags, "a@dest.example").sender, "r@dest.example")
 
+    def test_what_reports_are_wanted(self):
+        mx = self.lab.mx("dsn.example")
+        mx.extensions.append("DSN")
+        run = self.mail.call("-N", "failure,delay", "-R", "hdrs", "-V", "id=1", "-f", "f@dest.example", "a@dsn.example", text="x\n")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        tools.wait_until(lambda: mx.messages, 20, "the message")
+        lines = [line for connection in mx.connections for line in connection.secured]
+        self.assertTrue(any(line.startswith("MAIL FROM:<f@dest.example>") and "RET=HDRS" in line and "ENVID=id+3D1" in line
+                            for line in lines), lines)
+        self.assertTrue(any(line.startswith("RCPT TO:<a@dsn.example>") and re.search(r"NOTIFY=(FAILURE,DELAY|DELAY,FAILURE)", line)
+                            for line in lines), lines)
+
+    def test_an_address_beyond_ascii(self):
+        mx = self.lab.mx("utf8.example")
+        mx.extensions.append("SMTPUTF8")
+        run = self.mail.call("-t", text="To: J\u00f6rg <j\u00f6rg@utf8.example>\n\nGr\u00fc\u00dfe\n")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        message = tools.wait_until(lambda: mx.messages, 20, "the message")[0]
+        self.assertEqual(message.recipients, ["j\u00f6rg@utf8.example".encode().decode("latin-1")])
+        self.assertIn("Gr\u00fc\u00dfe".encode(), message.data)
+
     def test_verbose(self):
         run = self.mail.call("-v", "a@dest.example", text="X: y\n\nz\n")
         self.assertEqual(run.returncode, 0)
@@ -246,6 +265,13 @@ class Down(SendmailCase):
         self.one.settings["local.root"] = None
         self.refuse("NOUSER", "root", "root")
         self.assertEqual(self.mail.dropped(), [])
+
+    def test_a_socket_that_cannot_be(self):
+        self.one.settings["submit.socket"] = "/" + "x" * 300
+        self.assertEqual(self.mail.call("a@dest.example", text="x\n").returncode, 0)
+        self.one.settings["submit.socket"] = ""
+        self.assertEqual(self.mail.call("a@dest.example", text="x\n").returncode, 0)
+        self.assertEqual(len(self.mail.dropped()), 2)
 
     def test_no_directory(self):
         self.one.settings["submit.drop"] = str(self.one.directory / "none")
