@@ -40,7 +40,8 @@ void journal_submit(struct journal *journal, struct journal_write *write)
     (void)journal;
     assert_true(test.count < WRITES_MAX);
     for (size_t i = 0; i < write->change_count; i++) {
-        bool is_mail = write->changes[i].kind == QUEUE_CHANGE_CHUNK || write->changes[i].kind == QUEUE_CHANGE_ACCEPT;
+        bool has_content = write->changes[i].kind == QUEUE_CHANGE_CHUNK || write->changes[i].kind == QUEUE_CHANGE_ACCEPT;
+        bool is_mail = has_content && !write->changes[i].is_report;
         assert_true(!is_mail || write->is_new_mail);
         test.discarded += write->changes[i].kind == QUEUE_CHANGE_DISCARD;
     }
