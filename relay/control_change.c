@@ -108,6 +108,8 @@ static void start(struct control_session *session, enum change_kind kind)
     if (!control_filter_read(session, &change->filter))
         return;
     change->listing = control_filter_listing(&change->filter);
+    if (kind == CHANGE_FLUSH && session->sees_all)
+        dead_hosts_forget(&session->relay->dead_hosts);
     bool says_all = kind == CHANGE_FLUSH || json_flag(session->request, "all", false);
     if (control_filter_is_empty(&change->filter) && !says_all)
         control_fail(session, CONTROL_USAGE, "which messages? An id, a filter, or --all");

@@ -108,6 +108,7 @@ static bool add_recipient(struct sending *sending, struct slice address)
     struct destination *destination = schedule_destination(sending->session->relay->schedule, recipient.domain);
     if (destination != NULL)
         destination_try_now(destination); /* whatever others have met there */
+    dead_hosts_forget(&sending->session->relay->dead_hosts);
     return draft_add_recipient(sending->draft, &recipient) == ERR_NONE;
 }
 

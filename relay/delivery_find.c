@@ -287,6 +287,7 @@ void delivery_find_hosts(struct delivery *delivery)
     delivery->state = DELIVERY_FINDING_HOSTS;
     delivery->host_index = 0;
     delivery->address_index = 0;
+    delivery->tried_count = 0;
     delivery->addresses.count = 0;
     struct slice name = destination_name(delivery);
     struct slice smart_host = delivery->demand.smart_host;
@@ -415,7 +416,7 @@ static void addresses_known(struct delivery *delivery)
     }
     if (addresses->count > 0) {
         describe_addresses(delivery);
-        delivery_connect(delivery);
+        delivery_try_address(delivery);
         return;
     }
     bool nowhere = delivery->route.is_implicit && !delivery->addresses_failed && addresses->refused == 0 && addresses->own == 0;

@@ -1,5 +1,5 @@
 /* The inside of a delivery, shared by its files: delivery.c (its life: work taken, decided, recorded), delivery_find.c
- * (policy, hosts, addresses), delivery_talk.c (connection, TLS, SMTP), delivery_send.c (a transaction) and delivery_content.c (the form in
+ * (policy, hosts, addresses), delivery_dead.c (which of them), delivery_talk.c (connection, TLS, SMTP), delivery_send.c (a transaction) and delivery_content.c (the form in
  * which the content leaves). */
 #ifndef RELAY_DELIVERY_INTERNAL_H
 #define RELAY_DELIVERY_INTERNAL_H
@@ -90,6 +90,8 @@ struct delivery {
     int64_t connected_ms, transaction_ms; /* monotonic */
     size_t transaction_count;
     bool is_authenticated;
+    unsigned tried_count;          /* addresses connected to in this attempt */
+    int64_t trying_ms;             /* monotonic: since when */
     bool has_retried_tls;          /* this host got its second handshake, which avoids what made the first one fail */
     bool without_tls;              /* this address again, after an opportunistic handshake failed */
 };
@@ -115,6 +117,11 @@ bool delivery_same_route(const struct delivery *delivery);
 /* Is what the open connection proved still what must be proved? Another delivery may have learned of a policy since. */
 bool delivery_policy_is_current(struct delivery *delivery);
 void delivery_cancel_finding(struct delivery *delivery);
+
+/* delivery_dead.c */
+void delivery_try_address(struct delivery *delivery); /* from address_index on, the first not known to be dead; else the next host */
+void delivery_host_is_dead(struct delivery *delivery, const struct trouble_facts *facts); /* for others to know */
+void delivery_host_answers(struct delivery *delivery);
 
 /* delivery_talk.c */
 void delivery_connect(struct delivery *delivery);

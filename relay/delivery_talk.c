@@ -64,6 +64,20 @@ static struct endpoint *choose_source(struct delivery *delivery, struct endpoint
     return NULL;
 }
 
+/* Not the host's fault: memory, file descriptors, a firewall of our own. */
+static bool is_ours(enum err err)
+{
+    return err != ERR_TIMEOUT && err != ERR_REFUSED && err != ERR_UNREACHABLE && err != ERR_RESET;
+}
+
+static void connect_failed(struct delivery *delivery, enum err err)
+{
+    struct trouble_facts facts = {.trouble = TROUBLE_CONNECT, .detail = slice_of(err_text(err))};
+    if (!is_ours(err))
+        delivery_host_is_dead(delivery, &facts);
+    delivery_host_failed(delivery, &facts);
+}
+
 void delivery_connect(struct delivery *delivery)
 {
     assert(!delivery_is_connected(delivery) && delivery->address_index < delivery->addresses.count);
@@ -81,8 +95,7 @@ void delivery_connect(struct delivery *delivery)
     timer_start(&delivery->timer, CONNECT_TIMEOUT_MS, delivery_on_timeout);
     enum err err = channel_connect(&delivery->channel, &peer, choose_source(delivery, &source, peer.ip.family));
     if (err != ERR_NONE) {
-        struct trouble_facts facts = {.trouble = TROUBLE_CONNECT, .detail = slice_of(err_text(err))};
-        delivery_host_failed(delivery, &facts);
+        connect_failed(delivery, err);
     }
 }
 
@@ -90,8 +103,7 @@ static void on_connected(struct channel *channel, enum err err)
 {
     struct delivery *delivery = LIST_OF(channel, struct delivery, channel);
     if (err != ERR_NONE) {
-        struct trouble_facts facts = {.trouble = TROUBLE_CONNECT, .detail = slice_of(err_text(err))};
-        delivery_host_failed(delivery, &facts);
+        connect_failed(delivery, err);
         return;
     }
     bool implicit = delivery->demand.tls == CONFIG_TLS_IMPLICIT;
@@ -216,9 +228,11 @@ void delivery_on_timeout(struct timer *timer)
 {
     struct delivery *delivery = LIST_OF(timer, struct delivery, timer);
     struct trouble_facts facts = {.trouble = TROUBLE_TIMEOUT, .stage = SMTP_STAGE_GREETING};
-    if (delivery->state == DELIVERY_CONNECTING)
-        facts = (struct trouble_facts){.trouble = TROUBLE_CONNECT, .detail = SLICE("timed out")};
-    else if (delivery->client != NULL)
+    if (delivery->state == DELIVERY_CONNECTING) {
+        connect_failed(delivery, ERR_TIMEOUT);
+        return;
+    }
+    if (delivery->client != NULL)
         facts.stage = smtp_client_stage(delivery->client);
     if (delivery->client != NULL && smtp_client_is_in_doubt(delivery->client))
         leave_in_doubt(delivery, &facts);
@@ -305,6 +319,7 @@ static bool at_ready(struct delivery *delivery)
         delivery_upstream_accepted(delivery);
     if (!delivery->has_work)
         return true; /* between two transactions */
+    delivery_host_answers(delivery);
     destination_proven(delivery->destination);
     return delivery_send(delivery);
 }
@@ -466,6 +481,11 @@ static bool retry_without_tls(struct delivery *delivery, const struct trouble_fa
 void delivery_host_failed(struct delivery *delivery, struct trouble_facts *facts)
 {
     char address[48];
+    bool is_mute = facts->stage == SMTP_STAGE_GREETING && (facts->trouble == TROUBLE_TIMEOUT || facts->trouble == TROUBLE_LOST);
+    if (is_mute)
+        delivery_host_is_dead(delivery, facts);
+    else if (facts->trouble != TROUBLE_CONNECT && facts->trouble != TROUBLE_INTERNAL)
+        delivery_host_answers(delivery);
     delivery_complete_facts(delivery, facts, address);
     delivery_trouble(delivery, facts);
     if (retry_without_tls(delivery, facts))
@@ -482,12 +502,7 @@ static void next_address(struct delivery *delivery)
         return;
     }
     delivery->address_index++;
-    if (delivery->address_index < delivery->addresses.count) {
-        delivery_connect(delivery);
-        return;
-    }
-    delivery->host_index++;
-    delivery_choose_host(delivery);
+    delivery_try_address(delivery);
 }
 
 void delivery_hang_up(struct delivery *delivery)

@@ -42,6 +42,7 @@
     X(plaintext, "sternpost_plaintext_transactions_total", "", "Transactions without TLS, where nothing demanded it")  \
     X(commit_failed, "sternpost_journal_commits_failed_total", "", "Transactions of the queue that failed")            \
     X(connections_in, "sternpost_connections_accepted_total", "", "Connections accepted")                              \
+    X(passed_over, "sternpost_addresses_passed_over_total", "", "Times an address was not tried because it was known to be dead") \
     X(connections_out, "sternpost_connections_opened_total", "", "Connections opened to deliver")
 
 /* The words of verdict.h: why mail fails or waits. */

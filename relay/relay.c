@@ -35,6 +35,8 @@ struct relay *relay_new(const struct relay_options *options)
     relay->signers = options->signers;
     relay->stopped = options->stopped;
     relay->started_ms = clock_wall_ms();
+    uint64_t seed[2] = {dice_u64(), dice_u64()};
+    dead_hosts_init(&relay->dead_hosts, seed);
     relay->journal = journal_new(relay);
     relay->finder = finder_new(relay);
     relay->intake = intake_new(relay);
@@ -46,6 +48,7 @@ struct relay *relay_new(const struct relay_options *options)
         relay->schedule = schedule_new(relay);
     if (relay->schedule == NULL) {
         free_own_parts(relay);
+        dead_hosts_free(&relay->dead_hosts);
         free(relay);
         return NULL;
     }
@@ -72,6 +75,7 @@ void relay_free(struct relay **relay)
     users_free(&(*relay)->users);
     signers_free(&(*relay)->signers);
     upstream_free_all(*relay);
+    dead_hosts_free(&(*relay)->dead_hosts);
     locals_free(&(*relay)->locals);
     tls_context_free(&(*relay)->tls);
     queue_close(&(*relay)->queue);
@@ -101,6 +105,7 @@ void relay_reload(struct relay *relay, const struct relay_options *options)
     relay->locals = options->locals;
     relay->users = options->users;
     relay->signers = options->signers;
+    dead_hosts_forget(&relay->dead_hosts);
     upstream_reload(relay);
     schedule_wake_all(relay->schedule);
     digest_wake(relay->digest);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "queue/queue.h"
 #include "relay/config.h"
+#include "relay/dead_hosts.h"
 #include "relay/host.h"
 #include "relay/metrics.h"
 #include "tls/context.h"
@@ -34,6 +35,7 @@ struct relay {
     struct signers *signers;   /* DKIM keys; NULL: none */
     struct journal *journal;
     struct finder *finder;     /* policies */
+    struct dead_hosts dead_hosts;
     struct upstream *upstreams; /* those that refused our credentials */
     struct upstream_release *upstream_release;
     struct schedule *schedule;
