@@ -102,17 +102,33 @@ struct slice delivery_domain(const struct delivery *delivery)
     return domain.length > 0 ? domain : destination_name(delivery);
 }
 
-bool delivery_policy_is_current(struct delivery *delivery)
+/* What the cache holds at this moment. NOT_FOUND: nothing, or there is no Policy Domain. */
+static enum err read_known(struct delivery *delivery, struct sts_entry *entry)
 {
     struct slice domain = policy_domain(delivery);
     struct slice bytes;
-    struct sts_entry entry;
     if (domain.length == 0)
-        return true;
+        return ERR_NOT_FOUND;
     enum err err = queue_policy_get(delivery->relay->queue, domain, delivery->arena, &bytes);
+    return err == ERR_NONE ? sts_entry_decode(bytes, delivery->arena, entry) : err;
+}
+
+bool delivery_policy_is_overtaken(struct delivery *delivery)
+{
+    struct sts_entry entry;
+    int64_t now_ms = clock_wall_ms();
+    if (read_known(delivery, &entry) != ERR_NONE || !sts_entry_is_live(&entry, now_ms) || sts_entry_is_exempt(&entry, now_ms))
+        return false;
+    return !delivery->demand.has_policy || !slice_equal(entry.body, delivery->demand.policy_body);
+}
+
+bool delivery_policy_is_current(struct delivery *delivery)
+{
+    struct sts_entry entry;
+    enum err err = read_known(delivery, &entry);
     if (err == ERR_NOT_FOUND)
         return true;
-    if (err != ERR_NONE || sts_entry_decode(bytes, delivery->arena, &entry) != ERR_NONE)
+    if (err != ERR_NONE)
         return false;
     int64_t now_ms = clock_wall_ms();
     bool is_live = sts_entry_is_live(&entry, now_ms);

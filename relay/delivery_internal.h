@@ -57,6 +57,7 @@ struct delivery {
     struct trouble_facts told;     /* the most telling answer to a recipient */
     bool any_policy;               /* a trouble so far is one that another policy might cure */
     bool is_renewing, has_renewed; /* looking for a new policy because every host failed the present one */
+    unsigned overtaken_count;      /* times that a policy became known while this work was on its way to a host */
     bool has_retried_fresh;        /* a reused connection had gone stale: one more try does not count */
     size_t sent[QUEUE_RECIPIENTS_MAX]; /* recipients of the transaction: their index in the entry */
     size_t sent_count;
@@ -116,6 +117,8 @@ void delivery_find_addresses(struct delivery *delivery);
 bool delivery_same_route(const struct delivery *delivery);
 /* Is what the open connection proved still what must be proved? Another delivery may have learned of a policy since. */
 bool delivery_policy_is_current(struct delivery *delivery);
+/* Has a policy become known since the present work looked for one, which is not the one that this new connection proved? */
+bool delivery_policy_is_overtaken(struct delivery *delivery);
 void delivery_cancel_finding(struct delivery *delivery);
 
 /* delivery_dead.c */

@@ -11,6 +11,7 @@
 #define SESSION_MS (60 * 1000) /* after which the TXT record is asked for again */
 #define SESSION_TRANSACTIONS 1000
 #define MINUTE_MS 60000
+#define OVERTAKEN_MAX 3
 
 static void on_connected(struct channel *channel, enum err err);
 static void on_secured(struct channel *channel, const struct tls_verdict *verdict);
@@ -303,6 +304,24 @@ void delivery_set_deadline(struct delivery *delivery)
 
 /* ---- what the client machine says ---- */
 
+/* To find and reach a host takes minutes, in which other mail may have learned of a policy. It binds this message too: all begins
+ * again under it, but not for ever. */
+static void begin_again(struct delivery *delivery)
+{
+    struct trouble_facts facts = {.trouble = TROUBLE_POLICY_UNKNOWN, .detail = SLICE("it changes while mail is on its way")};
+    delivery_hang_up(delivery);
+    if (++delivery->overtaken_count < OVERTAKEN_MAX) {
+        why_add(&delivery->why, "policy", delivery_domain(delivery), "one became known meanwhile, so all begins again under it");
+        delivery->worst = (struct trouble_facts){0};
+        delivery->any_policy = false;
+        delivery_find_policy(delivery);
+        return;
+    }
+    facts.host = facts.domain = delivery_domain(delivery);
+    delivery_trouble(delivery, &facts);
+    delivery_conclude(delivery);
+}
+
 static bool at_ready(struct delivery *delivery)
 {
     const struct demand *demand = &delivery->demand;
@@ -320,6 +339,10 @@ static bool at_ready(struct delivery *delivery)
     if (!delivery->has_work)
         return true; /* between two transactions */
     delivery_host_answers(delivery);
+    if (delivery_policy_is_overtaken(delivery)) {
+        begin_again(delivery);
+        return false;
+    }
     destination_proven(delivery->destination);
     return delivery_send(delivery);
 }
