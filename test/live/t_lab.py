@@ -65,8 +65,11 @@ class Names(case.LiveCase):
 
     def test_silence(self):
         self.lab.silent.fail("", dnsauth.DROP)
-        with self.assertRaises(TimeoutError):
-            dnsquery.ask(self.lab.resolver.address, "a.lost.example", "MX", timeout_s=3)
+        try:
+            # A newer Unbound gives up within this time and says so: SERVFAIL.
+            self.assertEqual(dnsquery.ask(self.lab.resolver.address, "a.lost.example", "MX", timeout_s=3), (2, 0, False))
+        except TimeoutError:
+            pass
         self.assertGreater(self.lab.silent.asked("a.lost.example", "MX"), 0)
 
 

@@ -75,8 +75,7 @@ def by_swaks(door, _folder, sender, recipient, subject):
         command += ["--tls" if door.tls == "starttls" else "--tls-on-connect", "--tls-verify", "--tls-ca-path", door.ca]
     if door.user:
         command += ["--auth", "LOGIN", "--auth-user", door.user, "--auth-password", door.password]
-    libraries = sorted(str(path) for path in (tools.prefix() / "usr/lib").glob("*-linux-gnu*/perl5/*"))
-    run(command, PERL5LIB=":".join(libraries))
+    run(command)
 
 
 def by_curl(door, folder, sender, recipient, subject):
