@@ -48,7 +48,7 @@ const struct config_key config_keys[] = {
     {"queue", "size-max", TOP(queue_size_max), config_parse_size, "16G", false,
      "Upper bound of the queue's file. New mail is refused (452) when 85 % are used."},
     {"queue", "free-min", TOP(queue_free_min), config_parse_size, "256M", false,
-     "New mail is refused (452) when less is free on the disk."},
+     "New mail is refused (452) when less is free on the disk and inside the queue's file, which never shrinks."},
     {"queue", "message-size-max", TOP(message_size_max), config_parse_size, "50M", false, "Largest message."},
 
     {"retry", "schedule", TOP(retry), config_parse_schedule, "1m 5m 15m 30m 1h 2h", false,
