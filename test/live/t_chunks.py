@@ -1,58 +1,7 @@
 """Hosts with CHUNKING (RFC 3030): content by BDAT, and small messages in one flight with their envelope over a connection
 that has just carried another one."""
 
-from lab import case, scripted
-
-
-class ChunkSession(scripted.Session):
-    """Also takes BDAT; notes how many bytes had come along with each MAIL."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        self.data = b""
-
-    def do_mail(self, line):
-        self.server.along.append(len(self.buffer))
-        return super().do_mail(line)
-
-    def do_bdat(self, line):
-        words = line.split(" ")
-        chunk = self.read_bytes(int(words[1]))
-        if not self.recipients:
-            return self.obey("554 5.5.1 no recipients")
-        self.data += chunk
-        if words[-1].upper() != "LAST":
-            return self.obey("250 2.0.0 more")
-        data, self.data = self.data, b""
-        return self.end_message(data)
-
-    def read_bytes(self, count):
-        while len(self.buffer) < count:
-            more = self.socket.recv(65536)
-            if not more:
-                raise EOFError("closed")
-            self.buffer += more
-        data, self.buffer = self.buffer[:count], self.buffer[count:]
-        return data
-
-    def end_message(self, data):
-        reply = self.choose("END", "250 2.0.0 taken", "")
-        if scripted.is_positive(reply):
-            message = scripted.Message(self.sender, self.recipients, data, self.connection.is_tls)
-            with self.server.lock:
-                self.server.messages.append(message)
-        self.sender, self.recipients = None, []
-        return self.obey(reply)
-
-
-class ChunkMx(scripted.ScriptedMx):
-    def __init__(self, *arguments):
-        self.along = []
-        super().__init__(*arguments)
-        self.extensions = self.extensions + ["CHUNKING"]
-
-    def session(self, client, connection):
-        return ChunkSession(self, client, connection)
+from lab import case, chunks, scripted
 
 
 class Chunks(case.LiveCase):
@@ -60,7 +9,7 @@ class Chunks(case.LiveCase):
 
     def host(self, domain):
         name, address = "mx." + domain, self.lab.next_address()
-        mx = self.lab.keep(ChunkMx(address, name, self.lab.ca.issue(name)))
+        mx = self.lab.keep(chunks.ChunkMx(address, name, self.lab.ca.issue(name)))
         self.lab.dns.add(name, "A", address)
         self.lab.dns.add(domain, "MX", "10 " + name)
         self.lab.policy(domain, mx=[name])

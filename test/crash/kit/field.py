@@ -13,6 +13,7 @@ from lab import tools
 SINK = pathlib.Path(__file__).with_name("sink.py")
 # Two domains with an enforced policy, one with TLS that nobody demands, the others plain.
 ENFORCED, SECURED, PLAIN = ("e0", "e1"), ("t0",), ("p0", "p1", "p2", "p3")
+CHUNKING = ("e1", "p0", "p1")
 SENDERS = "senders"
 DRAIN_TIMEOUT_S = 120
 
@@ -48,7 +49,7 @@ class Field:
             self.lab.dns.set(domain, "MX", "10 " + host)
             if short != SENDERS:
                 self.domains.append(domain)
-            specification = {"address": address, "host": host}
+            specification = {"address": address, "host": host, "chunking": short in CHUNKING}
             if short in ENFORCED + SECURED:
                 pair = self.lab.ca.issue(host)
                 specification |= {"certificate": pair.certificate, "key": pair.key}

@@ -2,8 +2,8 @@
 
     python3 sink.py JOURNAL SPECIFICATION
 
-SPECIFICATION is a JSON file: a list of {address, host, certificate, key}; without a certificate a server offers no
-STARTTLS. What a server does with a recipient its local part says, up to the first dot: ok; no (550 to RCPT); later (451
+SPECIFICATION is a JSON file: a list of {address, host, certificate, key, chunking}; without a certificate a server offers
+no STARTTLS, without chunking no BDAT. What a server does with a recipient its local part says, up to the first dot: ok; no (550 to RCPT); later (451
 to the first RCPT); drop (takes the first copy and hangs up without an answer); slow (answers the final dot late).
 
 JOURNAL gets a JSON object a line: at each final dot, before it is answered, {number, at_ns, run (the client's EHLO name),
@@ -23,7 +23,7 @@ import time
 import letter
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "live"))
-from lab import ca, scripted  # noqa: E402
+from lab import ca, chunks, scripted  # noqa: E402
 
 SLOW_ANSWER_S = 0.2
 TOKEN = re.compile(rb"^X-Token: (\S+)", re.MULTILINE)
@@ -54,13 +54,15 @@ class Memory:
             return is_first
 
 
-class Sink(scripted.ScriptedMx):
+class Sink(chunks.ChunkMx):
     def __init__(self, journal, memory, specification):
         self.journal, self.memory = journal, memory
         pair = None
         if "certificate" in specification:
             pair = ca.Pair(specification["certificate"], specification["key"])
         super().__init__(specification["address"], specification["host"], pair)
+        if not specification.get("chunking"):
+            self.extensions.remove("CHUNKING")
         self.replies["RCPT"] = self.answer_recipient
 
     def session(self, client, connection):
@@ -76,15 +78,14 @@ class Sink(scripted.ScriptedMx):
         return None
 
 
-class SinkSession(scripted.Session):
+class SinkSession(chunks.ChunkSession):
     run_name = ""
 
     def do_ehlo(self, line):
         self.run_name = line.split(" ")[-1]
         return super().do_ehlo(line)
 
-    def read_message(self):
-        data = self.read_content()
+    def end_message(self, data):
         number = next(self.server.journal.numbers)
         self.server.journal.write(
             number=number, at_ns=time.monotonic_ns(), run=self.run_name, host=self.server.host,

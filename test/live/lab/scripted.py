@@ -258,7 +258,9 @@ class Session:
             data += (line[1:] if line.startswith(b".") else line) + b"\r\n"
 
     def read_message(self):
-        data = self.read_content()
+        return self.end_message(self.read_content())
+
+    def end_message(self, data):
         reply = self.choose("END", "250 2.0.0 taken", "")
         if is_positive(reply):
             message = Message(self.sender, self.recipients, data, self.connection.is_tls)
