@@ -49,19 +49,23 @@ enum err text_base64_decode(struct slice text, struct buffer *out)
     if (text.length % 4 != 0) {
         return ERR_SYNTAX;
     }
-    size_t before = buffer_length(out);
+    size_t padding = slice_ends(text, SLICE("==")) ? 2 : slice_ends(text, SLICE("=")) ? 1 : 0;
+    char *space = buffer_space(out, text.length / 4 * 3 - padding);
+    if (space == NULL) {
+        return ERR_LIMIT;
+    }
+    size_t added = 0;
     for (size_t i = 0; i < text.length; i += 4) {
         uint8_t group[3];
         size_t length = decode_group(text.data + i, group);
         if (length == 0 || (length < 3 && i + 4 < text.length)) {
-            if (!buffer_failed(out)) {
-                buffer_truncate(out, before);
-            }
             return ERR_SYNTAX;
         }
-        buffer_add(out, slice_make(group, length));
+        memcpy(space + added, group, length);
+        added += length;
     }
-    return buffer_failed(out) ? ERR_LIMIT : ERR_NONE;
+    buffer_added(out, added);
+    return ERR_NONE;
 }
 
 void text_json(struct buffer *out, struct slice text)
@@ -162,15 +166,30 @@ static size_t decode_group(const char *in, uint8_t out[3])
     return length;
 }
 
+/* -1: none. */
+static int digit_value(char digit)
+{
+    if (digit >= 'a') {
+        return digit <= 'z' ? digit - 'a' + 26 : -1;
+    }
+    if (digit >= 'A') {
+        return digit <= 'Z' ? digit - 'A' : -1;
+    }
+    if (digit >= '0') {
+        return digit <= '9' ? digit - '0' + 52 : -1;
+    }
+    return digit == '+' ? 62 : digit == '/' ? 63 : -1;
+}
+
 static bool digits_of(const char *in, size_t count, uint32_t *bits)
 {
     *bits = 0;
     for (size_t i = 0; i < count; i++) {
-        const char *digit = memchr(base64_digits, in[i], 64);
-        if (digit == NULL) {
+        int value = digit_value(in[i]);
+        if (value < 0) {
             return false;
         }
-        *bits |= (uint32_t)(digit - base64_digits) << (18 - 6 * i);
+        *bits |= (uint32_t)value << (18 - 6 * i);
     }
     return true;
 }

@@ -1,5 +1,6 @@
 #include "tls/pem.h"
 
+#include "base/text.h"
 #include "tls/code.h"
 
 #include <errno.h>
@@ -28,7 +29,9 @@ struct cursor {
 static int read_descriptor(int descriptor, struct tls_pem *pem);
 static int read_text(int descriptor, struct tls_pem *pem);
 static const char *next_block(struct cursor *cursor);
+static bool decode_block(const char *block, struct buffer *text, struct buffer *der);
 static int parse_block(const char *block, mbedtls_x509_crt *chain);
+static int parse_odd_block(const char *block, mbedtls_x509_crt *chain);
 static enum err complain(const struct tls_pem *pem, struct buffer *out, int number);
 
 enum err tls_pem_open(struct tls_pem *pem, struct slice path, struct buffer *fault)
@@ -167,7 +170,40 @@ static const char *next_block(struct cursor *cursor)
     return block;
 }
 
+/* Certificates are no secret, and mbedTLS takes base64 apart as if they were, in constant time: for a whole bundle that
+ * was half of the time a start takes. False: it is not plain base64 (RFC 7468 3), or memory is short. */
+static bool decode_block(const char *block, struct buffer *text, struct buffer *der)
+{
+    const char *end = strstr(block, FOOTER);
+    if (end == NULL) {
+        return false;
+    }
+    buffer_clear(text);
+    buffer_clear(der);
+    struct slice body = slice_make(block + sizeof HEADER - 1, (size_t)(end - block) - (sizeof HEADER - 1));
+    struct slice line;
+    while (slice_cut(&body, '\n', &line)) {
+        buffer_add(text, slice_to(line, line.length - slice_ends(line, SLICE("\r"))));
+    }
+    return !buffer_failed(text) && buffer_length(text) > 0 && text_base64_decode(buffer_slice(text), der) == ERR_NONE;
+}
+
 static int parse_block(const char *block, mbedtls_x509_crt *chain)
+{
+    struct buffer text, der;
+    buffer_init(&text, FILE_LENGTH_MAX);
+    buffer_init(&der, FILE_LENGTH_MAX);
+    bool is_plain = decode_block(block, &text, &der);
+    struct slice bytes = buffer_slice(&der);
+    int code = is_plain ? mbedtls_x509_crt_parse_der(chain, (const unsigned char *)bytes.data, bytes.length)
+                        : parse_odd_block(block, chain);
+    buffer_free(&text);
+    buffer_free(&der);
+    return code;
+}
+
+/* What mbedTLS can read all the same, or its complaint. */
+static int parse_odd_block(const char *block, mbedtls_x509_crt *chain)
 {
     mbedtls_pem_context pem;
     size_t used, length;

@@ -55,12 +55,33 @@ static void test_bad_base64(void **state)
     struct buffer out;
     buffer_init(&out, 100);
     check_number("NUL", text_base64_decode(SLICE("Zm9\0"), &out), ERR_SYNTAX);
+    buffer_free(&out);
     buffer_init(&out, 5);
     check_number("limit of the buffer", text_base64_decode(SLICE("Zm9vYmFy"), &out), ERR_LIMIT);
     buffer_free(&out);
     buffer_init(&out, 3);
     check_number("limit of the buffer", text_base64_encode(SLICE("a"), &out), ERR_LIMIT);
     buffer_free(&out);
+    buffer_init(&out, 1);
+    check_number("room enough", text_base64_decode(SLICE("Zg=="), &out), ERR_NONE);
+    buffer_free(&out);
+}
+
+static void test_base64_digits(void **state)
+{
+    (void)state;
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (int byte = 0; byte < 256; byte++) {
+        char text[4] = {'A', 'A', 'A', (char)byte};
+        const char *digit = memchr(digits, byte, 64);
+        struct buffer out;
+        buffer_init(&out, 100);
+        enum err err = text_base64_decode(slice_make(text, 4), &out);
+        check_number("digit", err, digit != NULL || byte == '=' ? ERR_NONE : ERR_SYNTAX);
+        if (digit != NULL)
+            check_number("value", buffer_slice(&out).data[2], digit - digits);
+        buffer_free(&out);
+    }
 }
 
 static void test_base64_round_trip(void **state)
@@ -161,9 +182,13 @@ static void test_json_contents(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hex),        cmocka_unit_test(test_base64),
-        cmocka_unit_test(test_bad_base64), cmocka_unit_test(test_base64_round_trip),
-        cmocka_unit_test(test_utf8),       cmocka_unit_test(test_json_contents),
+        cmocka_unit_test(test_hex),
+        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_bad_base64),
+        cmocka_unit_test(test_base64_digits),
+        cmocka_unit_test(test_base64_round_trip),
+        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_json_contents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
