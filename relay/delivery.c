@@ -290,6 +290,8 @@ void delivery_conclude(struct delivery *delivery)
 void delivery_conclude_transaction(struct delivery *delivery)
 {
     delivery->transaction_count++;
+    if (delivery_is_connected(delivery))
+        destination_got_through(delivery->destination, &delivery->is_through);
     record_work(delivery, delivery->told.trouble == TROUBLE_NONE ? NULL : &delivery->told);
     after_work(delivery);
 }
@@ -373,14 +375,19 @@ static void record_work(struct delivery *delivery, const struct trouble_facts *t
 
 static void after_work(struct delivery *delivery)
 {
+    bool is_connected = delivery_is_connected(delivery);
+    if (!is_connected && delivery->destination->deliveries.count > destination_limit(delivery->destination)) {
+        delivery_finish(delivery); /* it was one too many: the others do its work */
+        return;
+    }
     if (!delivery->is_stopping && delivery_next_work(delivery)) {
-        if (delivery_is_connected(delivery))
+        if (is_connected)
             begin_work(delivery);
         else
             begin_soon(delivery);
         return;
     }
-    if (!delivery->is_stopping && delivery_is_connected(delivery) && delivery_may_reuse(delivery))
+    if (!delivery->is_stopping && is_connected && delivery_may_reuse(delivery))
         become_idle(delivery);
     else
         delivery_finish(delivery);

@@ -44,6 +44,7 @@ struct delivery {
     struct list_node node, idle_node;
     enum delivery_state state;
     bool is_stopping;
+    bool is_through; /* the open connection has carried a transaction, and the destination counts it */
     size_t turn_count; /* entries taken in this turn */
 
     /* The present work: one entry. */

@@ -538,4 +538,5 @@ void delivery_hang_up(struct delivery *delivery)
     }
     channel_close(&delivery->channel);
     smtp_client_free(&delivery->client);
+    destination_hung_up(delivery->destination, &delivery->is_through);
 }

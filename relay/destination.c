@@ -13,6 +13,7 @@
 /* One more connection for so many waiting messages, and a turn when others wait: a handshake costs as much as a score of messages. */
 #define MESSAGES_PER_CONNECTION 25
 #define PAUSE_MS 10000
+#define GROW_AGAIN_MS 60000
 
 struct flight {
     struct map_node node;
@@ -197,15 +198,21 @@ bool destination_has_work(struct destination *destination)
     return destination->window_count > 0;
 }
 
-/* A destination that is not proven gets one delivery that finds out; after that one more for every so many that wait. */
+size_t destination_limit(const struct destination *destination)
+{
+    size_t most = destination->schedule->relay->config->per_destination;
+    bool may_grow = destination->through_count == 0 || destination->grow_ms <= clock_monotonic_ms();
+    size_t limit = destination->through_count + may_grow;
+    return limit < most ? limit : most;
+}
+
+/* One for so many that wait. */
 size_t destination_wants(struct destination *destination)
 {
     if (!destination_has_work(destination) || !pace_allows(destination))
         return destination->deliveries.count;
-    if (!destination->is_proven)
-        return 1;
     size_t wanted = 1 + (destination->window_count + destination->flights.count) / MESSAGES_PER_CONNECTION;
-    size_t limit = destination->schedule->relay->config->per_destination;
+    size_t limit = destination_limit(destination);
     return wanted < limit ? wanted : limit;
 }
 
@@ -220,9 +227,28 @@ static bool pace_allows(const struct destination *destination)
     return destination->pace_next_ms <= clock_monotonic_ms();
 }
 
+void destination_got_through(struct destination *destination, bool *is_through)
+{
+    bool is_over = destination->grow_ms != 0 && destination->grow_ms <= clock_monotonic_ms();
+    if (*is_through && !is_over)
+        return;
+    if (is_over)
+        destination->grow_ms = 0;
+    if (!*is_through)
+        destination->through_count++;
+    *is_through = true;
+    schedule_wake(destination->schedule, destination->name);
+}
+
+void destination_hung_up(struct destination *destination, bool *is_through)
+{
+    if (*is_through)
+        destination->through_count--;
+    *is_through = false;
+}
+
 void destination_proven(struct destination *destination)
 {
-    destination->is_proven = true;
     if (destination->failures == 0)
         return;
     destination->failures = 0;
@@ -233,8 +259,11 @@ void destination_proven(struct destination *destination)
 
 void destination_failed(struct destination *destination, const struct destination_failure *failure)
 {
-    destination->is_proven = false;
     destination->tried_ms = clock_monotonic_ms();
+    if (destination->through_count > 0) {
+        destination->grow_ms = destination->tried_ms + GROW_AGAIN_MS;
+        return;
+    }
     if (destination->not_before_ms > clock_wall_ms())
         return; /* another delivery has said so already */
     destination->failures++;

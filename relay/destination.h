@@ -30,7 +30,8 @@ struct destination {
     size_t idle_count;           /* of them, waiting for work with an open connection */
     size_t stores_pending;       /* writes of the back-off that are not committed yet */
     bool is_urgent;              /* to be tried although the queue says later */
-    bool is_proven;              /* a delivery got through to READY since the last failure: more may follow */
+    size_t through_count;        /* of the deliveries: those whose open connection has carried a transaction */
+    int64_t grow_ms;             /* monotonic: a connection failed beside others that work: no more than those before that; 0: none did */
     int64_t not_before_ms;       /* wall clock; 0: now */
     uint32_t failures;
     int64_t failing_since_ms;
@@ -56,10 +57,17 @@ void destination_pause(struct destination *destination);
 bool destination_has_work(struct destination *destination);
 /* How many deliveries it should have now. */
 size_t destination_wants(struct destination *destination);
+/* How many it may have: one more than have got through, so that a host is never asked for more than one connection of which
+ * nobody knows whether it takes it. */
+size_t destination_limit(const struct destination *destination);
 bool destination_is_unused(const struct destination *destination);
 /* A delivery reached READY: the destination works. */
 void destination_proven(struct destination *destination);
-/* The destination as a whole failed: nothing is tried before the next time, which is stored. verdict words are copied. */
+/* A delivery's connection has carried a transaction, or is closed. is_through: of the delivery; whether it is counted. */
+void destination_got_through(struct destination *destination, bool *is_through);
+void destination_hung_up(struct destination *destination, bool *is_through);
+/* The destination as a whole failed: nothing is tried before the next time, which is stored. verdict words are copied. But while
+ * other connections to it work it has only one too many: then it gets no more for a minute. */
 struct destination_failure {
     struct slice reason, text, why;
     int64_t next_ms; /* wall clock */

@@ -218,7 +218,9 @@ static bool has_room(const struct schedule *schedule)
 /* What is ready is known to be so by the queue alone: also what is in flight. Without room only those count that have no place. */
 static bool can_use_place(const struct schedule *schedule, struct destination *destination)
 {
-    if (!list_is_empty(&destination->deliveries) && (!has_room(schedule) || !destination->is_proven))
+    size_t count = destination->deliveries.count;
+    bool is_full = count >= destination_limit(destination) && destination->idle_count == 0;
+    if (count > 0 && (!has_room(schedule) || is_full))
         return false;
     destination->may_have_more = true;
     return wants_another(destination) || (destination->idle_count > 0 && destination_has_work(destination));

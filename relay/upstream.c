@@ -154,7 +154,6 @@ static void release_destination(struct relay *relay, struct slice name, struct a
     if (destination == NULL)
         return;
     destination_proven(destination); /* forgets the wait, also on the disk */
-    destination->is_proven = false;
 }
 
 /* A wait that is just on its way to the disk is not found there yet. */

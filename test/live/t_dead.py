@@ -2,8 +2,9 @@
 changes: which hosts a policy admits."""
 
 import socket
+import time
 
-from lab import case
+from lab import case, client
 
 
 class Listener:
@@ -119,6 +120,35 @@ class Dead(case.LiveCase):
         self.assertEqual(len(self.relay.events("host_dead", host="m11." + domain)), 1)
         self.assertEqual(self.relay.events("host_dead", host="m12." + domain), [])
         self.assertRegex(self.why("a@" + domain), r"m12\.long\.example: not tried this time: 12 addresses before it have failed")
+
+
+class Crowded(case.LiveCase):
+    """A host that takes two connections of a client and no more: what works goes on, and one message at most learns of the limit."""
+
+    settings = {"retry.schedule": "300s", "listen.connections-per-client": "60"}
+
+    def test_a_limit_is_found_and_kept(self):
+        server = self.lab.mx("few.example")
+        refused = []
+
+        def greet(_):
+            if len(server.sessions) <= 2:
+                return None
+            refused.append(1)
+            return "421 4.7.0 too many connections from you"
+
+        def take_time(_):
+            time.sleep(0.02)
+
+        server.replies.update({"BANNER": greet, "MAIL": take_time})
+        jobs = [("s%d@sender.example" % (i % 10), "r%d@few.example" % i, "few %d" % i) for i in range(300)]
+        self.assertEqual(len(client.send_many(self.relay, jobs)), 300)
+        case.wait_until(lambda: len(server.messages) + len(refused) >= 300, 60, "the messages to come")
+        self.assertLessEqual(len(refused), 2)
+        self.assertGreaterEqual(len(server.messages), 298)
+        for event in self.relay.events("deferred"):
+            self.assertIn("421 4.7.0 too many", event["problem"])
+        self.assertGreaterEqual(len(server.connections), 3, "the relay never asked for a third connection")
 
 
 if __name__ == "__main__":

@@ -198,18 +198,20 @@ static void test_only_what_is_due(void **state)
 static const struct {
     const char *name;
     size_t waiting;
-    bool is_proven;
+    size_t through;
     uint32_t per_destination;
     size_t wants;
 } wants[] = {
-    {"nothing to do", 0, true, 20, 0},
-    {"one message", 1, true, 20, 1},
-    {"not proven", 200, false, 20, 1},
-    {"under one connection's worth", 24, true, 20, 1},
-    {"one connection's worth", 25, true, 20, 2},
-    {"four", 100, true, 20, 5},
-    {"up to the limit", 400, true, 3, 3},
-    {"the window's worth", 1000, true, 20, 3}, /* of one sender: 50 messages */
+    {"nothing to do", 0, 9, 20, 0},
+    {"one message", 1, 9, 20, 1},
+    {"none got through", 200, 0, 20, 1},
+    {"one got through", 200, 1, 20, 2},
+    {"two got through", 200, 2, 20, 3},
+    {"under one connection's worth", 24, 9, 20, 1},
+    {"one connection's worth", 25, 9, 20, 2},
+    {"four", 100, 9, 20, 5},
+    {"up to the limit", 400, 3, 3, 3},
+    {"the window's worth", 1000, 9, 20, 3}, /* of one sender: 50 messages */
 };
 
 static void test_how_many_connections(void **state)
@@ -221,8 +223,7 @@ static void test_how_many_connections(void **state)
             snprintf(from, sizeof from, "sender%zu@example.com", wants[i].waiting < 1000 ? k % 8 : 0);
             fill(from, 1);
         }
-        if (wants[i].is_proven)
-            destination_proven(destination);
+        destination->through_count = wants[i].through;
         check_number(wants[i].name, destination_wants(destination), wants[i].wants);
         assert_int_equal(tear_down_one(state), 0);
         assert_int_equal(set_up_one(state), 0);
@@ -234,10 +235,58 @@ static void test_what_flies_counts(void **state)
     (void)state;
     struct queue_pick pick;
     fill("a@example.com", 50);
-    destination_proven(destination);
+    destination->through_count = 5;
     for (size_t i = 0; i < 49; i++)
         assert_true(take(&pick));
     assert_int_equal(destination_wants(destination), 3); /* 1 that waits, 49 under way */
+}
+
+/* One more at a time: the next is not begun before the last has carried a message. */
+static void test_connections_are_counted_once(void **state)
+{
+    bool is_through[2] = {false, false};
+    (void)state;
+    assert_int_equal(destination_limit(destination), 1);
+    destination_got_through(destination, &is_through[0]);
+    destination_got_through(destination, &is_through[0]);
+    assert_int_equal(destination_limit(destination), 2);
+    destination_got_through(destination, &is_through[1]);
+    assert_int_equal(destination_limit(destination), 3);
+    destination_hung_up(destination, &is_through[0]);
+    destination_hung_up(destination, &is_through[0]);
+    assert_int_equal(destination_limit(destination), 2);
+    destination_hung_up(destination, &is_through[1]);
+    assert_int_equal(destination_limit(destination), 1);
+}
+
+/* A connection that fails beside others that work is one too many: those go on, and for a minute there are no more. */
+static void test_one_too_many(void **state)
+{
+    struct destination_failure failure = {.reason = SLICE("reply"), .text = SLICE("421 too many connections"),
+                                          .next_ms = clock_wall_ms() + MINUTE_MS};
+    struct queue_pick pick;
+    bool is_through[2] = {false, false};
+    (void)state;
+    fill("a@example.com", 100);
+    for (size_t i = 0; i < COUNT_OF(is_through); i++)
+        destination_got_through(destination, &is_through[i]);
+    assert_int_equal(destination_wants(destination), 3);
+    destination_failed(destination, &failure);
+    assert_int_equal(destination->failures, 0);
+    assert_int_equal(destination->stores_pending, 0);
+    assert_int_equal(destination_wants(destination), 2);
+    assert_true(take(&pick));
+    turn_for(MINUTE_MS - 1);
+    assert_int_equal(destination_wants(destination), 2);
+    turn_for(1);
+    destination_got_through(destination, &is_through[0]);
+    assert_int_equal(destination_wants(destination), 3);
+    for (size_t i = 0; i < COUNT_OF(is_through); i++)
+        destination_hung_up(destination, &is_through[i]);
+    failure.next_ms = clock_wall_ms() + MINUTE_MS; /* now nothing works */
+    destination_failed(destination, &failure);
+    assert_int_equal(destination->failures, 1);
+    assert_false(take(&pick));
 }
 
 /* ---- rate and pause ---- */
@@ -334,7 +383,6 @@ static void test_a_failure_is_stored(void **state)
     destination_proven(destination);
     assert_false(stored(arena, &known));
     fail_with("connect", MINUTE_MS);
-    assert_false(destination->is_proven);
     assert_int_equal(destination->stores_pending, 1);
     assert_false(destination_is_unused(destination));
     assert_true(stored(arena, &known));
@@ -455,6 +503,8 @@ int main(void)
         DESTINATION_TEST(test_only_what_is_due),
         DESTINATION_TEST(test_how_many_connections),
         DESTINATION_TEST(test_what_flies_counts),
+        DESTINATION_TEST(test_connections_are_counted_once),
+        DESTINATION_TEST(test_one_too_many),
         DESTINATION_TEST(test_rates),
         DESTINATION_TEST(test_the_rate_of_another),
         DESTINATION_TEST(test_pause),

@@ -95,6 +95,32 @@ static void test_nobody_is_kept_out_by_idle_connections(void **state)
     check_crowds(state, HOUR_MS);
 }
 
+/* A destination that takes its time gets one connection more whenever the last one has carried a message, here after a second. */
+static void test_slow_start(void **state)
+{
+    (void)state;
+    mail_many("a@example.com", "busy.example", 50);
+    mail_many("b@example.com", "busy.example", 50);
+    mail_many("c@example.com", "busy.example", 50);
+    for (size_t i = 1; i <= 5; i++) {
+        turn_settle();
+        assert_int_equal(test.deliveries_most, i);
+        turn_for(SECOND_MS);
+    }
+}
+
+/* One that hangs has one place, however much there is for it. */
+static void test_what_hangs_has_one_place(void **state)
+{
+    (void)state;
+    for (char sender = 'a'; sender <= 'e'; sender++) {
+        const char from[] = {sender, '@', 'b', '.', 'c', '\0'};
+        mail_many(from, "hang.example", 50);
+    }
+    turn_for(HOUR_MS);
+    assert_int_equal(test.deliveries_most, 1);
+}
+
 /* A delivery that has had its turn goes on when nobody waits for its place. */
 static void test_a_turn_ends_only_for_others(void **state)
 {
@@ -325,6 +351,8 @@ int main(void)
         SCHEDULE_TEST(test_a_clock_that_steps_is_noticed),
         SCHEDULE_TEST(test_nobody_is_kept_out_by_others),
         SCHEDULE_TEST(test_nobody_is_kept_out_by_idle_connections),
+        SCHEDULE_TEST(test_slow_start),
+        SCHEDULE_TEST(test_what_hangs_has_one_place),
         SCHEDULE_TEST(test_a_turn_ends_only_for_others),
         SCHEDULE_TEST(test_turns_are_equal),
         SCHEDULE_TEST(test_who_waits_longer_is_first),

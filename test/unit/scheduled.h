@@ -32,7 +32,7 @@ struct delivery {
     struct destination *destination;
     struct queue_pick pick;
     size_t taken;
-    bool is_idle;
+    bool is_idle, is_through;
     struct timer timer;
 };
 
@@ -111,6 +111,7 @@ static inline void delivery_end(struct delivery *delivery)
 {
     struct destination *destination = delivery->destination;
     timer_cancel(&delivery->timer);
+    destination_hung_up(destination, &delivery->is_through);
     list_remove(&destination->deliveries, &delivery->node);
     if (delivery->is_idle) {
         destination->idle_count--;
@@ -157,6 +158,7 @@ static void delivery_served(struct timer *timer)
         destination_failed(delivery->destination, &failure);
     } else {
         destination_proven(delivery->destination);
+        destination_got_through(delivery->destination, &delivery->is_through);
         delivery_give_back(delivery, MAIL_DELIVER, clock_wall_ms());
         test.delivered++;
     }
