@@ -66,6 +66,22 @@ bool text_is_ascii(struct slice text)
     return true;
 }
 
+/* Asked of all content: eight bytes at a time. */
+bool text_has_eight_bit(struct slice text)
+{
+    uint64_t seen = 0;
+    size_t i = 0;
+    for (; text.length - i >= sizeof seen; i += sizeof seen) {
+        uint64_t word;
+        memcpy(&word, text.data + i, sizeof word);
+        seen |= word;
+    }
+    for (; i < text.length; i++) {
+        seen |= (uint8_t)text.data[i];
+    }
+    return (seen & UINT64_C(0x8080808080808080)) != 0;
+}
+
 const char *text_nearest(struct slice word, const char *const *candidates, size_t count)
 {
     const char *nearest = NULL;

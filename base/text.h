@@ -40,6 +40,7 @@ bool text_utf8_next(struct slice *rest, uint32_t *character);
 /* Takes one character off the front and writes it as text_json does; returns the bytes written. */
 size_t text_json_next(struct slice *rest, char out[8]);
 bool text_is_ascii(struct slice text); /* 0x01..0x7f */
+bool text_has_eight_bit(struct slice text); /* a byte over 0x7f */
 
 /* The candidate nearest to word by edit distance (at most a third of its length), or NULL: for "did you mean". */
 const char *text_nearest(struct slice word, const char *const *candidates, size_t count);

@@ -1,5 +1,6 @@
 #include "relay/draft_internal.h"
 
+#include "base/text.h"
 #include "relay/config.h"
 #include "relay/relay.h"
 
@@ -100,10 +101,7 @@ static void repair(struct draft *draft)
 /* Whether a survey is needed at all: most mail has neither long lines nor bytes over 0x7f. */
 static void note_lines(struct draft *draft, struct slice content)
 {
-    uint8_t seen = 0;
-    for (size_t i = 0; i < content.length; i++)
-        seen |= (uint8_t)content.data[i];
-    draft->message.eight_bit = draft->message.eight_bit || seen > 0x7f;
+    draft->message.eight_bit = draft->message.eight_bit || text_has_eight_bit(content);
     while (content.length > 0) {
         size_t length = slice_find(content, '\n');
         bool ends = length < content.length;

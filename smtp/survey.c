@@ -1,5 +1,7 @@
 #include "smtp/survey.h"
 
+#include "base/text.h"
+
 #include <string.h>
 
 #define BITS_PER_PART 2
@@ -17,7 +19,6 @@ static void note_part(struct smtp_survey *survey, unsigned note);
 static void note_charset(struct smtp_survey *survey, struct slice text);
 static bool is_continued(struct smtp_survey *survey, uint8_t byte);
 static bool begin_character(struct smtp_survey *survey, uint8_t byte);
-static bool has_eight_bit(struct slice bytes);
 
 void smtp_survey_init(struct smtp_survey *survey)
 {
@@ -81,7 +82,7 @@ bool smtp_form_stays_eight_bit(struct slice form)
 
 static void take_line(struct smtp_survey *survey, const struct smtp_mime_line *line)
 {
-    bool is_eight_bit = has_eight_bit(line->bytes);
+    bool is_eight_bit = text_has_eight_bit(line->bytes);
     survey->is_eight_bit |= is_eight_bit;
     survey->has_long_lines |= line->is_long;
     switch (line->kind) {
@@ -124,7 +125,7 @@ static void take_text(struct smtp_survey *survey, const struct smtp_mime_line *l
     if (line->is_long) {
         note_part(survey, SMTP_FORM_LONG);
     }
-    if (has_eight_bit(line->bytes)) {
+    if (text_has_eight_bit(line->bytes)) {
         note_part(survey, SMTP_FORM_EIGHT_BIT);
     }
     if (survey->is_undeclared) {
@@ -182,13 +183,4 @@ static bool begin_character(struct smtp_survey *survey, uint8_t byte)
     survey->utf8_low = byte == 0xe0 ? 0xa0 : byte == 0xf0 ? 0x90 : 0x80;
     survey->utf8_high = byte == 0xed ? 0x9f : byte == 0xf4 ? 0x8f : 0xbf;
     return byte >= 0xc2 && byte <= 0xf4;
-}
-
-static bool has_eight_bit(struct slice bytes)
-{
-    uint8_t seen = 0;
-    for (size_t i = 0; i < bytes.length; i++) {
-        seen |= (uint8_t)bytes.data[i];
-    }
-    return seen > 0x7f;
 }

@@ -116,6 +116,22 @@ static void test_nearest(void **state)
     assert_null(text_nearest(SLICE("a"), NULL, 0));
 }
 
+static void test_eight_bit(void **state)
+{
+    (void)state;
+    char text[40] = {0};
+    assert_false(text_has_eight_bit(SLICE_EMPTY));
+    for (size_t length = 1; length <= sizeof text; length++) {
+        memset(text, 0x7f, sizeof text);
+        assert_false(text_has_eight_bit(slice_make(text, length)));
+        for (size_t at = 0; at < sizeof text; at++) {
+            memset(text, 0, sizeof text);
+            text[at] = (char)0x80;
+            assert_int_equal(text_has_eight_bit(slice_make(text, length)), at < length);
+        }
+    }
+}
+
 static uint32_t slow_crc32c(struct slice bytes)
 {
     uint32_t crc = 0xffffffff;
@@ -173,6 +189,7 @@ int main(void)
         cmocka_unit_test(test_cleaning),
         cmocka_unit_test(test_ascii),
         cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_eight_bit),
         cmocka_unit_test(test_crc32c),
         cmocka_unit_test(test_siphash),
     };
