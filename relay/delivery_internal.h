@@ -131,7 +131,7 @@ void delivery_host_answers(struct delivery *delivery);
 void delivery_connect(struct delivery *delivery);
 void delivery_flush(struct delivery *delivery);
 void delivery_set_deadline(struct delivery *delivery);
-int64_t delivery_stage_timeout_ms(enum smtp_client_stage stage);
+int64_t delivery_patience_ms(const struct delivery *delivery, enum smtp_client_stage stage);
 void delivery_on_timeout(struct timer *timer);
 bool delivery_demands_tls(const struct delivery *delivery);
 void delivery_host_failed(struct delivery *delivery, struct trouble_facts *facts); /* notes it and goes on with the next */

@@ -3,7 +3,6 @@
 #include "base/text.h"
 
 #define PENDING_MAX 65536
-#define MINUTE_MS 60000
 #define EAGER_SIZE_MAX 16384
 #define EAGER_SILENCE_MS 2000
 
@@ -144,16 +143,6 @@ void delivery_decide_rest(struct delivery *delivery, const struct smtp_client_ev
     }
 }
 
-/* Three minutes for each block, and in all half an hour and a second for each 1000 bytes: a peer that takes a byte now and then
- * is given up. */
-static int64_t content_timeout_ms(const struct delivery *delivery)
-{
-    int64_t end_ms = delivery->transaction_ms + 30 * MINUTE_MS + (int64_t)delivery->message.size;
-    int64_t rest_ms = end_ms - clock_monotonic_ms();
-    int64_t block_ms = delivery_stage_timeout_ms(SMTP_STAGE_CONTENT);
-    return rest_ms < block_ms ? (rest_ms < 0 ? 0 : rest_ms) : block_ms;
-}
-
 /* Chunk by chunk, as the peer takes them. False: the delivery has moved on. */
 bool delivery_send_content(struct delivery *delivery)
 {
@@ -179,7 +168,7 @@ bool delivery_send_content(struct delivery *delivery)
             delivery_flush(delivery);
     }
     buffer_free(&chunk);
-    timer_start(&delivery->timer, content_timeout_ms(delivery), delivery_on_timeout);
+    timer_start(&delivery->timer, delivery_patience_ms(delivery, SMTP_STAGE_CONTENT), delivery_on_timeout);
     if (delivery->chunk_next == delivery->message.chunk_count) {
         delivery->is_sending_content = false;
         smtp_client_content_end(delivery->client);

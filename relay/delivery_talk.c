@@ -1,6 +1,7 @@
 #include "relay/delivery_internal.h"
 
 #include "base/text.h"
+#include "relay/patience.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -10,7 +11,6 @@
 #define PENDING_MAX 65536
 #define SESSION_MS (60 * 1000) /* after which the TXT record is asked for again */
 #define SESSION_TRANSACTIONS 1000
-#define MINUTE_MS 60000
 #define OVERTAKEN_MAX 3
 
 static void on_connected(struct channel *channel, enum err err);
@@ -276,30 +276,24 @@ void delivery_flush(struct delivery *delivery)
     smtp_client_sent(delivery->client, output.length);
 }
 
-/* RFC 5321 4.5.3.2. A stage has its time once: replies that dribble in do not prolong it. */
-int64_t delivery_stage_timeout_ms(enum smtp_client_stage stage)
+int64_t delivery_patience_ms(const struct delivery *delivery, enum smtp_client_stage stage)
 {
-    switch (stage) {
-    case SMTP_STAGE_DATA:
-        return 2 * MINUTE_MS;
-    case SMTP_STAGE_CONTENT:
-        return 3 * MINUTE_MS;
-    case SMTP_STAGE_FINAL:
-        return 10 * MINUTE_MS;
-    case SMTP_STAGE_QUIT:
-        return 2000;
-    default:
-        return 5 * MINUTE_MS;
-    }
+    struct patience patience = {
+        .stage = stage,
+        .elapsed_ms = clock_monotonic_ms() - delivery->transaction_ms,
+        .size = delivery->message.size,
+    };
+    return patience_ms(&patience);
 }
 
+/* A stage has its time once, and each recipient: lines of a reply that dribble in do not prolong it. */
 void delivery_set_deadline(struct delivery *delivery)
 {
     enum smtp_client_stage stage = smtp_client_stage(delivery->client);
     if (stage == delivery->timed_stage || stage == SMTP_STAGE_SECURING)
         return;
     delivery->timed_stage = stage;
-    timer_start(&delivery->timer, delivery_stage_timeout_ms(stage), delivery_on_timeout);
+    timer_start(&delivery->timer, delivery_patience_ms(delivery, stage), delivery_on_timeout);
 }
 
 /* ---- what the client machine says ---- */
@@ -468,6 +462,7 @@ static bool handle(struct delivery *delivery, const struct smtp_client_event *ev
     case SMTP_CLIENT_RECIPIENT:
         if (!event->accepted)
             delivery_decide_sent(delivery, event->recipient, event);
+        delivery->timed_stage = SMTP_STAGE_CLOSED; /* the next one has its time anew */
         return true;
     case SMTP_CLIENT_CONTENT:
         delivery->is_sending_content = true;
