@@ -38,6 +38,8 @@ MUTANTS = [
       ": delivery->transaction_count > 999 ? SMTP_CLIENT_STARTTLS_MUST")),
     ("a record gone ends the policy", "under the enforced policy",
      ("sts/lookup.c", "    else\n        finish_kept_or(lookup, STS_SOURCE_NONE);", "    else\n        finish(lookup, STS_SOURCE_NONE);")),
+    ("a policy learned on the way does not bind", "under the enforced policy",
+     ("relay/delivery_talk.c", "    if (delivery_policy_is_overtaken(delivery)) {", "    if (delivery->overtaken_count > 0) {")),
     ("an entry is free before its outcome is stored", "twice",
      ("relay/record.c", "    record->write.done = committed;\n",
       "    record->write.done = committed;\n"
