@@ -123,6 +123,7 @@ class Metrics(HttpCase):
         one.wait_event("deferred", to="a@stripped.example")
         self.send_to(one, "a@refused.example")
         one.wait_event("bounced", to="a@refused.example")
+        one.wait_event("bounced", to="sender@sender.example")  # its report: there is no such domain
         values = self.families(one.http, OPENMETRICS)
         for name in (("messages_accepted_total",), ("recipients_delivered_total",), ("policy_fetches_total", "fetched"),
                      ("recipients_deferred_total", "tls"), ("tls_handshakes_total", "verified"),
