@@ -9,7 +9,7 @@
 #define CONNECT_TIMEOUT_MS 30000
 #define HANDSHAKE_TIMEOUT_MS 60000
 #define PENDING_MAX 65536
-#define SESSION_MS (60 * 1000) /* after which the TXT record is asked for again */
+#define SESSION_MS (120 * 1000) /* after which the TXT record is asked for again */
 #define SESSION_TRANSACTIONS 1000
 #define OVERTAKEN_MAX 3
 
