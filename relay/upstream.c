@@ -13,6 +13,8 @@
 
 /* So long the others wait for the delivery that tries. */
 #define TRY_MS 60000
+/* At most, and ask again then: most tries are over at once, and what they tell should not come a minute late. */
+#define TRY_LOOK_MS 10000
 #define COUNT_MAX 1000
 
 struct upstream {
@@ -38,8 +40,11 @@ struct upstream_pause upstream_ask(struct relay *relay, const struct upstream_ke
     int64_t now_ms = clock_monotonic_ms();
     if (upstream == NULL)
         return (struct upstream_pause){.wait_ms = 0};
-    if (upstream->end_ms > now_ms)
-        return (struct upstream_pause){.wait_ms = upstream->end_ms - now_ms, .reason = slice_of(upstream->reason)};
+    int64_t rest_ms = upstream->end_ms - now_ms;
+    if (rest_ms > 0) {
+        int64_t wait_ms = upstream->is_tried && rest_ms > TRY_LOOK_MS ? TRY_LOOK_MS : rest_ms;
+        return (struct upstream_pause){.wait_ms = wait_ms, .reason = slice_of(upstream->reason)};
+    }
     upstream->end_ms = now_ms + TRY_MS;
     upstream->is_tried = true;
     return (struct upstream_pause){.wait_ms = 0};
