@@ -85,7 +85,7 @@ class Callers(CallersCase):
         tables.mkdir(parents=True)
         os.chmod(tables, 0o1730)
         subprocess.run(["mount", "--bind", str(spool), "/var/spool"], check=True)
-        self.addCleanup(subprocess.run, ["umount", "/var/spool"], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", "/var/spool"], check=True)
         self.mail.bind_folder("/run", {"placeholder": ""})
         self.mail.bind_folder("/etc/pam.d", {"cron": "".join("%s required pam_permit.so\n" % kind for kind in (
             "auth", "account", "session"))})
@@ -133,6 +133,8 @@ class Callers(CallersCase):
         self.mail.install()
         (self.home / "0001.patch").write_text(PATCH, encoding="ascii")
         script = tools.find("git-send-email", "usr/lib/git-core")
+        found = {key: tools.environment()[key] for key in ("LD_LIBRARY_PATH", "PERL5LIB")}
+        found["PATH"] = "%s:/usr/bin:/bin" % (tools.prefix() / "usr/bin")
 
         def do():
             self.run_as_user("perl", script, "--quiet", "--confirm=never", "--from=Ann Other <ann@sender.example>",
@@ -140,7 +142,7 @@ class Callers(CallersCase):
                              env={"GIT_CEILING_DIRECTORIES": str(self.home), "GIT_CONFIG_NOSYSTEM": "1",
                                   **{"GIT_%s_%s" % (who, what): value for who in ("AUTHOR", "COMMITTER")
                                      for what, value in (("NAME", "Ann Other"), ("EMAIL", "ann@sender.example"))},
-                                  "PERL5LIB": str(tools.prefix() / "usr/share/perl5")})
+                                  **found})
 
         for messages in self.up_and_down(do):
             self.assertEqual(sorted(messages[0].recipients), ["carl@dest.example", "list@dest.example"])

@@ -58,7 +58,11 @@ class Readme(unittest.TestCase):
         made = self.run_program("passwd", "app", text_in="secret\n")
         self.assertEqual(made.returncode, 0, made.stderr)
         (self.folder / "users").write_text(made.stdout, encoding="ascii")
-        (self.folder / "users").chmod(0o640)
+        made = self.run_program("dkim", "keygen", "example.com", "s1")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        (self.folder / "dkim.pem").write_text(made.stdout, encoding="ascii")
+        for name in ("users", "dkim.pem"):
+            (self.folder / name).chmod(0o640)
 
     def test_configurations_are_valid(self):
         self.prepare()
