@@ -141,6 +141,20 @@ class Signatures(SignedCase):
         self.assertTrue(self.verifies(mx.messages[0].data))
 
 
+    def test_export(self):
+        """What `queue export` writes is what would have left, signature and all."""
+        one = self.signing_relay()
+        self.lab.mx("waiting.example", replies={"RCPT": "450 4.2.0 later"})
+        for text, is_encoded in ((b"plain\n", False), ((UTF8 + b"\n") * 10000, True)):
+            with smtplib.SMTP("127.0.0.1", one.port, local_hostname="client.example", timeout=30) as smtp:
+                smtp.sendmail("a@signed.example", ["a%d@waiting.example" % is_encoded], wire(self.HEADER + b"\n" + text))
+            queued, = one.queued("a%d@waiting.example" % is_encoded)
+            run = one.run("queue", "export", queued["id"])
+            self.assertEqual(run.returncode, 0, run.stderr)
+            self.assert_signed(wire(run.stdout.encode()))
+            self.assertEqual("quoted-printable" in run.stdout, is_encoded)
+
+
 class Unsigned(SignedCase):
     def test_other_domains(self):
         one = self.signing_relay()
