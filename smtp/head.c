@@ -6,6 +6,11 @@
 #include "smtp/message.h"
 #include "smtp/mime.h"
 
+/* Of the fields that must be there. */
+struct presence {
+    bool from, date, message_id;
+};
+
 enum line_kind { LINE_FIELD, LINE_BLANK, LINE_MAILBOX_FILE, LINE_BODY };
 
 static bool take_line(struct smtp_head *head);
@@ -14,7 +19,7 @@ static bool is_field(struct slice line);
 static void complete(struct smtp_head *head, size_t length);
 static void qualify(const struct smtp_header_field *field, struct slice hostname, struct buffer *out);
 static bool has_addresses(struct slice name);
-static void add_missing(const struct smtp_header_scan *scan, const struct smtp_head_repair *repair, struct buffer *out);
+static void add_missing(struct presence has, const struct smtp_head_repair *repair, struct buffer *out);
 static void add_author(const struct smtp_head_repair *repair, struct buffer *out);
 static struct slice without_line_end(struct slice line);
 
@@ -149,11 +154,12 @@ static struct slice without_line_end(struct slice line)
 void smtp_head_repair(const struct smtp_head *head, const struct smtp_head_repair *repair, struct buffer *out)
 {
     struct slice rest = smtp_head_section(head);
-    struct smtp_header_scan scan;
+    struct presence has = {.from = false};
     struct smtp_header_field field;
-    smtp_header_scan_init(&scan);
-    smtp_header_scan_feed(&scan, rest);
     while (rest.length > 0 && smtp_header_next(&rest, &field)) {
+        has.from = has.from || slice_equal_nocase(field.name, SLICE("From"));
+        has.date = has.date || slice_equal_nocase(field.name, SLICE("Date"));
+        has.message_id = has.message_id || slice_equal_nocase(field.name, SLICE("Message-ID"));
         if (has_addresses(field.name)) {
             qualify(&field, repair->hostname, out);
         } else {
@@ -163,7 +169,7 @@ void smtp_head_repair(const struct smtp_head *head, const struct smtp_head_repai
             buffer_add(out, SLICE("\r\n")); /* the content ended here */
         }
     }
-    add_missing(&scan, repair, out);
+    add_missing(has, repair, out);
     buffer_add(out, SLICE("\r\n"));
 }
 
@@ -203,16 +209,16 @@ static void qualify(const struct smtp_header_field *field, struct slice hostname
     buffer_free(&address);
 }
 
-static void add_missing(const struct smtp_header_scan *scan, const struct smtp_head_repair *repair, struct buffer *out)
+static void add_missing(struct presence has, const struct smtp_head_repair *repair, struct buffer *out)
 {
     char date[40];
-    if (!scan->has_from) {
+    if (!has.from) {
         add_author(repair, out);
     }
-    if (!scan->has_date) {
+    if (!has.date) {
         buffer_print(out, "Date: %.*s\r\n", SLICE_ARGS(text_date_rfc5322(repair->date_ms, date)));
     }
-    if (!scan->has_message_id) {
+    if (!has.message_id) {
         buffer_print(out, "Message-ID: <%.*s@%.*s>\r\n", SLICE_ARGS(repair->id), SLICE_ARGS(repair->hostname));
     }
 }
