@@ -2,11 +2,13 @@
  * the relay do it. What is wrong with it shows under ThreadSanitizer. */
 #include "test/unit/pki.h"
 #include "test/unit/tls_pair.h"
+#include "tls/sign.h"
 
 #include <pthread.h>
 
 #define THREAD_COUNT 4
 #define PAIR_COUNT 24
+#define SIGNATURE_COUNT 16
 
 /* Threads report here and the test asserts: cmocka's checks are for the thread that runs the test. */
 struct worker {
@@ -97,11 +99,60 @@ static void test_a_session_on_many_threads(void **state)
     tls_context_free(&context);
 }
 
+struct signer {
+    pthread_t thread;
+    struct tls_sign_key *key; /* a reference of its own */
+    struct buffer first;
+    size_t same_count;
+};
+
+/* A signature of the same is always the same (RFC 8017 8.2.1). */
+static void *run_signer(void *argument)
+{
+    static const uint8_t digest[TLS_DIGEST_LENGTH] = "thirty-two bytes to be signed";
+    struct signer *signer = argument;
+    for (size_t i = 0; i < SIGNATURE_COUNT; i++) {
+        struct buffer signature;
+        buffer_init(&signature, 1024);
+        bool is_signed = tls_sign(signer->key, digest, &signature) == ERR_NONE;
+        if (i == 0)
+            buffer_add(&signer->first, buffer_slice(&signature));
+        signer->same_count += is_signed && slice_equal(buffer_slice(&signature), buffer_slice(&signer->first));
+        buffer_free(&signature);
+    }
+    tls_sign_key_free(&signer->key);
+    return NULL;
+}
+
+static void test_one_key_for_all(void **state)
+{
+    struct signer signers[THREAD_COUNT];
+    struct tls_sign_key *key;
+    struct buffer fault;
+    buffer_init(&fault, 4096);
+    assert_int_equal(tls_sign_key_open(slice_of(pki_path(*state, "rsa.key").text), &key, &fault), ERR_NONE);
+    for (size_t i = 0; i < THREAD_COUNT; i++) {
+        signers[i] = (struct signer){.key = tls_sign_key_share(key)};
+        buffer_init(&signers[i].first, 1024);
+        assert_int_equal(pthread_create(&signers[i].thread, NULL, run_signer, &signers[i]), 0);
+    }
+    tls_sign_key_free(&key); /* the last of the threads wipes it */
+    for (size_t i = 0; i < THREAD_COUNT; i++) {
+        assert_int_equal(pthread_join(signers[i].thread, NULL), 0);
+        assert_int_equal(signers[i].same_count, SIGNATURE_COUNT);
+        check_slice("of every thread", buffer_slice(&signers[i].first), buffer_slice(&signers[0].first));
+    }
+    for (size_t i = 0; i < THREAD_COUNT; i++)
+        buffer_free(&signers[i].first);
+    buffer_free(&fault);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_context_for_all),
         cmocka_unit_test(test_a_session_on_many_threads),
+        cmocka_unit_test(test_one_key_for_all),
     };
     return cmocka_run_group_tests(tests, pki_set_up, pki_tear_down);
 }
