@@ -149,7 +149,8 @@ class Fault(case.LiveCase):
             place.kill()
         else:
             self.assertIn(place.wait_exit(), (EXIT_CANNOT_CREATE, EXIT_DISK))
-            self.assertRegex(place.relay.tail(5, since), r"sternpost: \[queue\] path: .+: .+")
+            # Where the queue could be opened, it is the first write after that which failed.
+            self.assertRegex(place.relay.tail(5, since), r"sternpost: \[queue\] path: .+: .+|event=queue_broken .*advice=")
         trace.wait_end(place.relay.process.pid)
         place.relay.wrapper = []
         return trace.injected() > 0
