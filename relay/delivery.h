@@ -15,6 +15,8 @@ bool delivery_start(struct relay *relay, struct destination *destination);
 /* New work for an idle delivery. */
 void delivery_wake(struct delivery *delivery);
 bool delivery_is_idle(const struct delivery *delivery);
+/* Others wait for its place: a host that has owed a word for half a minute is given up, unless it may have the message. */
+void delivery_hurry(struct delivery *delivery);
 /* The relay stops: end now, except where the answer to a final dot is outstanding. */
 void delivery_stop(struct delivery *delivery);
 void delivery_abort(struct delivery *delivery);

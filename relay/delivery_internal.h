@@ -89,6 +89,7 @@ struct delivery {
     struct channel channel;
     struct smtp_client *client;
     enum smtp_client_stage timed_stage;
+    int64_t owed_ms;               /* monotonic: since when the peer owes its next word */
     int64_t connected_ms, transaction_ms; /* monotonic */
     size_t transaction_count;
     bool is_authenticated;
@@ -131,6 +132,7 @@ void delivery_host_answers(struct delivery *delivery);
 void delivery_connect(struct delivery *delivery);
 void delivery_flush(struct delivery *delivery);
 void delivery_set_deadline(struct delivery *delivery);
+void delivery_await(struct delivery *delivery, int64_t wait_ms); /* the peer's next word, for so long */
 int64_t delivery_patience_ms(const struct delivery *delivery, enum smtp_client_stage stage);
 void delivery_on_timeout(struct timer *timer);
 bool delivery_demands_tls(const struct delivery *delivery);

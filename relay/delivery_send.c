@@ -168,7 +168,7 @@ bool delivery_send_content(struct delivery *delivery)
             delivery_flush(delivery);
     }
     buffer_free(&chunk);
-    timer_start(&delivery->timer, delivery_patience_ms(delivery, SMTP_STAGE_CONTENT), delivery_on_timeout);
+    delivery_await(delivery, delivery_patience_ms(delivery, SMTP_STAGE_CONTENT));
     if (delivery->chunk_next == delivery->message.chunk_count) {
         delivery->is_sending_content = false;
         smtp_client_content_end(delivery->client);

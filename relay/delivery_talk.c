@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define CONNECT_TIMEOUT_MS 30000
+#define HURRIED_MS 30000 /* patience while others wait for the place */
 #define HANDSHAKE_TIMEOUT_MS 60000
 #define PENDING_MAX 65536
 #define SESSION_MS (120 * 1000) /* after which the TXT record is asked for again */
@@ -93,7 +94,7 @@ void delivery_connect(struct delivery *delivery)
         .ended = on_ended,
     };
     delivery->relay->metrics.connections_out++;
-    timer_start(&delivery->timer, CONNECT_TIMEOUT_MS, delivery_on_timeout);
+    delivery_await(delivery, CONNECT_TIMEOUT_MS);
     enum err err = channel_connect(&delivery->channel, &peer, choose_source(delivery, &source, peer.ip.family));
     if (err != ERR_NONE) {
         connect_failed(delivery, err);
@@ -146,7 +147,7 @@ static enum trouble secure(struct delivery *delivery)
     struct tls_session *session = tls_session_client(delivery->relay->tls, demand, name, NULL);
     if (session == NULL)
         return TROUBLE_INTERNAL;
-    timer_start(&delivery->timer, HANDSHAKE_TIMEOUT_MS, delivery_on_timeout);
+    delivery_await(delivery, HANDSHAKE_TIMEOUT_MS);
     return channel_secure(&delivery->channel, &session) ? TROUBLE_NONE : TROUBLE_NO_STARTTLS;
 }
 
@@ -293,7 +294,23 @@ void delivery_set_deadline(struct delivery *delivery)
     if (stage == delivery->timed_stage || stage == SMTP_STAGE_SECURING)
         return;
     delivery->timed_stage = stage;
-    timer_start(&delivery->timer, delivery_patience_ms(delivery, stage), delivery_on_timeout);
+    delivery_await(delivery, delivery_patience_ms(delivery, stage));
+}
+
+void delivery_await(struct delivery *delivery, int64_t wait_ms)
+{
+    delivery->owed_ms = clock_monotonic_ms();
+    timer_start(&delivery->timer, wait_ms, delivery_on_timeout);
+}
+
+/* As many hosts that hang as there are places would otherwise keep all of them for the five minutes of RFC 5321 4.5.3.2. */
+void delivery_hurry(struct delivery *delivery)
+{
+    bool is_owed = delivery->state == DELIVERY_CONNECTING ||
+                   (delivery->state == DELIVERY_TALKING && delivery->client != NULL &&
+                    !smtp_client_is_in_doubt(delivery->client));
+    if (is_owed && clock_monotonic_ms() - delivery->owed_ms >= HURRIED_MS)
+        timer_start(&delivery->timer, 0, delivery_on_timeout);
 }
 
 /* ---- what the client machine says ---- */

@@ -31,11 +31,12 @@ static struct destination *find(const struct schedule *schedule, struct slice na
 static void enter_turn(struct schedule *schedule, struct destination *destination);
 static bool waits_in_queue(struct destination *destination);
 static void forget_unused(struct schedule *schedule, struct destination *destination);
-static void gather_ready(struct schedule *schedule);
+static bool gather_ready(struct schedule *schedule);
 static void start_deliveries(struct schedule *schedule);
 static bool wants_another(struct destination *destination);
+static bool hurry_slow(struct schedule *schedule);
 static void note_pace(struct schedule *schedule, struct destination *destination);
-static void sleep_until_next(struct schedule *schedule);
+static void sleep_until_next(struct schedule *schedule, int64_t longest_ms);
 
 struct schedule *schedule_new(struct relay *relay)
 {
@@ -192,9 +193,10 @@ static void on_run(struct timer *timer)
         return;
     }
     schedule->is_held = false;
-    gather_ready(schedule);
+    bool has_looked = gather_ready(schedule);
     start_deliveries(schedule);
-    sleep_until_next(schedule);
+    bool is_crowded = hurry_slow(schedule);
+    sleep_until_next(schedule, has_looked && !is_crowded ? SLEEP_MAX_MS : WAITING_LOOK_MS);
 }
 
 /* Whoever had a turn, or has new mail, goes to the end of the line that the queue keeps, where gather_ready() finds it when the
@@ -266,12 +268,12 @@ static void remember_place(struct schedule *schedule, const struct queue_ready *
 
 /* Makes those destinations known that are ready: as many as there is room for, and some that wait. It goes on where the last look
  * ended, so that those with much mail, which stay at the front, do not hide all behind them; and those that have what they can use
- * do not count, or some that hang would. */
-static void gather_ready(struct schedule *schedule)
+ * do not count, or some that hang would. False: there is no room, and it looked but lately. */
+static bool gather_ready(struct schedule *schedule)
 {
     int64_t now_ms = clock_monotonic_ms();
     if (!has_room(schedule) && now_ms - schedule->gathered_ms < WAITING_LOOK_MS)
-        return;
+        return false;
     schedule->gathered_ms = now_ms;
     struct arena *arena = arena_new(READY_PAGE * 512);
     size_t places = schedule->relay->config->delivery_connections_max;
@@ -297,6 +299,7 @@ static void gather_ready(struct schedule *schedule)
         arena_reset(arena);
     }
     arena_free(&arena);
+    return true;
 }
 
 bool schedule_is_crowded(const struct schedule *schedule)
@@ -386,11 +389,11 @@ static void forget_unused(struct schedule *schedule, struct destination *destina
     destination_free(&destination);
 }
 
-static void sleep_until_next(struct schedule *schedule)
+static void sleep_until_next(struct schedule *schedule, int64_t longest_ms)
 {
     int64_t now_ms = clock_wall_ms();
     int64_t next_ms;
-    int64_t delay_ms = SLEEP_MAX_MS;
+    int64_t delay_ms = longest_ms;
     if (queue_ready_next(schedule->relay->queue, now_ms + 1, &next_ms) == ERR_NONE && next_ms - now_ms < delay_ms)
         delay_ms = next_ms - now_ms;
     if (schedule->pace_next_ms != 0 && schedule->pace_next_ms - clock_monotonic_ms() < delay_ms)
@@ -398,7 +401,7 @@ static void sleep_until_next(struct schedule *schedule)
     timer_start(&schedule->timer, delay_ms < 1 ? 1 : delay_ms, on_timer);
 }
 
-/* ---- the end ---- */
+/* ---- all of them ---- */
 
 static void each_delivery(struct schedule *schedule, void (*act)(struct delivery *delivery))
 {
@@ -412,6 +415,19 @@ static void each_delivery(struct schedule *schedule, void (*act)(struct delivery
             delivery = next;
         }
     }
+}
+
+/* They end in a turn of their own. Returns whether somebody waits for their places. */
+static bool hurry_slow(struct schedule *schedule)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (!schedule_is_crowded(schedule))
+        return false;
+    if (now_ms - schedule->hurried_ms >= WAITING_LOOK_MS) {
+        schedule->hurried_ms = now_ms;
+        each_delivery(schedule, delivery_hurry);
+    }
+    return true;
 }
 
 void schedule_stop(struct schedule *schedule)

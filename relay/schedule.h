@@ -16,6 +16,7 @@ struct schedule {
     int64_t gathered_ms;       /* monotonic: when ready destinations were last looked for, */
     struct queue_ready gathered; /* and up to which; without a name: from the front again */
     char gathered_name[QUEUE_NAME_MAX];
+    int64_t hurried_ms;        /* monotonic: when slow hosts were last looked for, since others wait */
     int64_t pace_next_ms;      /* monotonic: the first of the destinations that their rate holds back; 0: none */
     struct timer timer;        /* at the next due time */
     struct timer run_timer;    /* runs a turn as soon as the loop is back */

@@ -156,5 +156,28 @@ class Hang(case.LiveCase):
         type(self).shared = None
 
 
+class Crowded(Hang):
+    """Fewer places than destinations that hang. Nobody is given up as long as RFC 5321 demands who keeps others waiting."""
+
+    settings = {"retry.schedule": "1h", "delivery.connections-max": "12"}
+
+    def test_others_flow(self):
+        host = self.lab.mx("hoster.example", replies={"BANNER": scripted.HANG})
+        others = [self.lab.mx("tarpit%d.example" % i, replies={"EHLO": scripted.HANG}) for i in range(6)]
+        domains = ["hosted%d.example" % i for i in range(12)]
+        for domain in domains:
+            self.lab.dns.add(domain, "MX", "10 mx10.hoster.example")
+        domains += ["tarpit%d.example" % i for i in range(6)]
+        for domain in domains:
+            self.send("a@" + domain)
+        case.wait_until(lambda: len(host.connections) + sum(len(mx.connections) for mx in others) == 12, 30,
+                        "all places to be taken")
+        fleet = self.healthy("crowded")
+        taken = self.deliver_all(fleet)
+        print("after %.1f s" % taken, end="; ")
+        waiting = {recipient["address"].split("@")[1] for message in self.relay.queue() for recipient in message["recipients"]}
+        self.assertEqual(waiting, set(domains))
+
+
 if __name__ == "__main__":
     case.main()

@@ -51,6 +51,8 @@ static const struct {
     {"as many hang as one page shows", 100, "hang.", 64, 1},
     {"most places hang", 200, "hang.", 150, 1},
     {"all but one place hangs", 200, "hang.", 199, 30},
+    {"all places hang", 20, "hang.", 20, 3},
+    {"more hang than there are places", 20, "hang.", 70, 1},
     {"many are dead", 10, "dead.", 300, 5},
     {"all are busy, one place", 1, "busy.", 1, 400},
     {"all are busy, few places", 5, "busy.", 5, 400},
@@ -119,6 +121,25 @@ static void test_what_hangs_has_one_place(void **state)
     }
     turn_for(HOUR_MS);
     assert_int_equal(test.deliveries_most, 1);
+}
+
+/* Slow hosts are told to hurry while somebody waits for a place, once a second, and never else. */
+static void test_only_those_who_wait_make_hurry(void **state)
+{
+    (void)state;
+    test.config.delivery_connections_max = 3;
+    mail_now("a@example.com", "hang.a.example");
+    mail_now("a@example.com", "hang.b.example");
+    turn_for(HOUR_MS);
+    assert_int_equal(test.hurried, 0); /* there is room */
+    mail_now("a@example.com", "hang.c.example");
+    turn_for(HOUR_MS);
+    assert_int_equal(test.hurried, 0); /* nobody waits */
+    uint64_t id = mail_now("a@example.com", "good.example");
+    turn_for(10 * SECOND_MS);
+    assert_in_range(tried_at(id), 2 * HOUR_MS, 2 * HOUR_MS + 2 * SECOND_MS); /* a place of one that had hung for long */
+    assert_int_equal(test.hurried, 3);
+    assert_int_equal(test.delivered, 1);
 }
 
 /* A delivery that has had its turn goes on when nobody waits for its place. */
@@ -353,6 +374,7 @@ int main(void)
         SCHEDULE_TEST(test_nobody_is_kept_out_by_idle_connections),
         SCHEDULE_TEST(test_slow_start),
         SCHEDULE_TEST(test_what_hangs_has_one_place),
+        SCHEDULE_TEST(test_only_those_who_wait_make_hurry),
         SCHEDULE_TEST(test_a_turn_ends_only_for_others),
         SCHEDULE_TEST(test_turns_are_equal),
         SCHEDULE_TEST(test_who_waits_longer_is_first),

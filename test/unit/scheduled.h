@@ -25,6 +25,7 @@
 #define HOUR_MS (60 * MINUTE_MS)
 #define DAY_MS (24 * HOUR_MS)
 #define DEAD_WAIT_MS (10 * MINUTE_MS)
+#define HURRIED_MS (30 * SECOND_MS)
 #define TRIED_MAX 20000
 
 struct delivery {
@@ -33,6 +34,7 @@ struct delivery {
     struct queue_pick pick;
     size_t taken;
     bool is_idle, is_through;
+    int64_t since_ms; /* the attempt */
     struct timer timer;
 };
 
@@ -50,7 +52,7 @@ static struct {
     struct folder folder;
     uint64_t next_id;
     struct tried tried[TRIED_MAX];
-    size_t tried_count, delivered, started, ended, aged;
+    size_t tried_count, delivered, started, ended, aged, hurried;
     size_t deliveries_most; /* at once */
     int64_t idle_ms;        /* how long a connection is kept without work; 0: not at all */
     int64_t start_ms;
@@ -103,6 +105,7 @@ static inline void delivery_attempt(struct delivery *delivery)
     tried->id = delivery->pick.id;
     tried->time_ms = clock_monotonic_ms() - test.start_ms;
     text_print(tried->name, sizeof tried->name, "%.*s", SLICE_ARGS(delivery->destination->name));
+    delivery->since_ms = clock_monotonic_ms();
     if (!is_kind(delivery, SLICE("hang.")))
         timer_start(&delivery->timer, SECOND_MS, delivery_served);
 }
@@ -149,7 +152,7 @@ static void delivery_served(struct timer *timer)
 {
     struct delivery *delivery = LIST_OF(timer, struct delivery, timer);
     int64_t next_ms = clock_wall_ms() + DEAD_WAIT_MS;
-    if (is_kind(delivery, SLICE("dead."))) {
+    if (is_kind(delivery, SLICE("dead.")) || is_kind(delivery, SLICE("hang."))) {
         struct destination_failure failure = {.reason = SLICE("connect"),
                                               .text = SLICE("nobody answers"),
                                               .why = SLICE("{\"problem\":\"nobody answers\"}"),
@@ -203,6 +206,14 @@ void delivery_wake(struct delivery *delivery)
 bool delivery_is_idle(const struct delivery *delivery)
 {
     return delivery->is_idle;
+}
+
+/* What hangs is given up as if it were dead. */
+void delivery_hurry(struct delivery *delivery)
+{
+    test.hurried++;
+    if (is_kind(delivery, SLICE("hang.")) && clock_monotonic_ms() - delivery->since_ms >= HURRIED_MS)
+        timer_start(&delivery->timer, 0, delivery_served);
 }
 
 void delivery_stop(struct delivery *delivery)
