@@ -39,6 +39,9 @@ class World:
         self.count = 0
         self.port = 2525
         namespace.bind_system_files(self.folder("system"), RESOLVER, extra_users=["sternpost"])
+        # Nothing of a relay with default places stays behind on the machine, or finds what is there.
+        for place in ("/var/spool", "/run"):
+            namespace.bind_over(place, self.folder("system" + place))
         self.ca = ca.Authority(self.directory / "ca")
         self.dns = self.keep(dnsauth.Authority(AUTHORITY))
         self.silent = self.keep(dnsauth.Authority(SILENT))
