@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define CLIENTS_MAX 1024
-#define MESSAGE_MAX (1024 * 1024)
+#define MESSAGE_MAX (64 * 1024 * 1024)
 
 enum step { STEP_GREETING, STEP_EHLO, STEP_MAIL, STEP_RCPT, STEP_DATA, STEP_END, STEP_QUIT };
 

@@ -43,13 +43,20 @@ class World:
         self.directory.chmod(0o755)
         self.is_enforced = is_enforced
         self.stoppable = []
+        try:
+            self.start(domain_count)
+        except Exception:
+            self.stop()
+            raise
+
+    def start(self, domain_count):
         self.ca = ca.Authority(self.directory / "ca")
         names = [("d%d.bench.example" % i, "MX", "10 mx." + DOMAINS[i % len(DOMAINS)]) for i in range(domain_count)]
         names += [(host, "A", address) for host, address in MX_HOSTS.items()]
-        if is_enforced:
+        if self.is_enforced:
             names += self.policies()
         self.resolver(names)
-        pair = self.ca.issue(*MX_HOSTS) if is_enforced else None
+        pair = self.ca.issue(*MX_HOSTS) if self.is_enforced else None
         self.sink = Sink(self.directory, [pair.certificate, pair.key] if pair else [])
         self.stoppable.append(self.sink)
 
