@@ -433,12 +433,12 @@ void delivery_wake(struct delivery *delivery)
         become_idle(delivery);
 }
 
-/* The answer to a final dot is worth waiting for: without it the message would go out twice. */
+/* The answer to a message that has left as a whole, perhaps in one flight with its envelope, is worth waiting for: without it the
+ * message would go out twice. */
 void delivery_stop(struct delivery *delivery)
 {
     delivery->is_stopping = true;
-    if (delivery->state == DELIVERY_TALKING && delivery->client != NULL &&
-        smtp_client_stage(delivery->client) == SMTP_STAGE_FINAL)
+    if (delivery->state == DELIVERY_TALKING && delivery->client != NULL && smtp_client_is_in_doubt(delivery->client))
         return;
     delivery_finish(delivery);
 }

@@ -17,7 +17,7 @@ void delivery_wake(struct delivery *delivery);
 bool delivery_is_idle(const struct delivery *delivery);
 /* Others wait for its place: a host that has owed a word for half a minute is given up, unless it may have the message. */
 void delivery_hurry(struct delivery *delivery);
-/* The relay stops: end now, except where the answer to a final dot is outstanding. */
+/* The relay stops: end now, except where the answer to a message that has left as a whole is outstanding. */
 void delivery_stop(struct delivery *delivery);
 void delivery_abort(struct delivery *delivery);
 struct delivery *delivery_of(struct list_node *node);      /* from destination.deliveries */

@@ -1,6 +1,9 @@
 """Hosts with CHUNKING (RFC 3030): content by BDAT, and small messages in one flight with their envelope over a connection
 that has just carried another one."""
 
+import signal
+import threading
+
 from lab import case, chunks, scripted
 
 
@@ -62,6 +65,32 @@ class Chunks(case.LiveCase):
             event = self.deliver("b@" + domain)
             self.assertEqual(event["attempts"], "1")
             self.assertEqual((len(mx.messages), len(mx.connections)), (2, 2))
+
+    def test_a_stop_waits_for_the_answer_to_a_flight(self):
+        """All of the second message is at the host, which has not even answered its MAIL: it must not go out again."""
+        mx = self.host("stopped.example")
+        one = self.private_relay(self.settings).start()
+        self.send_to(one, "a@stopped.example")
+        one.wait_event("delivered", to="a@stopped.example")
+        asked, gate = threading.Event(), threading.Event()
+        self.addCleanup(gate.set)
+
+        def hold(_line):
+            asked.set()
+            gate.wait()
+
+        mx.replies["MAIL"] = hold
+        self.send_to(one, "b@stopped.example")
+        asked.wait(15)
+        self.assertGreater(mx.along[1], 100, "its content had left")
+        one.process.send_signal(signal.SIGTERM)
+        case.wait_until(lambda: one.run("health").returncode != 0, 10, "the stop to begin")
+        self.assertTrue(one.is_running())
+        gate.set()
+        self.assertEqual(one.wait_exit(), 0)
+        one.start()
+        self.assertEqual(one.queue(), [])
+        self.assertEqual([message.recipients for message in mx.messages], [["a@stopped.example"], ["b@stopped.example"]])
 
     def test_in_doubt_no_other_host_gets_it(self):
         """The host goes away between its replies to the envelope and that to the content: it may have the message."""
