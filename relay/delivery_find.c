@@ -113,31 +113,37 @@ static enum err read_known(struct delivery *delivery, struct sts_entry *entry)
     return err == ERR_NONE ? sts_entry_decode(bytes, delivery->arena, entry) : err;
 }
 
-bool delivery_policy_is_overtaken(struct delivery *delivery)
+/* Whether this attempt goes by what the cache holds at this moment. A damaged entry is as none, as for the finder; what cannot be
+ * read for another reason may bind. exempt: set to the reason where an exemption is why. */
+static bool is_as_found(struct delivery *delivery, struct slice *exempt)
 {
     struct sts_entry entry;
     int64_t now_ms = clock_wall_ms();
-    if (read_known(delivery, &entry) != ERR_NONE || !sts_entry_is_live(&entry, now_ms) || sts_entry_is_exempt(&entry, now_ms))
-        return false;
-    return !delivery->demand.has_policy || !slice_equal(entry.body, delivery->demand.policy_body);
+    enum err err = read_known(delivery, &entry);
+    *exempt = SLICE_EMPTY;
+    if (err != ERR_NONE)
+        return err == ERR_NOT_FOUND || err == ERR_CORRUPT;
+    if (!sts_entry_is_live(&entry, now_ms) && !is_expired_floor(delivery, &entry))
+        return true;
+    if (!sts_entry_is_exempt(&entry, now_ms))
+        return delivery->demand.has_policy && slice_equal(entry.body, delivery->demand.policy_body);
+    *exempt = entry.exempt_reason;
+    return true;
+}
+
+bool delivery_policy_is_overtaken(struct delivery *delivery)
+{
+    struct slice exempt;
+    return !is_as_found(delivery, &exempt);
 }
 
 bool delivery_policy_is_current(struct delivery *delivery)
 {
-    struct sts_entry entry;
-    enum err err = read_known(delivery, &entry);
-    if (err == ERR_NOT_FOUND)
-        return true;
-    if (err != ERR_NONE)
-        return false;
-    int64_t now_ms = clock_wall_ms();
-    bool is_live = sts_entry_is_live(&entry, now_ms);
-    if (!is_live && !is_expired_floor(delivery, &entry))
-        return true;
-    if (!sts_entry_is_exempt(&entry, now_ms))
-        return delivery->demand.has_policy && slice_equal(entry.body, delivery->demand.policy_body);
-    note_exemption(delivery, entry.exempt_reason);
-    return true;
+    struct slice exempt;
+    bool is_current = is_as_found(delivery, &exempt);
+    if (exempt.length > 0)
+        note_exemption(delivery, exempt);
+    return is_current;
 }
 
 void delivery_find_policy(struct delivery *delivery)

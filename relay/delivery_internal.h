@@ -57,7 +57,7 @@ struct delivery {
     struct trouble_facts worst;    /* the most telling trouble of the hosts so far: decides for those whom no host answered */
     struct trouble_facts told;     /* the most telling answer to a recipient */
     bool any_policy;               /* a trouble so far is one that another policy might cure */
-    bool is_renewing, has_renewed; /* looking for a new policy because every host failed the present one */
+    bool is_renewing, has_renewed; /* looking for a new policy because a host failed the present one */
     unsigned overtaken_count;      /* times that a policy became known while this work was on its way to a host */
     bool has_retried_fresh;        /* a reused connection had gone stale: one more try does not count */
     size_t sent[QUEUE_RECIPIENTS_MAX]; /* recipients of the transaction: their index in the entry */
