@@ -37,16 +37,19 @@ struct group {
 };
 
 static bool visit(void *owner, const struct queue_message *message, const struct queue_entry *entry);
-static bool walk_slice(struct walk *walk, uint64_t *after_id);
-static size_t settle(struct walk *walk);
+static bool walk_slice(struct walk *walk, struct aging_place *place);
+static void settle(struct walk *walk);
 
-/* Entries whose time is over although nobody tries them now: their destination as a whole waits. */
+/* Entries whose time is over although nobody tries them now: their destination as a whole waits. From the oldest again when the
+ * walk has met the young ones, since those that had to stay may have changed. */
 static bool age_out(struct schedule *schedule)
 {
     struct walk walk = {.schedule = schedule, .now_ms = clock_wall_ms(), .age_ms = schedule->relay->config->expire_ms};
-    uint64_t after_id = 0;
-    bool more = walk_slice(&walk, &after_id);
-    return settle(&walk) > 0 && more;
+    bool more = walk_slice(&walk, &schedule->expired);
+    settle(&walk);
+    if (!more)
+        schedule->expired = (struct aging_place){0};
+    return more;
 }
 
 static bool give_notice(struct schedule *schedule)
@@ -55,11 +58,11 @@ static bool give_notice(struct schedule *schedule)
     if (warn_ms <= 0)
         return false;
     struct walk walk = {.schedule = schedule, .now_ms = clock_wall_ms(), .age_ms = warn_ms, .for_notice = true};
-    bool more = walk_slice(&walk, &schedule->aged_id);
-    (void)settle(&walk);
+    bool more = walk_slice(&walk, &schedule->noticed);
+    settle(&walk);
     if (walk.postponed_id == 0)
         return more;
-    schedule->aged_id = walk.postponed_id - 1;
+    schedule->noticed = (struct aging_place){.id = walk.postponed_id - 1};
     return false;
 }
 
@@ -72,13 +75,14 @@ bool aging_run(struct schedule *schedule)
     return more_expired || more_noticed;
 }
 
-static bool walk_slice(struct walk *walk, uint64_t *after_id)
+static bool walk_slice(struct walk *walk, struct aging_place *place)
 {
     struct arena *arena = arena_new(1u << 20);
     if (arena == NULL)
         return false;
     struct queue_listing listing = {
-        .after_id = *after_id,
+        .after_id = place->id,
+        .after_number = place->number,
         .limit = SLICE_MAX,
         .arena = arena,
         .visit = visit,
@@ -86,7 +90,7 @@ static bool walk_slice(struct walk *walk, uint64_t *after_id)
     };
     enum err err = queue_list(walk->schedule->relay->queue, &listing);
     if (!walk->is_past)
-        *after_id = listing.after_id;
+        *place = (struct aging_place){.id = listing.after_id, .number = listing.after_number};
     arena_free(&arena);
     return err == ERR_NONE && !walk->is_past;
 }
@@ -167,22 +171,22 @@ static void end_message(struct walk *walk, struct group *group, uint64_t id)
 }
 
 /* The entry is in flight from here until its record is committed, so that no delivery takes it meanwhile. */
-static bool add_entry(struct walk *walk, size_t index, struct group *group)
+static void add_entry(struct walk *walk, size_t index, struct group *group)
 {
     struct queue *queue = walk->schedule->relay->queue;
     struct queue_entry entry;
     if (queue_entry_get(queue, walk->ids[index], walk->numbers[index], group->arena, &entry) != ERR_NONE)
-        return false;
+        return;
     struct destination *destination = schedule_destination(walk->schedule, entry.destination);
     if (!may_settle(walk, &entry, destination, group->arena))
-        return false;
+        return;
     if (group->recipient_count + entry.recipient_count > QUEUE_RECIPIENTS_MAX)
         record_group(walk, group);
     if (group->count == 0 && queue_message_get(queue, entry.id, group->arena, &group->message) != ERR_NONE)
-        return false;
+        return;
     if (!destination_fly(destination, entry.id, entry.number)) {
         group->is_in_flight = true;
-        return false;
+        return;
     }
     group->entries[group->count] = entry;
     group->requests[group->count] = (struct record_request){
@@ -193,19 +197,16 @@ static bool add_entry(struct walk *walk, size_t index, struct group *group)
     };
     group->count++;
     group->recipient_count += entry.recipient_count;
-    return true;
 }
 
-/* How many; the others are left to their destinations. */
-static size_t settle(struct walk *walk)
+/* What may not be is left to its destination. */
+static void settle(struct walk *walk)
 {
     struct group group = {.arena = arena_new(GROUP_BYTES_MAX)};
-    size_t settled = 0;
     for (size_t i = 0; group.arena != NULL && i < walk->count; i++) {
-        settled += add_entry(walk, i, &group);
+        add_entry(walk, i, &group);
         if (i + 1 == walk->count || walk->ids[i + 1] != walk->ids[i])
             end_message(walk, &group, walk->ids[i]);
     }
     arena_free(&group.arena);
-    return settled;
 }

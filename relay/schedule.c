@@ -27,6 +27,7 @@ static void on_timer(struct timer *timer);
 static void on_run(struct timer *timer);
 static void on_aging(struct timer *timer);
 static int64_t aging_interval_ms(const struct schedule *schedule);
+static bool is_behind(const struct schedule *schedule);
 static struct destination *find(const struct schedule *schedule, struct slice name);
 static void enter_turn(struct schedule *schedule, struct destination *destination);
 static bool waits_in_queue(struct destination *destination);
@@ -154,8 +155,8 @@ static void on_aging(struct timer *timer)
     struct schedule *schedule = LIST_OF(timer, struct schedule, aging_timer);
     if (!schedule->is_stopping)
         rewind_waits(schedule);
-    bool more = aging_run(schedule);
-    timer_start(&schedule->aging_timer, more ? 0 : aging_interval_ms(schedule), on_aging);
+    int64_t wait_ms = is_behind(schedule) ? HELD_LOOK_MS : aging_run(schedule) ? 0 : aging_interval_ms(schedule);
+    timer_start(&schedule->aging_timer, wait_ms, on_aging);
 }
 
 /* ---- deliveries that are faster than the disk ---- */

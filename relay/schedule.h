@@ -7,6 +7,12 @@
 
 #include "relay/destination.h"
 
+/* In the order of arrival; an entry inside a message, since a slice of work can end there. */
+struct aging_place {
+    uint64_t id;
+    uint32_t number;
+};
+
 struct schedule {
     struct relay *relay;
     struct map destinations;   /* those with work or state in memory */
@@ -23,7 +29,7 @@ struct schedule {
     struct timer aging_timer;
     bool is_stopping;
     bool is_held;              /* nothing is taken until the journal has caught up */
-    uint64_t aged_id;          /* delay notices were considered up to this message */
+    struct aging_place noticed, expired; /* how far the two walks of aging.h have come */
 };
 struct schedule *schedule_new(struct relay *relay);
 void schedule_free(struct schedule **schedule);

@@ -24,6 +24,7 @@ static struct {
     struct queue_entry entry;
     size_t recorded, records, woken, tried;
     unsigned in_flight; /* entries that are being delivered: a bit each */
+    uint32_t held_count;  /* the first so many entries are held */
     char text[64]; /* what the recipient is told */
 } test;
 
@@ -32,14 +33,19 @@ static struct {
 enum err queue_list(struct queue *queue, struct queue_listing *listing)
 {
     (void)queue;
-    if (listing->after_id >= test.message.id)
+    if (listing->after_number == 0 && listing->after_id >= test.message.id)
         return ERR_END;
-    listing->after_id = test.message.id;
-    for (uint16_t i = 0; i < test.message.entry_count; i++) {
-        test.entry.number = i;
-        listing->visit(listing->owner, &test.message, &test.entry);
+    size_t visited = 0;
+    bool goes_on = true;
+    for (uint32_t i = listing->after_number; i < test.message.entry_count && goes_on && visited < listing->limit; i++) {
+        test.entry.number = (uint16_t)i;
+        test.entry.held = i < test.held_count;
+        goes_on = listing->visit(listing->owner, &test.message, &test.entry);
+        listing->after_id = test.message.id;
+        listing->after_number = i + 1;
+        visited++;
     }
-    return ERR_END;
+    return goes_on && visited < listing->limit ? ERR_END : ERR_NONE;
 }
 
 enum err queue_entry_get(struct queue *queue, uint64_t id, uint16_t number, struct arena *arena,
@@ -90,7 +96,7 @@ bool destination_fly(struct destination *destination, uint64_t id, uint16_t numb
 {
     (void)destination;
     (void)id;
-    return (test.in_flight & 1u << number) == 0;
+    return number >= 32 || (test.in_flight & 1u << number) == 0;
 }
 
 void destination_try_now(struct destination *destination)
@@ -168,7 +174,7 @@ static void test_what_is_young_or_held_stays(void **state)
     assert_false(aging_run(&test.schedule));
     check_number("young", test.recorded + test.tried, 0);
     start("policy", HOUR_MS);
-    test.entry.held = true;
+    test.held_count = 1;
     assert_false(aging_run(&test.schedule));
     check_number("held", test.recorded + test.tried, 0);
 }
@@ -230,9 +236,40 @@ static void test_no_notice_twice(void **state)
     test.entry.warned = true;
     assert_false(aging_run(&test.schedule));
     start_notice(1, 0);
-    test.entry.held = true;
+    test.held_count = 1;
     assert_false(aging_run(&test.schedule));
     check_number("records", test.records, 0);
+}
+
+/* More of them than one slice of work takes. */
+static void test_every_entry_of_a_large_message(void **state)
+{
+    (void)state;
+    start_notice(150, 0);
+    while (aging_run(&test.schedule))
+        continue;
+    check_number("told of", test.recorded, 150);
+    start("dns", HOUR_MS);
+    test.message.entry_count = 150;
+    while (aging_run(&test.schedule))
+        continue;
+    check_number("expired", test.recorded, 150);
+}
+
+/* Those at the front that stay keep none behind them. */
+static void test_held_ones_hide_no_others(void **state)
+{
+    (void)state;
+    start("dns", HOUR_MS);
+    test.message.entry_count = 100;
+    test.held_count = 90;
+    while (aging_run(&test.schedule))
+        continue;
+    check_number("expired", test.recorded, 10);
+    test.held_count = 89; /* released: the next walk begins at the front */
+    while (aging_run(&test.schedule))
+        continue;
+    check_number("with those of the next walk", test.recorded, 10 + 11);
 }
 
 int main(void)
@@ -244,6 +281,8 @@ int main(void)
         cmocka_unit_test(test_one_notice_of_a_message),
         cmocka_unit_test(test_a_notice_waits_for_attempts),
         cmocka_unit_test(test_no_notice_twice),
+        cmocka_unit_test(test_every_entry_of_a_large_message),
+        cmocka_unit_test(test_held_ones_hide_no_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
