@@ -205,8 +205,11 @@ static void send_script(struct smtp_client *client)
 /* What did not all fit into from must not go out in part. */
 static void move_all(struct buffer *out, struct buffer *from)
 {
-    buffer_add(out, buffer_slice(from));
-    out->failed |= from->failed;
+    if (from->failed) {
+        out->failed = true;
+    } else {
+        buffer_add(out, buffer_slice(from));
+    }
     buffer_clear(from);
 }
 
@@ -383,8 +386,9 @@ static void finish(struct smtp_client *client, const struct smtp_reply *last)
 
 static void send_chunk(struct smtp_client *client, bool last)
 {
-    size_t length = buffer_length(&client->chunk);
-    buffer_print(&client->out, "BDAT %zu%s\r\n", length, last ? " LAST" : "");
+    if (!client->chunk.failed) {
+        buffer_print(&client->out, "BDAT %zu%s\r\n", buffer_length(&client->chunk), last ? " LAST" : "");
+    }
     move_all(&client->out, &client->chunk);
     client->transaction.chunk_count++;
 }
