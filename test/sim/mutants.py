@@ -42,6 +42,11 @@ MUTANTS = [
      ("sts/lookup.c", "    else\n        finish_kept_or(lookup, STS_SOURCE_NONE);", "    else\n        finish(lookup, STS_SOURCE_NONE);")),
     ("a policy learned on the way does not bind", "under the enforced policy",
      ("relay/delivery_talk.c", "    if (delivery_policy_is_overtaken(delivery)) {", "    if (delivery->overtaken_count > 0) {")),
+    ("a part of the content passes for the whole", "was changed",
+     ("smtp/client_transaction.c",
+      "    if (from->failed) {\n        out->failed = true;\n    } else {\n        buffer_add(out, buffer_slice(from));\n    }\n",
+      "    buffer_add(out, buffer_slice(from));\n    out->failed |= from->failed;\n"),
+     ("smtp/client_transaction.c", "    if (!client->chunk.failed) {\n", "    {\n")),
     ("an entry is free before its outcome is stored", "twice",
      ("relay/record.c", "    if (record != NULL)\n        journal_submit(relay->journal, &record->write);\n",
       "    if (record != NULL)\n        journal_submit(relay->journal, &record->write);\n"

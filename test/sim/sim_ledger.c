@@ -198,22 +198,6 @@ static bool met_fault(const struct store *store, const struct world_fault *fault
     return store->heard_ms < fault->to_ms && store->heard_ms + WRITING_DOWN_MS >= fault->from_ms;
 }
 
-/* While the disk takes nothing at all, what was heard waits to be written; without memory it may not be written at all. */
-static bool is_written_down(const struct store *store)
-{
-    if (store->heard_ms < 0)
-        return false;
-    for (size_t i = 0; i < world.fault_count; i++) {
-        const struct world_fault *fault = &world.faults[i];
-        if (fault->kind == WORLD_FAULT_MEMORY_SHORT && met_fault(store, fault))
-            return false;
-        if (fault->kind == WORLD_FAULT_DISK_EXHAUSTED && met_fault(store, fault) &&
-            sim_now_ms() < fault->to_ms + WRITING_DOWN_MS)
-            return false;
-    }
-    return sim_now_ms() - store->heard_ms > WRITING_DOWN_MS;
-}
-
 static bool may_lack_memory(const struct store *store)
 {
     for (size_t i = 0; i < world.fault_count; i++) {
@@ -221,6 +205,26 @@ static bool may_lack_memory(const struct store *store)
             return true;
     }
     return false;
+}
+
+/* When what was heard is on the disk at the latest. While that takes nothing at all it waits; outages may overlap. */
+static int64_t written_by_ms(const struct store *store)
+{
+    int64_t end_ms = store->heard_ms + WRITING_DOWN_MS;
+    for (size_t i = 0; i < world.fault_count;) {
+        const struct world_fault *fault = &world.faults[i++];
+        if (fault->kind != WORLD_FAULT_DISK_EXHAUSTED || fault->from_ms > end_ms || fault->to_ms + WRITING_DOWN_MS <= end_ms)
+            continue;
+        end_ms = fault->to_ms + WRITING_DOWN_MS;
+        i = 0; /* an earlier one may go on from here */
+    }
+    return end_ms;
+}
+
+/* Without memory it may never be. */
+static bool is_written_down(const struct store *store)
+{
+    return store->heard_ms >= 0 && !may_lack_memory(store) && sim_now_ms() > written_by_ms(store);
 }
 
 /* A second copy is right only where the first was not known to the relay: its answer was lost, or the relay's memory of it. */

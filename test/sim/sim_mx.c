@@ -1,57 +1,16 @@
-#include "test/sim/sim_mx.h"
+#include "test/sim/sim_mx_internal.h"
 
 #include "base/text.h"
-#include "smtp/server.h"
 #include "test/sim/sim_dice.h"
-#include "test/sim/sim_ledger.h"
 #include "test/sim/sim_log.h"
-#include "test/sim/sim_peer.h"
 #include "test/sim/sim_wire.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define GREYLIST_MS 180000
-#define RECIPIENTS_MAX 100
 #define CONTENT_MAX ((size_t)1 << 20)
 #define NEVER_HEARD UINT64_MAX
-
-#define STAGE_LIST(X)                                                                                                  \
-    X(GREETING) X(HELLO) X(STARTTLS) X(HANDSHAKE) X(HELLO_SECURED) X(MAIL) X(RCPT) X(DATA) X(CONTENT)                  \
-    X(END)       /* before the message is stored */                                                                    \
-    X(STORED)    /* after it, before the answer */                                                                     \
-    X(QUIT) X(NOWHERE)
-enum stage {
-#define X(name) STAGE_##name,
-    STAGE_LIST(X)
-#undef X
-};
-#define ODDITY_LIST(X)                                                                                                 \
-    X(DROP) X(HANG) X(TEMPORARY) X(PERMANENT) X(SHUTDOWN) X(GARBAGE) X(SLOW) X(INJECTION) /* behind the 220 */
-enum oddity {
-#define X(name) ODDITY_##name,
-    ODDITY_LIST(X)
-#undef X
-};
-
-struct mx {
-    struct sim_peer peer;
-    const struct world_host *host;
-    struct sim_link *link;
-    struct smtp_server *server;
-    struct sim_certificate certificate;
-    enum stage stage; /* where the oddity happens, once */
-    enum oddity oddity;
-    struct sim_event pause;
-    bool is_paused, is_secured;
-    bool is_mail_refused; /* for good: what follows in the same breath is refused with it */
-    bool is_confused;     /* it has answered in the middle of content: what it says now is no answer to that */
-    uint64_t content_seen, content_limit; /* bytes after DATA, until the oddity of CONTENT */
-    char sender[SIM_ADDRESS_MAX];
-    char recipients[RECIPIENTS_MAX][SIM_ADDRESS_MAX];
-    size_t recipient_count;
-    struct buffer content;
-};
 
 static void on_connected(struct sim_peer *peer, enum err err);
 static void on_readable(struct sim_peer *peer);
@@ -61,12 +20,10 @@ static void release(struct sim_peer *peer);
 static void on_pause(struct sim_event *event);
 static void drive(struct mx *mx);
 static bool feed(struct mx *mx);
-static void handle(struct mx *mx, const struct smtp_server_event *event);
 static void handle_rcpt(struct mx *mx, const struct smtp_rcpt *rcpt);
 static void handle_end(struct mx *mx);
 static void begin_tls(struct mx *mx);
 static void flush(struct mx *mx);
-static bool act(struct mx *mx, enum stage stage);
 static void store(struct mx *mx, uint64_t answer_end);
 
 /* ---- opening ---- */
@@ -150,7 +107,12 @@ enum sim_net_answer sim_mx_accept(struct sim_link *link, const struct world_host
     if (world_is_stormy() && sim_dice_percent(2))
         mx->peer.dribble_ms = sim_dice_between(1, 400);
     buffer_init(&mx->content, CONTENT_MAX);
+    buffer_init(&mx->stuffed, 2 * CONTENT_MAX);
+    sim_chunks_init(&mx->chunks);
     sim_wire_open(link, mx->host);
+    mx->offers_chunking = sim_dice_percent(50);
+    if (mx->offers_chunking)
+        sim_wire_chunking(link);
     sim_peer_accept(&mx->peer, link);
     drive(mx);
     return SIM_NET_ACCEPTED;
@@ -167,6 +129,8 @@ static void release(struct sim_peer *peer)
     sim_event_cancel(&mx->pause);
     smtp_server_free(&mx->server);
     buffer_free(&mx->content);
+    buffer_free(&mx->stuffed);
+    sim_chunks_free(&mx->chunks);
     free(mx);
 }
 
@@ -208,7 +172,7 @@ static void on_pause(struct sim_event *event)
         drive(mx);
 }
 
-static void say(struct mx *mx, struct slice line)
+void sim_mx_say(struct mx *mx, struct slice line)
 {
     flush(mx);
     sim_peer_write(&mx->peer, line);
@@ -233,17 +197,17 @@ static bool act_in_words(struct mx *mx, enum stage stage)
 {
     switch (mx->oddity) {
     case ODDITY_TEMPORARY:
-        say(mx, stage == STAGE_STARTTLS ? SLICE("454 4.7.0 no TLS today\r\n") : SLICE("451 4.3.0 not today\r\n"));
+        sim_mx_say(mx, stage == STAGE_STARTTLS ? SLICE("454 4.7.0 no TLS today\r\n") : SLICE("451 4.3.0 not today\r\n"));
         return true;
     case ODDITY_PERMANENT:
         excuse(mx, stage);
-        say(mx, stage == STAGE_STARTTLS ? SLICE("502 5.5.1 no TLS ever\r\n") : SLICE("554 5.3.0 never\r\n"));
+        sim_mx_say(mx, stage == STAGE_STARTTLS ? SLICE("502 5.5.1 no TLS ever\r\n") : SLICE("554 5.3.0 never\r\n"));
         return true;
     case ODDITY_GARBAGE:
-        say(mx, sim_dice_percent(50) ? SLICE("who are you?\r\n") : SLICE("250-one\r\n251 two\r\n"));
+        sim_mx_say(mx, sim_dice_percent(50) ? SLICE("who are you?\r\n") : SLICE("250-one\r\n251 two\r\n"));
         return true;
     case ODDITY_SHUTDOWN:
-        say(mx, SLICE("421 4.3.2 closing for today\r\n"));
+        sim_mx_say(mx, SLICE("421 4.3.2 closing for today\r\n"));
         sim_peer_close(&mx->peer);
         return true;
     default:
@@ -252,7 +216,7 @@ static bool act_in_words(struct mx *mx, enum stage stage)
 }
 
 /* The oddity of this stage, if it is here. True: the usual does not happen. */
-static bool act(struct mx *mx, enum stage stage)
+bool sim_mx_act(struct mx *mx, enum stage stage)
 {
     if (mx->stage != stage)
         return false;
@@ -278,25 +242,33 @@ static bool act(struct mx *mx, enum stage stage)
 
 /* ---- the machine's turn ---- */
 
+/* Of all that the machine says only the answer to EHLO has several lines: behind the first goes what it does not know itself. */
 static void flush(struct mx *mx)
 {
     struct slice output = smtp_server_output(mx->server);
+    size_t length = output.length;
+    if (mx->offers_chunking && slice_starts(output, SLICE("250-"))) {
+        size_t end = slice_find(output, '\n') + 1;
+        sim_peer_write(&mx->peer, slice_to(output, end));
+        sim_peer_write(&mx->peer, SLICE("250-CHUNKING\r\n"));
+        output = slice_from(output, end);
+    }
     sim_peer_write(&mx->peer, output);
-    smtp_server_sent(mx->server, output.length);
+    smtp_server_sent(mx->server, length);
 }
 
-static bool is_over(const struct mx *mx)
+bool sim_mx_is_over(const struct mx *mx)
 {
     return mx->peer.is_closed || mx->peer.is_hanging || mx->is_paused;
 }
 
 static void drive(struct mx *mx)
 {
-    while (!is_over(mx)) {
+    while (!sim_mx_is_over(mx)) {
         struct smtp_server_event event = smtp_server_next(mx->server);
         flush(mx);
         if (event.kind != SMTP_SERVER_WAIT) {
-            handle(mx, &event);
+            sim_mx_handle(mx, &event);
         } else if (smtp_server_is_securing(mx->server)) {
             if (mx->peer.tls == NULL)
                 begin_tls(mx);
@@ -313,7 +285,7 @@ static enum stage stage_of(const struct mx *mx, struct slice line)
         const char *verb;
         enum stage stage;
     } rows[] = {
-        {"STARTTLS", STAGE_STARTTLS}, {"MAIL", STAGE_MAIL}, {"RCPT", STAGE_RCPT}, {"DATA", STAGE_DATA}, {"QUIT", STAGE_QUIT},
+        {"STARTTLS", STAGE_STARTTLS}, {"MAIL", STAGE_MAIL}, {"RCPT", STAGE_RCPT}, {"DATA", STAGE_DATA}, {"BDAT", STAGE_DATA}, {"QUIT", STAGE_QUIT},
     };
     if (slice_starts_nocase(line, SLICE("EHLO")) || slice_starts_nocase(line, SLICE("HELO")))
         return mx->is_secured ? STAGE_HELLO_SECURED : STAGE_HELLO;
@@ -333,6 +305,7 @@ static void note_line(struct mx *mx, struct slice line)
     if (slice_starts_nocase(line, SLICE("MAIL"))) {
         mx->recipient_count = 0;
         mx->is_mail_refused = false;
+        sim_chunks_reset(&mx->chunks);
         text_print(mx->sender, sizeof mx->sender, "%.*s", SLICE_ARGS(address));
     } else if (slice_starts_nocase(line, SLICE("RCPT")) && mx->recipient_count < RECIPIENTS_MAX) {
         text_print(mx->recipients[mx->recipient_count], SIM_ADDRESS_MAX, "%.*s", SLICE_ARGS(address));
@@ -353,13 +326,22 @@ static bool feed_command(struct mx *mx)
     note_line(mx, line);
     bool injects = stage == STAGE_STARTTLS && mx->stage == STAGE_STARTTLS && mx->oddity == ODDITY_INJECTION;
     bool is_slow = mx->stage == stage && mx->oddity == ODDITY_SLOW;
-    if (act(mx, stage)) {
+    uint64_t chunk = 0;
+    bool is_last = false, is_chunk = mx->offers_chunking && sim_chunk_read(line, &chunk, &is_last);
+    if (sim_mx_act(mx, stage)) {
         if (!mx->peer.is_closed && !is_slow)
             sim_peer_consume(&mx->peer, line.length);
-        return !is_over(mx);
+        if (is_chunk && !is_slow)
+            sim_mx_refuse_chunk(mx, chunk);
+        return !sim_mx_is_over(mx);
+    }
+    if (is_chunk) {
+        sim_peer_consume(&mx->peer, line.length);
+        sim_mx_begin_chunk(mx, chunk, is_last);
+        return true;
     }
     if (injects) {
-        say(mx, SLICE("220 2.0.0 go\r\n250 2.0.0 injected\r\n"));
+        sim_mx_say(mx, SLICE("220 2.0.0 go\r\n250 2.0.0 injected\r\n"));
         sim_peer_consume(&mx->peer, line.length);
         return true;
     }
@@ -371,13 +353,15 @@ static bool feed_command(struct mx *mx)
 static bool feed(struct mx *mx)
 {
     struct slice input = sim_peer_input(&mx->peer);
+    if (sim_mx_is_in_chunk(mx))
+        return sim_mx_feed_chunk(mx);
     if (input.length == 0)
         return false;
     if (strcmp(smtp_server_state(mx->server), "command") == 0)
         return feed_command(mx);
     if (strcmp(smtp_server_state(mx->server), "content") == 0 && mx->content_seen >= mx->content_limit &&
-        act(mx, STAGE_CONTENT))
-        return !is_over(mx);
+        sim_mx_act(mx, STAGE_CONTENT))
+        return !sim_mx_is_over(mx);
     size_t taken = smtp_server_feed(mx->server, input);
     sim_peer_consume(&mx->peer, taken);
     mx->content_seen += taken;
@@ -386,7 +370,7 @@ static bool feed(struct mx *mx)
 
 static void begin_tls(struct mx *mx)
 {
-    if (act(mx, STAGE_HANDSHAKE))
+    if (sim_mx_act(mx, STAGE_HANDSHAKE))
         return;
     sim_wire_shown(mx->link, &mx->certificate);
     sim_peer_secure(&mx->peer, sim_tls_server(&mx->certificate));
@@ -397,13 +381,20 @@ static void answer(struct mx *mx, struct smtp_reply reply)
     smtp_server_answer(mx->server, &reply);
 }
 
-static void handle(struct mx *mx, const struct smtp_server_event *event)
+void sim_mx_begin_content(struct mx *mx)
+{
+    smtp_server_answer(mx->server, NULL);
+    buffer_clear(&mx->content);
+    mx->content_seen = 0;
+}
+
+void sim_mx_handle(struct mx *mx, const struct smtp_server_event *event)
 {
     switch (event->kind) {
     case SMTP_SERVER_GREETING:
-        if (!act(mx, STAGE_GREETING))
+        if (!sim_mx_act(mx, STAGE_GREETING))
             smtp_server_answer(mx->server, NULL);
-        else if (!is_over(mx))
+        else if (!sim_mx_is_over(mx))
             sim_peer_close(&mx->peer); /* it was turned away */
         else if (mx->is_paused)
             smtp_server_answer(mx->server, NULL);
@@ -412,9 +403,7 @@ static void handle(struct mx *mx, const struct smtp_server_event *event)
         handle_rcpt(mx, event->rcpt);
         break;
     case SMTP_SERVER_DATA:
-        smtp_server_answer(mx->server, NULL);
-        buffer_clear(&mx->content);
-        mx->content_seen = 0;
+        sim_mx_begin_content(mx);
         sim_wire_content(mx->link);
         break;
     case SMTP_SERVER_CONTENT:
@@ -483,21 +472,23 @@ static void handle_end(struct mx *mx)
     bool is_slow = mx->oddity == ODDITY_SLOW;
     if (mx->stage == STAGE_END && is_slow)
         mx->stage = STAGE_STORED;
-    if (act(mx, STAGE_END)) {
-        if (!is_over(mx))
+    if (sim_mx_act(mx, STAGE_END)) {
+        if (!sim_mx_is_over(mx))
             sim_peer_close(&mx->peer);
         return;
     }
     if (mx->stage == STAGE_STORED) {
         store(mx, NEVER_HEARD);
-        (void)act(mx, STAGE_STORED);
+        (void)sim_mx_act(mx, STAGE_STORED);
         if (mx->is_paused)
             answer(mx, smtp_reply_make(250, 0, 0, "stored at last")); /* leaves after the pause */
-        else if (!is_over(mx))
+        else if (!sim_mx_is_over(mx))
             sim_peer_close(&mx->peer);
         return;
     }
     answer(mx, smtp_reply_make(250, 0, 0, "stored"));
     flush(mx);
     store(mx, mx->is_confused ? NEVER_HEARD : sim_peer_written(&mx->peer));
+    if (mx->is_confused)
+        sim_peer_close(&mx->peer); /* or all that it says from here on would be taken for the answer to something else */
 }

@@ -1,6 +1,7 @@
 #include "test/sim/sim_wire.h"
 
 #include "base/text.h"
+#include "test/sim/sim_chunk.h"
 #include "test/sim/sim_ledger.h"
 #include "test/sim/sim_log.h"
 #include "test/sim/sim_oracle.h"
@@ -15,6 +16,8 @@ struct wire {
     const struct world_host *host; /* who is really there */
     bool is_secure;                /* the handshake is complete */
     bool in_content;
+    bool offers_chunking;
+    uint64_t chunk_left;           /* bytes of a chunk that are still to come */
     char wanted[256];              /* the name that the relay wants proved */
     struct sim_certificate shown;
     struct buffer raw, text;       /* bytes not read yet; of them the text */
@@ -73,6 +76,12 @@ void sim_wire_close(struct sim_link *link)
         release(link->wire);
 }
 
+void sim_wire_chunking(struct sim_link *link)
+{
+    struct wire *wire = link->wire;
+    wire->offers_chunking = true;
+}
+
 void sim_wire_shown(struct sim_link *link, const struct sim_certificate *certificate)
 {
     struct wire *wire = link->wire;
@@ -99,8 +108,11 @@ static void take_lines(struct wire *wire, struct buffer *text)
 {
     struct slice rest = buffer_slice(text);
     size_t end;
-    while ((end = slice_find(rest, '\n')) < rest.length) {
-        if (text == &wire->raw && is_record(rest))
+    for (;;) {
+        struct slice chunk = slice_to(rest, (size_t)wire->chunk_left);
+        wire->chunk_left -= chunk.length;
+        rest = slice_from(rest, chunk.length);
+        if ((text == &wire->raw && rest.length > 0 && is_record(rest)) || (end = slice_find(rest, '\n')) == rest.length)
             break;
         take_line(wire, slice_to(rest, end + 1));
         rest = slice_from(rest, end + 1);
@@ -147,6 +159,15 @@ static void take_record(struct wire *wire, unsigned char type, struct slice payl
     }
 }
 
+static void take_chunk(struct wire *wire, struct slice line)
+{
+    bool is_last;
+    if (!wire->offers_chunking)
+        sim_fail("the relay sent BDAT to %s, which does not offer it", wire->host->name);
+    if (!sim_chunk_read(line, &wire->chunk_left, &is_last))
+        sim_fail("the relay sent \"%.*s\" to %s", SLICE_ARGS(slice_to(line, 40)), wire->host->name);
+}
+
 static void take_line(struct wire *wire, struct slice line)
 {
     if (wire->in_content) {
@@ -158,7 +179,7 @@ static void take_line(struct wire *wire, struct slice line)
     else if (slice_starts_nocase(line, SLICE("RCPT TO:")))
         take_recipient(wire, line);
     else if (slice_starts_nocase(line, SLICE("BDAT")))
-        sim_fail("the relay sent BDAT to %s, which does not offer it", wire->host->name);
+        take_chunk(wire, line);
 }
 
 /* ---- judging ---- */

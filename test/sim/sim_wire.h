@@ -10,7 +10,8 @@
 void sim_wire_open(struct sim_link *link, const struct world_host *host);
 void sim_wire_close(struct sim_link *link);
 void sim_wire_written(struct sim_link *link, struct slice bytes);
-/* The mail host's side of the story: the certificate it shows, and that it says 354 now. */
+/* The mail host's side of the story: that it offers CHUNKING, the certificate it shows, and that it says 354 now. */
+void sim_wire_chunking(struct sim_link *link);
 void sim_wire_shown(struct sim_link *link, const struct sim_certificate *certificate);
 void sim_wire_content(struct sim_link *link);
 /* Over all seeds: envelopes for domains whose enforced policy the relay knew, and connections that ended at the attacker. */
