@@ -2,13 +2,11 @@
  * The client may go away at any time; the message is withdrawn then too. */
 #include "relay/control_internal.h"
 
-#include "base/idna.h"
 #include "base/text.h"
 #include "relay/draft.h"
 #include "relay/explain.h"
-#include "relay/locals.h"
+#include "relay/recipient.h"
 #include "relay/schedule.h"
-#include "smtp/address.h"
 
 #define LOOK_INTERVAL_MS 200
 #define PATIENCE_MS (10 * 60 * 1000)
@@ -96,40 +94,36 @@ static void start(struct control_session *session)
 
 /* ---- the message ---- */
 
-/* RFC 3461: whoever tests sees the outcome here, nobody needs a report. */
-static bool add_recipient(struct sending *sending, struct slice address)
+/* It is tried at once, whatever others have met there. */
+static void hurry(struct sending *sending)
 {
-    struct draft_recipient recipient = {.address = address, .orcpt = SLICE_EMPTY, .notify = SMTP_NOTIFY_NEVER};
-    struct arena *arena = sending->session->arena;
-    recipient.domain = smtp_address_domain(address);
-    if (!smtp_domain_is_literal(recipient.domain) &&
-        idna_canonical(recipient.domain, arena, &recipient.domain) != ERR_NONE)
-        return false;
-    struct destination *destination = schedule_destination(sending->session->relay->schedule, recipient.domain);
-    if (destination != NULL)
-        destination_try_now(destination); /* whatever others have met there */
-    dead_hosts_forget(&sending->session->relay->dead_hosts);
-    return draft_add_recipient(sending->draft, &recipient) == ERR_NONE;
+    struct relay *relay = sending->session->relay;
+    struct slice name;
+    for (size_t i = 0; (name = draft_destination_name(sending->draft, i)).length > 0; i++) {
+        struct destination *destination = schedule_destination(relay->schedule, name);
+        if (destination != NULL)
+            destination_try_now(destination);
+    }
+    dead_hosts_forget(&relay->dead_hosts);
 }
 
+/* RFC 3461: whoever tests sees the outcome here, nobody needs a report. */
 static bool add_recipients(struct sending *sending)
 {
     struct control_session *session = sending->session;
-    struct config_list others = {.items = &sending->address, .count = 1};
-    enum locals_result result = locals_expand(session->relay->locals, sending->address, session->arena, &others);
-    if (result == LOCALS_REMOTE) {
-        others = (struct config_list){.items = &sending->address, .count = 1};
-    } else if (result != LOCALS_EXPANDED || others.count == 0) {
-        control_fail(session, CONTROL_NO, "%.*s is an address of our own that leads nowhere: give it an alias, or set [local] root",
-                     SLICE_ARGS(sending->address));
+    struct draft_recipient given = {.address = sending->address, .orcpt = SLICE_EMPTY, .notify = SMTP_NOTIFY_NEVER};
+    enum recipient_result result = recipient_add(session->relay->locals, sending->draft, &given, session->arena);
+    if (result != RECIPIENT_ADDED) {
+        control_fail(session, result == RECIPIENT_INVALID ? CONTROL_USAGE : CONTROL_NO, "%.*s: %.*s", SLICE_ARGS(sending->address),
+                     SLICE_ARGS(recipient_reply(result).text));
         return false;
     }
-    for (size_t i = 0; i < others.count && i < RECIPIENTS_MAX; i++) {
-        if (add_recipient(sending, others.items[i]))
-            continue;
-        control_fail(session, CONTROL_USAGE, "mail cannot be sent to %.*s", SLICE_ARGS(others.items[i]));
+    if (draft_recipient_count(sending->draft) > RECIPIENTS_MAX) {
+        control_fail(session, CONTROL_USAGE, "%.*s leads to more than %d addresses: name one of them", SLICE_ARGS(sending->address),
+                     RECIPIENTS_MAX);
         return false;
     }
+    hurry(sending);
     return true;
 }
 

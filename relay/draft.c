@@ -306,6 +306,11 @@ void draft_wake(struct draft *draft)
         schedule_wake(draft->relay->schedule, draft->destinations[i].name);
 }
 
+struct slice draft_destination_name(const struct draft *draft, size_t index)
+{
+    return index < draft->destination_count ? draft->destinations[index].name : SLICE_EMPTY;
+}
+
 /* ---- reports ---- */
 
 enum err draft_changes(struct draft *draft, int64_t due_ms, const struct queue_change **changes, size_t *count)

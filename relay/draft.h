@@ -68,5 +68,6 @@ void draft_finish(struct draft *draft, int64_t due_ms);
 MUST_CHECK enum err draft_changes(struct draft *draft, int64_t due_ms, const struct queue_change **changes, size_t *count);
 /* The destinations of the draft, for waking the scheduler after a commit. */
 void draft_wake(struct draft *draft);
+struct slice draft_destination_name(const struct draft *draft, size_t index); /* empty beyond the last */
 
 #endif

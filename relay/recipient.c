@@ -7,7 +7,7 @@
 
 #include <assert.h>
 
-static enum recipient_result add_one(struct draft *draft, const struct draft_recipient *given, struct slice address,
+static enum recipient_result add_all(struct draft *draft, const struct draft_recipient *given, const struct config_list *addresses,
                                      struct arena *arena);
 static uint8_t without_success(uint8_t notify);
 static bool canonical_domain(struct slice domain, struct arena *arena, struct slice *canonical);
@@ -15,18 +15,14 @@ static bool canonical_domain(struct slice domain, struct arena *arena, struct sl
 enum recipient_result recipient_add(const struct locals *locals, struct draft *draft, const struct draft_recipient *given,
                                     struct arena *arena)
 {
-    struct config_list expanded;
-    enum recipient_result result = RECIPIENT_ADDED;
+    struct slice address = given->address;
+    struct config_list expanded = {.items = &address, .count = 1};
     switch (locals_expand(locals, given->address, arena, &expanded)) {
     case LOCALS_REMOTE:
-        return add_one(draft, given, given->address, arena);
+        expanded = (struct config_list){.items = &address, .count = 1};
+        return add_all(draft, given, &expanded, arena);
     case LOCALS_EXPANDED:
-        for (size_t i = 0; i < expanded.count && result == RECIPIENT_ADDED; i++) {
-            struct draft_recipient each = *given;
-            each.notify = i == 0 ? given->notify : without_success(given->notify);
-            result = add_one(draft, &each, expanded.items[i], arena);
-        }
-        return result;
+        return add_all(draft, given, &expanded, arena);
     case LOCALS_UNKNOWN:
         return RECIPIENT_UNKNOWN;
     case LOCALS_LOOP:
@@ -44,13 +40,25 @@ static uint8_t without_success(uint8_t notify)
     return notify != SMTP_NOTIFY_DEFAULT && rest == SMTP_NOTIFY_DEFAULT ? SMTP_NOTIFY_NEVER : rest;
 }
 
-static enum recipient_result add_one(struct draft *draft, const struct draft_recipient *given, struct slice address,
+/* All or, where one of them is no address, none. */
+static enum recipient_result add_all(struct draft *draft, const struct draft_recipient *given, const struct config_list *addresses,
                                      struct arena *arena)
 {
-    struct draft_recipient recipient = {.address = address, .orcpt = given->orcpt, .notify = given->notify};
-    if (!smtp_address_is_valid(address, true) || !canonical_domain(smtp_address_domain(address), arena, &recipient.domain))
-        return RECIPIENT_INVALID;
-    return draft_add_recipient(draft, &recipient) == ERR_NONE ? RECIPIENT_ADDED : RECIPIENT_TOO_MANY;
+    struct slice *domains = arena_array(arena, addresses->count, sizeof *domains);
+    if (domains == NULL)
+        return RECIPIENT_MEMORY;
+    for (size_t i = 0; i < addresses->count; i++) {
+        struct slice address = addresses->items[i];
+        if (!smtp_address_is_valid(address, true) || !canonical_domain(smtp_address_domain(address), arena, &domains[i]))
+            return RECIPIENT_INVALID;
+    }
+    for (size_t i = 0; i < addresses->count; i++) {
+        struct draft_recipient each = {.address = addresses->items[i], .domain = domains[i], .orcpt = given->orcpt};
+        each.notify = i == 0 ? given->notify : without_success(given->notify);
+        if (draft_add_recipient(draft, &each) != ERR_NONE)
+            return RECIPIENT_TOO_MANY;
+    }
+    return RECIPIENT_ADDED;
 }
 
 static bool canonical_domain(struct slice domain, struct arena *arena, struct slice *canonical)
