@@ -47,10 +47,7 @@ class Disk(case.LiveCase):
 
     def finish(self, place):
         place.drain()
-        place.stop_relay()
-        place.check()
-        verdict = place.judge()
-        self.assertEqual((verdict.lost[:5], verdict.wrong[:5]), ([], []))
+        place.settle(self, copies_max=None)
 
 
 class Check(Disk):

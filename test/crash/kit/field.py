@@ -132,3 +132,14 @@ class Field:
 
     def judge(self):
         return self.book.judge(self.tls_hosts)
+
+    def settle(self, test, copies_max):
+        """The end, in order: the queue is sound, nothing is lost, and no more came twice than may (None: any number)."""
+        self.stop_relay()
+        self.check()
+        verdict = self.judge()
+        print(verdict.sentence(), end="; ", flush=True)
+        test.assertEqual((verdict.lost[:5], verdict.wrong[:5]), ([], []))
+        if copies_max is not None:
+            test.assertLessEqual(verdict.copies, copies_max)
+        return verdict
