@@ -113,16 +113,16 @@ static enum err read_known(struct delivery *delivery, struct sts_entry *entry)
     return err == ERR_NONE ? sts_entry_decode(bytes, delivery->arena, entry) : err;
 }
 
-/* Whether this attempt goes by what the cache holds at this moment. A damaged entry is as none, as for the finder; what cannot be
- * read for another reason may bind. exempt: set to the reason where an exemption is why. */
-static bool is_as_found(struct delivery *delivery, struct slice *exempt)
+/* Whether this attempt goes by what the cache holds at this moment. What cannot be read may bind; of a damaged entry the caller
+ * decides. exempt: set to the reason where an exemption is why. */
+static bool is_as_found(struct delivery *delivery, bool if_damaged, struct slice *exempt)
 {
     struct sts_entry entry;
     int64_t now_ms = clock_wall_ms();
     enum err err = read_known(delivery, &entry);
     *exempt = SLICE_EMPTY;
     if (err != ERR_NONE)
-        return err == ERR_NOT_FOUND || err == ERR_CORRUPT;
+        return err == ERR_NOT_FOUND || (err == ERR_CORRUPT && if_damaged);
     if (!sts_entry_is_live(&entry, now_ms) && !is_expired_floor(delivery, &entry))
         return true;
     if (!sts_entry_is_exempt(&entry, now_ms))
@@ -134,13 +134,13 @@ static bool is_as_found(struct delivery *delivery, struct slice *exempt)
 bool delivery_policy_is_overtaken(struct delivery *delivery)
 {
     struct slice exempt;
-    return !is_as_found(delivery, &exempt);
+    return !is_as_found(delivery, true, &exempt); /* damaged: as none, since the finder has just looked the policy up afresh */
 }
 
 bool delivery_policy_is_current(struct delivery *delivery)
 {
     struct slice exempt;
-    bool is_current = is_as_found(delivery, &exempt);
+    bool is_current = is_as_found(delivery, false, &exempt); /* damaged: the finder is to look it up afresh */
     if (exempt.length > 0)
         note_exemption(delivery, exempt);
     return is_current;
