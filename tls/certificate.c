@@ -34,6 +34,7 @@ static const struct {
     {UINT32_MAX, TLS_FAILURE_NOT_TRUSTED},
 };
 
+static bool may_not_serve(const mbedtls_x509_crt *issuer);
 static size_t rank_of(uint32_t flags);
 static enum tls_failure failure_of(const struct tls_evidence *evidence, uint32_t flags);
 static void gather_leaf(struct tls_evidence *evidence, const mbedtls_x509_crt *leaf);
@@ -61,6 +62,9 @@ int tls_evidence_gather(void *context, mbedtls_x509_crt *certificate, int depth,
     struct slice extensions = slice_make(certificate->v3_ext.p, certificate->v3_ext.len);
     if (depth > 0 && evidence->host.length > 0 && !tls_constraint_permits(extensions, evidence->host)) {
         *flags |= CONSTRAINED_FLAG;
+    }
+    if (depth > 0 && may_not_serve(certificate)) {
+        *flags |= MBEDTLS_X509_BADCERT_EXT_KEY_USAGE;
     }
     uint32_t own = *flags & ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH;
     /* The walk ends at the leaf, so that of two equal troubles the one nearer to the peer is told. */
@@ -113,6 +117,14 @@ void tls_evidence_judge(const struct tls_evidence *evidence, uint32_t flags, str
     copy_clean(verdict->subject, sizeof verdict->subject, slice_of(evidence->subject));
     verdict->not_after_ms = evidence->not_after_ms;
     buffer_free(&text);
+}
+
+/* The purposes of an authority bind what it issues: one for e-mail or code is audited by other rules, or by none. The
+ * library looks at those of the leaf only. */
+static bool may_not_serve(const mbedtls_x509_crt *issuer)
+{
+    return mbedtls_x509_crt_check_extended_key_usage(issuer, MBEDTLS_OID_SERVER_AUTH,
+                                                     MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)) != 0;
 }
 
 static size_t rank_of(uint32_t flags)
@@ -223,6 +235,10 @@ static void describe_trouble(struct tls_evidence *evidence, const mbedtls_x509_c
             break;
         case TLS_FAILURE_NO_ANCHORS:
             buffer_add(&text, SLICE(" cannot be checked: there are no trust anchors"));
+            break;
+        case TLS_FAILURE_USAGE:
+            buffer_add(&text, depth == 0 ? SLICE(" is not meant for TLS servers (key usage)")
+                                         : SLICE(" may not be used to issue for TLS servers (extended key usage)"));
             break;
         default:
             buffer_print(&text, ": %s", tls_failure_text(failure_of(evidence, evidence->trouble)));

@@ -80,7 +80,7 @@ subjectAltName = $3" "${4:-}" "${5:-}" "${6:-}"
 }
 
 for authority in root unknown-root middle old-middle constrained permitted elsewhere excluded addresses dotted unclear \
-    leaf; do
+    mail-root mail-only signing clients any-purpose servers leaf; do
     make_key $authority ec
 done
 make_authority root root CN=Root
@@ -94,6 +94,12 @@ make_authority excluded root CN=Excluded "nameConstraints = excluded;DNS:mx.exam
 make_authority addresses root CN=Addresses "nameConstraints = permitted;IP:192.0.2.0/255.255.255.0,permitted;email:example.org"
 make_authority dotted root CN=Dotted "nameConstraints = permitted;DNS:.example.com"
 make_authority unclear root CN=Unclear "2.5.29.30 = DER:30050401000400"
+make_authority mail-only root "CN=Mail Only" "extendedKeyUsage = emailProtection"
+make_authority signing root CN=Signing "extendedKeyUsage = critical, codeSigning, timeStamping"
+make_authority clients root CN=Clients "extendedKeyUsage = clientAuth"
+make_authority any-purpose root "CN=Any Purpose" "extendedKeyUsage = emailProtection, anyExtendedKeyUsage"
+make_authority servers root CN=Servers "extendedKeyUsage = clientAuth, serverAuth"
+make_authority mail-root mail-root "CN=Mail Root" "extendedKeyUsage = emailProtection"
 make_key ed25519-root ed25519
 make_authority ed25519-root ed25519-root CN=Ed25519
 make_key weak-root rsa1024
@@ -130,13 +136,17 @@ make_leaf by-middle middle DNS:mx.example.com
 make_leaf by-old-middle old-middle DNS:mx.example.com
 make_leaf by-constrained constrained DNS:mx.example.com
 make_leaf by-ed25519 ed25519-root DNS:mx.example.com
+for issuer in mail-only signing clients any-purpose servers mail-root; do
+    make_leaf by-$issuer $issuer DNS:mx.example.com
+done
 for issuer in permitted elsewhere excluded addresses dotted unclear; do
     make_leaf by-$issuer $issuer DNS:mx.example.com,DNS:example.com
 done
 make_key ed25519 ed25519
 make_leaf ed25519 root DNS:mx.example.com
 
-for issuer in middle old-middle constrained permitted elsewhere excluded addresses dotted unclear ed25519; do
+for issuer in middle old-middle constrained permitted elsewhere excluded addresses dotted unclear ed25519 \
+    mail-only signing clients any-purpose servers; do
     [ $issuer = ed25519 ] && issuer=ed25519-root
     leaf=by-${issuer%-root}
     cat "$leaf.pem" "$issuer.pem" >"$leaf-chain.pem"
