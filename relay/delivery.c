@@ -78,6 +78,7 @@ static bool load_work(struct delivery *delivery)
         delivery->any_policy = false;
         delivery->upstream_wait_ms = 0;
         delivery->overtaken_count = 0;
+        delivery->spent_count = 0;
         delivery->has_renewed = delivery->has_retried_fresh = delivery->would_defer_said = false;
         delivery->has_work = true;
         return true;

@@ -1,5 +1,5 @@
 /* The inside of a delivery, shared by its files: delivery.c (its life: work taken, decided, recorded), delivery_find.c
- * (policy, hosts, addresses), delivery_dead.c (which of them), delivery_talk.c (connection, TLS, SMTP), delivery_send.c (a transaction) and delivery_content.c (the form in
+ * (policy, hosts, addresses), delivery_dead.c (which of them), delivery_reuse.c (how long a connection is good for), delivery_talk.c (connection, TLS, SMTP), delivery_send.c (a transaction) and delivery_content.c (the form in
  * which the content leaves). */
 #ifndef RELAY_DELIVERY_INTERNAL_H
 #define RELAY_DELIVERY_INTERNAL_H
@@ -59,7 +59,8 @@ struct delivery {
     bool any_policy;               /* a trouble so far is one that another policy might cure */
     bool is_renewing, has_renewed; /* looking for a new policy because a host failed the present one */
     unsigned overtaken_count;      /* times that a policy became known while this work was on its way to a host */
-    bool has_retried_fresh;        /* a reused connection had gone stale: one more try does not count */
+    bool has_retried_fresh;        /* a reused connection had gone stale or was spent: one more try does not count */
+    uint32_t spent_count;          /* so many messages had a connection carried that was spent; 0: none was */
     size_t sent[QUEUE_RECIPIENTS_MAX]; /* recipients of the transaction: their index in the entry */
     size_t sent_count;
     bool decided[QUEUE_RECIPIENTS_MAX]; /* of the entry's recipients: has an outcome of this attempt */
@@ -92,6 +93,7 @@ struct delivery {
     int64_t owed_ms;               /* monotonic: since when the peer owes its next word */
     int64_t connected_ms, transaction_ms; /* monotonic */
     size_t transaction_count;
+    uint32_t carried_count;        /* of them: MAIL was accepted */
     bool is_authenticated;
     unsigned tried_count;          /* addresses connected to in this attempt */
     int64_t trying_ms;             /* monotonic: since when */
@@ -123,6 +125,12 @@ bool delivery_policy_is_current(struct delivery *delivery);
 bool delivery_policy_is_overtaken(struct delivery *delivery);
 void delivery_cancel_finding(struct delivery *delivery);
 
+/* delivery_reuse.c */
+bool delivery_may_reuse(const struct delivery *delivery);
+bool delivery_is_spent(const struct delivery *delivery, const struct smtp_client_event *event); /* at DONE */
+void delivery_begin_fresh(struct delivery *delivery, bool is_spent); /* the present work again, over a new connection */
+void delivery_carried(struct delivery *delivery, const struct smtp_client_event *event); /* at DONE */
+
 /* delivery_dead.c */
 void delivery_try_address(struct delivery *delivery); /* from address_index on, the first not known to be dead; else the next host */
 void delivery_host_is_dead(struct delivery *delivery, const struct trouble_facts *facts); /* for others to know */
@@ -139,7 +147,6 @@ bool delivery_demands_tls(const struct delivery *delivery);
 void delivery_host_failed(struct delivery *delivery, struct trouble_facts *facts); /* notes it and goes on with the next */
 void delivery_hang_up(struct delivery *delivery);  /* QUIT where it can be said; closes */
 bool delivery_is_connected(const struct delivery *delivery);
-bool delivery_may_reuse(const struct delivery *delivery);
 
 /* delivery_upstream.c */
 bool delivery_waits_for_upstream(struct delivery *delivery); /* true: the work is recorded, and the delivery has moved on */

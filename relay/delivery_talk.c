@@ -10,8 +10,6 @@
 #define HURRIED_MS 30000 /* patience while others wait for the place */
 #define HANDSHAKE_TIMEOUT_MS 60000
 #define PENDING_MAX 65536
-#define SESSION_MS (120 * 1000) /* after which the TXT record is asked for again */
-#define SESSION_TRANSACTIONS 1000
 #define OVERTAKEN_MAX 3
 
 static void on_connected(struct channel *channel, enum err err);
@@ -31,15 +29,6 @@ static bool start_tls(struct delivery *delivery);
 bool delivery_is_connected(const struct delivery *delivery)
 {
     return delivery->client != NULL && channel_is_open(&delivery->channel);
-}
-
-/* A time limit rather than a count alone: otherwise the slowest host attracts all connections. Bytes that arrived out of turn
- * would be taken for replies to what was not sent yet. */
-bool delivery_may_reuse(const struct delivery *delivery)
-{
-    return smtp_client_stage(delivery->client) == SMTP_STAGE_READY && channel_input(&delivery->channel).length == 0 &&
-           delivery->transaction_count < SESSION_TRANSACTIONS &&
-           clock_monotonic_ms() - delivery->connected_ms < SESSION_MS;
 }
 
 bool delivery_demands_tls(const struct delivery *delivery)
@@ -124,6 +113,7 @@ static void on_connected(struct channel *channel, enum err err)
     delivery->state = DELIVERY_TALKING;
     delivery->connected_ms = clock_monotonic_ms();
     delivery->transaction_count = 0;
+    delivery->carried_count = 0;
     delivery->is_authenticated = false;
     delivery->timed_stage = SMTP_STAGE_CLOSED;
     if (delivery->client == NULL) {
@@ -414,9 +404,7 @@ static void session_failed(struct delivery *delivery, const struct smtp_client_e
         return;
     }
     if (is_stale(delivery, event)) {
-        delivery->has_retried_fresh = true;
-        delivery_hang_up(delivery);
-        delivery_connect(delivery);
+        delivery_begin_fresh(delivery, false);
         return;
     }
     struct trouble_facts facts = {
@@ -486,6 +474,11 @@ static bool handle(struct delivery *delivery, const struct smtp_client_event *ev
         return delivery_send_content(delivery);
     case SMTP_CLIENT_DONE:
         delivery->is_sending_content = false;
+        if (delivery_is_spent(delivery, event)) {
+            delivery_begin_fresh(delivery, true);
+            return false;
+        }
+        delivery_carried(delivery, event);
         delivery_decide_rest(delivery, event);
         delivery_conclude_transaction(delivery);
         return false;

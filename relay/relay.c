@@ -37,6 +37,7 @@ struct relay *relay_new(const struct relay_options *options)
     relay->started_ms = clock_wall_ms();
     uint64_t seed[2] = {dice_u64(), dice_u64()};
     dead_hosts_init(&relay->dead_hosts, seed);
+    reuse_limits_init(&relay->reuse_limits, seed);
     relay->journal = journal_new(relay);
     relay->finder = finder_new(relay);
     relay->intake = intake_new(relay);
@@ -49,6 +50,7 @@ struct relay *relay_new(const struct relay_options *options)
     if (relay->schedule == NULL) {
         free_own_parts(relay);
         dead_hosts_free(&relay->dead_hosts);
+        reuse_limits_free(&relay->reuse_limits);
         free(relay);
         return NULL;
     }
@@ -76,6 +78,7 @@ void relay_free(struct relay **relay)
     signers_free(&(*relay)->signers);
     upstream_free_all(*relay);
     dead_hosts_free(&(*relay)->dead_hosts);
+    reuse_limits_free(&(*relay)->reuse_limits);
     locals_free(&(*relay)->locals);
     tls_context_free(&(*relay)->tls);
     queue_close(&(*relay)->queue);

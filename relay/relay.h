@@ -9,6 +9,7 @@
 #include "relay/dead_hosts.h"
 #include "relay/host.h"
 #include "relay/metrics.h"
+#include "relay/reuse_limits.h"
 #include "tls/context.h"
 
 struct journal;
@@ -36,6 +37,7 @@ struct relay {
     struct journal *journal;
     struct finder *finder;     /* policies */
     struct dead_hosts dead_hosts;
+    struct reuse_limits reuse_limits;
     struct upstream *upstreams; /* those that refused our credentials */
     struct upstream_release *upstream_release;
     struct schedule *schedule;

@@ -60,6 +60,25 @@ class Temporary(case.LiveCase):
         self.assertTrue(0.9 <= first <= 2.5, first)
         self.assertTrue(1.9 <= second <= 4.5, second)
 
+    def test_a_limit_of_messages_a_connection(self):
+        """A spent connection stays open: a fresh one is tried before anything is put off, and the limit is kept from then on."""
+        mx = self.lab.mx("limited.example")
+        mx.messages_max = 3
+        def spent():
+            return sum(one.verbs(True).count("MAIL") > 3 for one in mx.connections)
+        for i in range(30):
+            self.send("a%d@limited.example" % i)
+        self.relay.wait_event("delivered", count=30, host=mx.host)
+        before = spent()
+        for i in range(30, 39):
+            self.send("a%d@limited.example" % i)
+        self.relay.wait_event("delivered", count=39, host=mx.host)
+        self.assertGreater(before, 0)
+        self.assertEqual(spent(), before, "the limit was not learned")
+        self.assertEqual(len(mx.messages), 39)
+        self.assertEqual([event for event in self.relay.events("deferred") if "@limited.example" in event["to"]], [])
+        self.assertEqual({event["messages"] for event in self.relay.events("reuse_limited", host=mx.host)}, {"3"})
+
     def test_next_host_after_a_temporary_failure(self):
         first = self.lab.mx("busy.example", replies={"BANNER": "421 4.3.2 busy"})
         second = self.lab.mx("busy.example", preference=20)

@@ -47,6 +47,8 @@ MUTANTS = [
       "    if (from->failed) {\n        out->failed = true;\n    } else {\n        buffer_add(out, buffer_slice(from));\n    }\n",
       "    buffer_add(out, buffer_slice(from));\n    out->failed |= from->failed;\n"),
      ("smtp/client_transaction.c", "    if (!client->chunk.failed) {\n", "    {\n")),
+    ("a spent connection puts mail off", "only spent",
+     ("relay/delivery_reuse.c", "    return refused && delivery->carried_count > 0 &&", "    return refused && delivery->carried_count > 99 &&")),
     ("an entry is free before its outcome is stored", "twice",
      ("relay/record.c", "    if (record != NULL)\n        journal_submit(relay->journal, &record->write);\n",
       "    if (record != NULL)\n        journal_submit(relay->journal, &record->write);\n"

@@ -335,6 +335,11 @@ static bool feed_command(struct mx *mx)
             sim_mx_refuse_chunk(mx, chunk);
         return !sim_mx_is_over(mx);
     }
+    if (stage == STAGE_MAIL && mx->host->messages_max > 0 && mx->stored_count >= mx->host->messages_max) {
+        sim_mx_say(mx, SLICE("450 4.7.0 " SIM_MX_SPENT "\r\n"));
+        sim_peer_consume(&mx->peer, line.length);
+        return true;
+    }
     if (is_chunk) {
         sim_peer_consume(&mx->peer, line.length);
         sim_mx_begin_chunk(mx, chunk, is_last);
@@ -464,6 +469,7 @@ static void store(struct mx *mx, uint64_t answer_end)
         .recipient_count = mx->recipient_count,
     };
     sim_ledger_stored(&stored);
+    mx->stored_count++;
 }
 
 /* What the machine still owes for END is said by nobody: the session ends, or the oddity has said it. */

@@ -39,6 +39,7 @@ struct mx {
     struct sim_event pause;
     bool is_paused, is_secured;
     bool is_mail_refused; /* for good: what follows in the same breath is refused with it */
+    unsigned stored_count; /* messages of this connection */
     bool is_confused;     /* it has answered in the middle of content: what it says now is no answer to that */
     uint64_t content_seen, content_limit; /* bytes after DATA, until the oddity of CONTENT */
     char sender[SIM_ADDRESS_MAX];

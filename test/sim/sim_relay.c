@@ -15,6 +15,7 @@
 #include "test/sim/sim_ledger.h"
 #include "test/sim/sim_log.h"
 #include "test/sim/sim_memory.h"
+#include "test/sim/sim_mx.h"
 #include "test/sim/sim_net.h"
 #include "test/sim/sim_oracle.h"
 
@@ -96,6 +97,8 @@ static void write_log(struct log *log, struct slice line)
     (void)log;
     enum sim_party before = sim_party_enter(SIM_WORLD);
     sim_log_relay(line);
+    if (slice_find_slice(line, SLICE("event=deferred")) < line.length && slice_find_slice(line, SLICE(SIM_MX_SPENT)) < line.length)
+        sim_fail("mail was put off for a connection that was only spent");
     sim_party_leave(before);
 }
 

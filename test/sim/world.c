@@ -67,6 +67,13 @@ static void make_siege_times(void)
 
 /* ---- hosts ---- */
 
+/* Of every fourth host. Without dice, so that all else of a seed's world stays as it was. */
+static unsigned messages_max(uint8_t number)
+{
+    uint64_t mixed = (world.seed + number) * UINT64_C(0x9e3779b97f4a7c15);
+    return (mixed >> 60) % 4 == 0 ? 1 + (unsigned)(mixed >> 40) % 3 : 0;
+}
+
 static struct world_host *add_host(const char *name)
 {
     assert(world.host_count < WORLD_HOSTS_MAX);
@@ -74,6 +81,7 @@ static struct world_host *add_host(const char *name)
     uint8_t number = (uint8_t)(10 + world.host_count++);
     text_print(host->name, sizeof host->name, "%s", name);
     host->offers_starttls = true;
+    host->messages_max = messages_max(number);
     host->ips[host->ip_count++] = ip_v4((const uint8_t[4]){20, 0, 0, number});
     if (sim_dice_percent(20))
         host->ips[host->ip_count++] = ip_v6((const uint8_t[16]){0x26, 0x06, 0x47, [15] = number});
@@ -456,8 +464,8 @@ void world_describe(void)
         describe_domain(&world.domains[i]);
     for (size_t i = 0; i < world.host_count; i++) {
         const struct world_host *host = &world.hosts[i];
-        sim_log("host %s %.*s: certificate for %s%s%s%s%s%s", host->name, SLICE_ARGS(ip_print(&host->ips[0], ip)),
-                host->certificate.name_count > 0 ? host->certificate.names[0] : "nothing",
+        sim_log("host %s %.*s: %u messages a connection, certificate for %s%s%s%s%s%s", host->name, SLICE_ARGS(ip_print(&host->ips[0], ip)),
+                host->messages_max, host->certificate.name_count > 0 ? host->certificate.names[0] : "nothing",
                 host->certificate.is_expired ? ", expired" : "", host->certificate.is_untrusted ? ", untrusted" : "",
                 host->certificate.is_self_signed ? ", self-signed" : "", host->certificate.is_old ? ", old TLS" : "",
                 host->offers_starttls ? "" : ", no STARTTLS");

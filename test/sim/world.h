@@ -20,6 +20,7 @@ struct world_host {
     struct sim_certificate certificate;
     bool offers_starttls;
     bool is_attackers;
+    unsigned messages_max; /* over one connection, which it leaves open behind that; 0: no limit */
 };
 
 enum world_mode { WORLD_NONE, WORLD_TESTING, WORLD_ENFORCE };

@@ -67,6 +67,7 @@ class ScriptedMx:
         self.extensions = ["PIPELINING", "8BITMIME", "SIZE 52428800", "ENHANCEDSTATUSCODES"]
         self.replies = {}
         self.users = {}            # name -> password: who may send, as at a smart host; empty: everybody
+        self.messages_max = None   # over one connection: MAIL is answered 450 from then on, and it stays open
         self.inject = b""
         self.tls_version_max = None
         self.connections = []
@@ -223,6 +224,8 @@ class Session:
     def do_mail(self, line):
         if self.server.users and not self.is_known:
             return self.obey("530 5.7.0 AUTH first")
+        if self.server.messages_max is not None and len(self.connection.messages) >= self.server.messages_max:
+            return self.obey("450 4.7.0 too many messages on this connection")
         reply = self.choose("MAIL", "250 2.1.0 ok", line)
         if is_positive(reply):
             self.sender, self.recipients = path_of(line), []
