@@ -87,11 +87,6 @@ struct slice draft_sender(const struct draft *draft)
     return draft->message.sender;
 }
 
-bool draft_has_chunks_under_way(const struct draft *draft)
-{
-    return draft->chunks_under_way > 0;
-}
-
 uint64_t draft_size(const struct draft *draft)
 {
     return draft->message.size;
@@ -172,7 +167,8 @@ void draft_fail(struct draft *draft)
 
 bool draft_is_busy(const struct draft *draft)
 {
-    return draft->chunks_under_way >= CHUNKS_UNDER_WAY_MAX;
+    return draft->chunks_under_way >= CHUNKS_UNDER_WAY_MAX ||
+           (draft->chunks_under_way > 0 && journal_is_pressed(draft->relay->journal));
 }
 
 void draft_chunk_done(struct draft *draft, enum err err)
@@ -186,10 +182,8 @@ void draft_chunk_done(struct draft *draft, enum err err)
     } else if (draft->is_finishing) {
         if (draft->chunks_under_way == 0)
             go_on(draft);
-    } else if (draft->was_busy && !draft_is_busy(draft)) {
-        draft->was_busy = false;
-        if (draft->ready != NULL)
-            draft->ready(draft);
+    } else if (draft->ready != NULL && !draft_is_busy(draft)) {
+        draft->ready(draft);
     }
 }
 

@@ -21,7 +21,9 @@ struct draft_options {
                                     key: none */
     bool is_report;      /* kept in memory (at most 1 MiB) for draft_changes(), not for draft_finish() */
     void *owner;
-    void (*ready)(struct draft *draft); /* draft_is_busy() became false */
+    /* A chunk was written and draft_is_busy() is false: whoever waited goes on. Also called where nobody waits, so that no wait can
+     * be missed. */
+    void (*ready)(struct draft *draft);
     /* Of draft_finish(): the outcome of the commit. The draft is still there and must be freed by the owner. */
     void (*finished)(struct draft *draft, enum err err);
 };
@@ -47,8 +49,9 @@ void draft_add_trace(struct draft *draft, struct slice fields);
 void draft_add_content(struct draft *draft, struct slice content);
 /* The caller has no memory for what it was to add: finished() will say so. */
 void draft_fail(struct draft *draft);
-bool draft_is_busy(const struct draft *draft); /* too much is waiting for the disk: add no more until ready() */
-bool draft_has_chunks_under_way(const struct draft *draft); /* ready() will follow one of them */
+/* Too much is waiting for the disk, of this draft or of all: add no more until ready(). A busy draft has a chunk under way, so
+ * ready() (or finished()) always follows. */
+bool draft_is_busy(const struct draft *draft);
 struct slice draft_sender(const struct draft *draft);
 uint64_t draft_size(const struct draft *draft);
 /* The content is complete: what is wrong with it? A faulty draft must not be finished. */

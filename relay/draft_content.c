@@ -157,7 +157,6 @@ static void store_chunk(struct draft *draft)
         .changes = &chunk->change, .change_count = 1, .is_new_mail = true, .done = chunk_written};
     draft->has_stored_chunks = true;
     draft->chunks_under_way++;
-    draft->was_busy = draft->was_busy || draft_is_busy(draft);
     journal_submit(draft->relay->journal, &chunk->write);
 }
 

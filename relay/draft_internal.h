@@ -53,7 +53,7 @@ struct draft {
     enum draft_fault fault;
 
     enum err err; /* the first that a chunk met, or memory */
-    bool has_stored_chunks, is_finishing, is_stored, was_busy;
+    bool has_stored_chunks, is_finishing, is_stored;
     bool is_report;              /* keeps its chunks for the caller's transaction */
     struct slice mark_key, mark; /* stored beside it */
     bool is_given_up;            /* freed by its owner; lives until its chunks are written */

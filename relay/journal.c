@@ -13,6 +13,7 @@
 #define FULL_RETRY_MS 1000
 #define FULL_PERCENT 85
 #define SPACE_CHECK_MS 1000
+#define PENDING_BYTES_MAX ((size_t)64 << 20)
 
 struct journal {
     struct relay *relay;
@@ -22,7 +23,7 @@ struct journal {
     struct list batch;    /* those of the transaction under way */
     const struct queue_change *changes[BATCH_CHANGES_MAX];
     size_t change_count;
-    size_t pending_bytes;
+    size_t pending_bytes, pending_max;
     size_t backlog;       /* writes that are not new mail */
     enum err err;         /* of the transaction: set by the lane */
     int64_t commit_us;    /* its duration */
@@ -53,6 +54,7 @@ struct journal *journal_new(struct relay *relay)
     if (journal == NULL)
         return NULL;
     journal->relay = relay;
+    journal->pending_max = PENDING_BYTES_MAX;
     list_init(&journal->waiting);
     list_init(&journal->batch);
     if (lane_open(&journal->lane, "journal") != ERR_NONE) {
@@ -95,6 +97,16 @@ size_t journal_backlog(const struct journal *journal)
 size_t journal_pending_bytes(const struct journal *journal)
 {
     return journal->pending_bytes;
+}
+
+bool journal_is_pressed(const struct journal *journal)
+{
+    return journal->pending_bytes > journal->pending_max;
+}
+
+void journal_set_pending_max(struct journal *journal, size_t bytes)
+{
+    journal->pending_max = bytes;
 }
 
 /* ---- one transaction ---- */

@@ -34,7 +34,10 @@ bool journal_is_idle(const struct journal *journal);
 bool journal_is_full(struct journal *journal);
 /* Writes of bookkeeping that are not committed yet: above a bound deliveries pause, or a crash would repeat all of them. */
 size_t journal_backlog(const struct journal *journal);
-/* Bytes waiting to be committed: intake stops reading above a bound. */
+/* Bytes waiting to be committed, and whether they are more than they should be: drafts take no more until a chunk of their own
+ * is written. */
 size_t journal_pending_bytes(const struct journal *journal);
+bool journal_is_pressed(const struct journal *journal);
+void journal_set_pending_max(struct journal *journal, size_t bytes); /* 64 MiB, unless said otherwise */
 
 #endif

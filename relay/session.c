@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define PENDING_MAX 65536
-#define JOURNAL_BYTES_MAX (64u << 20)
 
 static bool handle(struct session *session, const struct smtp_server_event *event);
 static bool flush(struct session *session);
@@ -217,18 +216,14 @@ static void add_trace(struct session *session)
     session->has_trace = true;
 }
 
-static bool must_wait(const struct session *session)
-{
-    return draft_is_busy(session->draft) || journal_pending_bytes(session->intake->relay->journal) > JOURNAL_BYTES_MAX;
-}
-
 static bool take_content(struct session *session, struct slice bytes)
 {
     if (!session->has_trace)
         add_trace(session);
     draft_add_content(session->draft, bytes);
-    if (draft_is_busy(session->draft) || (must_wait(session) && draft_has_chunks_under_way(session->draft))) {
+    if (draft_is_busy(session->draft)) {
         session->is_waiting = true;
+        timer_cancel(&session->timer); /* the wait is the disk's, not the client's */
         return false;
     }
     answer(session, NULL);
@@ -238,12 +233,16 @@ static bool take_content(struct session *session, struct slice bytes)
 static void on_draft_ready(struct draft *draft)
 {
     struct session *session = draft_owner(draft);
+    if (!session->is_waiting)
+        return;
     session->is_waiting = false;
     if (session->is_ended) {
         session_close(session);
         return;
     }
     answer(session, NULL);
+    session->progress_ms = clock_monotonic_ms();
+    session_set_timeout(session);
     session_drive(session);
 }
 

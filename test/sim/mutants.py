@@ -49,6 +49,9 @@ MUTANTS = [
      ("smtp/client_transaction.c", "    if (!client->chunk.failed) {\n", "    {\n")),
     ("a spent connection puts mail off", "only spent",
      ("relay/delivery_reuse.c", "    return refused && delivery->carried_count > 0 &&", "    return refused && delivery->carried_count > 99 &&")),
+    ("nobody ends a wait for the disk", "was told to stop",
+     ("relay/draft.c", "draft->ready != NULL && !draft_is_busy(draft)",
+      "draft->ready != NULL && draft->chunks_under_way == CHUNKS_UNDER_WAY_MAX - 1 && !draft_is_busy(draft)")),
     ("an entry is free before its outcome is stored", "twice",
      ("relay/record.c", "    if (record != NULL)\n        journal_submit(relay->journal, &record->write);\n",
       "    if (record != NULL)\n        journal_submit(relay->journal, &record->write);\n"

@@ -5,6 +5,7 @@
 #include "relay/control.h"
 #include "relay/health.h"
 #include "relay/intake.h"
+#include "relay/journal.h"
 #include "relay/locals.h"
 #include "relay/relay.h"
 #include "test/sim/sim_client.h"
@@ -29,6 +30,7 @@
 #define AFTERMATH_MS 1000
 #define SLACK_MS 2000
 #define EXIT_IO 74
+#define PRESSED_BYTES 60000
 
 static struct {
     struct queue_memory_disk *disk;
@@ -211,6 +213,8 @@ void sim_relay_start(void)
     if (is_open) {
         sim.relay = relay;
         sim.queue = queue;
+        if (world.seed % 2 == 0) /* the disk is soon behind: whoever waits for it must be called again */
+            journal_set_pending_max(relay->journal, PRESSED_BYTES);
         sim_oracle_watch(queue);
         sim_oracle_committed();
         return;

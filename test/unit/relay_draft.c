@@ -101,7 +101,6 @@ static void test_at_most_two_chunks_are_under_way(void **state)
     begin_usual();
     add_body(65536);
     assert_int_equal(test.submitted, 1);
-    assert_true(draft_has_chunks_under_way(test.draft));
     assert_false(draft_is_busy(test.draft));
     add_body(65536);
     assert_int_equal(test.submitted, 2);
@@ -111,8 +110,6 @@ static void test_at_most_two_chunks_are_under_way(void **state)
     assert_int_equal(test.ready, 1);
     assert_false(draft_is_busy(test.draft));
     answer(ERR_NONE);
-    assert_int_equal(test.ready, 1); /* once for each time that it was busy */
-    assert_false(draft_has_chunks_under_way(test.draft));
     finish();
     assert_int_equal(test.finished, 0);
     answer_all(ERR_NONE);
@@ -188,6 +185,40 @@ static void test_failures(void **state)
         assert_int_equal(tear_down(state), 0);
         assert_int_equal(set_up(state), 0);
     }
+}
+
+/* Whenever it is busy a chunk is under way, and ready() follows: also where the disk is behind with the mail of others. */
+static void test_a_wait_for_all_the_others(void **state)
+{
+    (void)state;
+    begin_usual();
+    test.is_pressed = true;
+    add_body(60000);
+    assert_false(draft_is_busy(test.draft)); /* nothing of it is under way: nothing would wake it */
+    add_body(65536);
+    assert_int_equal(test.submitted, 1);
+    assert_true(draft_is_busy(test.draft));
+    answer(ERR_NONE);
+    assert_int_equal(test.ready, 1);
+    assert_false(draft_is_busy(test.draft));
+    add_body(65536);
+    add_body(65536);
+    assert_int_equal(test.submitted, 3);
+    answer(ERR_NONE);
+    assert_true(draft_is_busy(test.draft));
+    assert_int_equal(test.ready, 1);
+    answer(ERR_NONE);
+    assert_int_equal(test.ready, 2);
+    test.is_pressed = false;
+    add_body(65536);
+    assert_false(draft_is_busy(test.draft));
+    test.is_pressed = true; /* by what others give meanwhile */
+    assert_true(draft_is_busy(test.draft));
+    answer(ERR_NONE);
+    assert_int_equal(test.ready, 3);
+    finish();
+    answer_all(ERR_NONE);
+    assert_int_equal(test.finished, 1);
 }
 
 /* After a failure no more is stored; the owner may go on until the client is done. */
@@ -303,6 +334,7 @@ int main(void)
         DRAFT_TEST(test_many_recipients),
         DRAFT_TEST(test_recipients_have_a_limit),
         DRAFT_TEST(test_at_most_two_chunks_are_under_way),
+        DRAFT_TEST(test_a_wait_for_all_the_others),
         DRAFT_TEST(test_the_acceptance_is_last),
         DRAFT_TEST(test_failures),
         DRAFT_TEST(test_a_failed_draft_stores_no_more),

@@ -1,5 +1,6 @@
 /* Records: what an outcome becomes in the log, in the counters, in the queue and in reports, and when the entry is free
  * again. */
+#include "test/unit/calm.h"
 #include "test/unit/check.h"
 #include "test/unit/folder.h"
 #include "test/unit/mail.h"
