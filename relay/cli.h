@@ -95,5 +95,6 @@ int cli_flush(void);
 /* "sternpost: ..." on standard error; the last part of another name, once set. */
 void cli_set_name(const char *name);
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void cli_say_lines(const char *prefix, const struct buffer *messages); /* each line of it */
 
 #endif

@@ -6,8 +6,9 @@
 
 /* cli_config.c */
 int cli_serve(const struct cli *cli);
-int cli_check_config(const struct cli *cli);
 int cli_version(const struct cli *cli);
+/* cli_check_config.c */
+int cli_check_config(const struct cli *cli);
 /* cli_passwd.c */
 int cli_passwd(const struct cli *cli);
 /* cli_dkim.c */

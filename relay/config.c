@@ -22,10 +22,6 @@ static void read_files(struct config_loader *loader, struct slice file);
 static void finish(struct config_loader *loader);
 static void finish_hostname(struct config_loader *loader);
 static void finish_locals(struct config_loader *loader);
-static void check_routes(struct config_loader *loader);
-static void check_sts(struct config_loader *loader);
-static void check_tls(struct config_loader *loader);
-static void check_doors(struct config_loader *loader);
 
 const char *config_tls_name(enum config_tls tls)
 {
@@ -40,7 +36,7 @@ const char *config_tls_name(enum config_tls tls)
 enum err config_load(const struct config_source *source, struct config **config, struct buffer *faults,
                      struct buffer *warnings)
 {
-    struct config_loader loader = {.faults = faults, .warnings = warnings, .lenient = source->lenient};
+    struct config_loader loader = {.faults = faults, .warnings = warnings, .lenient = source->lenient, .files = source->files};
     *config = NULL;
     if (!prepare(&loader))
         return ERR_MEMORY;
@@ -83,6 +79,7 @@ static bool prepare(struct config_loader *loader)
         return false;
     }
     loader->config->arena = arena;
+    list_init(&loader->config->settings);
     return true;
 }
 
@@ -161,39 +158,54 @@ static void *named_place(struct config_loader *loader, const struct config_setti
     return &loader->dkims[config->dkim_count++];
 }
 
-/* "*.", "from:" and "*" stay; the domain in it becomes canonical. */
-static bool canonical_name(struct config_loader *loader, struct config_setting *setting)
+/* What stands before the domain in the name of a section: "*.", "from:", or all of "*". */
+static struct slice form_of(struct slice name, enum config_name *form)
 {
-    struct slice prefix = SLICE_EMPTY;
-    struct slice domain = setting->name;
-    if (setting->name.length == 0 || slice_equal(setting->name, SLICE("*")))
-        return true;
-    if (slice_starts(domain, SLICE("from:")))
-        prefix = SLICE("from:");
-    else if (slice_starts(domain, SLICE("*.")))
-        prefix = SLICE("*.");
-    domain = slice_from(domain, prefix.length);
-    struct slice canonical;
-    return idna_canonical(domain, loader->config->arena, &canonical) == ERR_NONE &&
-           arena_print(loader->config->arena, &setting->name, "%.*s%.*s", SLICE_ARGS(prefix), SLICE_ARGS(canonical));
+    const struct {
+        struct slice text;
+        enum config_name form;
+    } forms[] = {{SLICE("from:"), CONFIG_NAME_SENDER}, {SLICE("*."), CONFIG_NAME_BELOW}, {SLICE("*"), CONFIG_NAME_ALL}};
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        *form = forms[i].form;
+        if (forms[i].form == CONFIG_NAME_ALL ? slice_equal(name, forms[i].text) : slice_starts(name, forms[i].text))
+            return forms[i].text;
+    }
+    *form = 0;
+    return SLICE_EMPTY;
 }
 
-static void tell_unknown(struct config_loader *loader, const struct config_setting *setting)
+/* The domain in it becomes canonical; a pattern in a section that has none would apply to nothing, without a word. */
+static bool canonical_name(struct config_loader *loader, struct config_setting *setting)
 {
-    const char *names[128];
-    size_t count = 0;
-    for (size_t i = 0; i < config_key_count && count < 128; i++) {
-        if (slice_equal(setting->section, slice_of(config_keys[i].section)))
-            names[count++] = config_keys[i].key;
+    const struct config_named *named = config_named_find(setting->section);
+    enum config_name form;
+    struct slice canonical = SLICE_EMPTY;
+    if (named == NULL && setting->name.length > 0)
+        config_fault(loader, setting->origin, "section [%.*s] takes no name", SLICE_ARGS(setting->section));
+    else if (named != NULL && setting->name.length == 0)
+        config_fault(loader, setting->origin, "[%.*s] needs a name", SLICE_ARGS(setting->section));
+    if ((named == NULL) != (setting->name.length == 0))
+        return false;
+    if (named == NULL)
+        return true;
+    struct slice prefix = form_of(setting->name, &form);
+    struct slice domain = slice_from(setting->name, prefix.length);
+    if ((form & ~named->forms) != 0) {
+        config_fault(loader, setting->origin, "[%.*s \"%.*s\"] would apply to nothing: write a section for each domain",
+                     SLICE_ARGS(setting->section), SLICE_ARGS(setting->name));
+        return false;
     }
-    const char *nearest = text_nearest(setting->key, names, count);
-    config_fault(loader, setting->origin, "unknown key \"%.*s\" in [%.*s]%s%s%s", SLICE_ARGS(setting->key),
-                 SLICE_ARGS(setting->section), nearest == NULL ? "" : "; did you mean \"", nearest == NULL ? "" : nearest,
-                 nearest == NULL ? "" : "\"?");
+    if (form != CONFIG_NAME_ALL && idna_canonical(domain, loader->config->arena, &canonical) != ERR_NONE) {
+        config_fault(loader, setting->origin, "\"%.*s\" is no domain", SLICE_ARGS(setting->name));
+        return false;
+    }
+    return arena_print(loader->config->arena, &setting->name, "%.*s%.*s", SLICE_ARGS(prefix), SLICE_ARGS(canonical));
 }
 
 static void note_given(struct config *config, const struct config_key *key)
 {
+    if (key->section[0] == '\0' && strcmp(key->key, "user") == 0)
+        config->user_given = true;
     if (strcmp(key->section, "access") == 0 && strcmp(key->key, "networks") == 0)
         config->access_networks_given = true;
     if (strcmp(key->section, "control") == 0)
@@ -204,29 +216,56 @@ static void note_given(struct config *config, const struct config_key *key)
         config->drop_given = true;
 }
 
+/* A value in quotes, as in a shell, or nothing where something secret belongs: each would go out as it stands. */
+static bool is_plausible(struct config_loader *loader, const struct config_setting *setting, const struct config_key *key)
+{
+    struct slice value = setting->value;
+    char quote = value.length > 1 ? value.data[0] : '\0';
+    if (!setting->is_verbatim && (quote == '"' || quote == '\'') && value.data[value.length - 1] == quote) {
+        config_fault(loader, setting->origin, "%s stands in quotes, which would be a part of it; leave them out%s", key->key,
+                     key->is_secret ? ", or, where they belong to it, name a file with the value in the variable whose name ends in _FILE" : "");
+        return false;
+    }
+    if (key->is_secret && value.length == 0) {
+        config_fault(loader, setting->origin, "%s is empty; leave the key out where there is none", key->key);
+        return false;
+    }
+    return true;
+}
+
+static void keep_setting(struct config_loader *loader, const struct config_setting *setting)
+{
+    struct config *config = loader->config;
+    struct config_setting *old = config_setting_find(config, setting->section, setting->name, setting->key);
+    struct config_kept *kept = old != NULL ? LIST_OF(old, struct config_kept, setting) : arena_alloc(config->arena, sizeof *kept);
+    if (kept == NULL) {
+        loader->no_memory = true;
+        return;
+    }
+    kept->setting = *setting;
+    if (old == NULL)
+        list_add_last(&config->settings, &kept->node);
+}
+
 void config_apply(struct config_loader *loader, const struct config_setting *given)
 {
     struct config_setting setting = *given;
     const struct config_key *key = config_key_find(setting.section, setting.key);
     const char *expected = "";
     if (key == NULL) {
-        tell_unknown(loader, &setting);
+        config_tell_unknown(loader, &setting);
         return;
     }
     if (key->is_secret && setting.may_be_read_by_all && !loader->lenient) {
         config_fault(loader, setting.origin, "%s stands in a file that everybody can read; chmod 0640 it", key->key);
         return;
     }
-    if (!canonical_name(loader, &setting)) {
-        config_fault(loader, setting.origin, "\"%.*s\" is no domain", SLICE_ARGS(setting.name));
+    if (!canonical_name(loader, &setting))
         return;
-    }
-    bool named = config_section_is_named(setting.section);
-    if (named && setting.name.length == 0) {
-        config_fault(loader, setting.origin, "[%.*s] needs a name", SLICE_ARGS(setting.section));
+    keep_setting(loader, &setting);
+    if (!is_plausible(loader, &setting, key))
         return;
-    }
-    char *place = named ? named_place(loader, &setting) : (char *)loader->config;
+    char *place = setting.name.length > 0 ? named_place(loader, &setting) : (char *)loader->config;
     if (place == NULL)
         config_fault(loader, setting.origin, "too many sections of this kind");
     else if (!key->parse(loader, setting.value, place + key->offset, &expected))
@@ -234,6 +273,42 @@ void config_apply(struct config_loader *loader, const struct config_setting *giv
                      key->is_secret ? 3 : (int)slice_to(setting.value, 200).length, key->is_secret ? "..." : setting.value.data, expected);
     else
         note_given(loader->config, key);
+}
+
+/* ---- what was set, and where ---- */
+
+struct config_setting *config_setting_find(const struct config *config, struct slice section, struct slice name, struct slice key)
+{
+    for (struct list_node *node = list_first(&config->settings); node != NULL; node = list_next(&config->settings, node)) {
+        struct config_kept *kept = LIST_OF(node, struct config_kept, node);
+        if (slice_equal(kept->setting.section, section) && slice_equal(kept->setting.name, name) &&
+            (key.length == 0 || slice_equal(kept->setting.key, key)))
+            return &kept->setting;
+    }
+    return NULL;
+}
+
+struct slice config_place(struct config_loader *loader, struct slice section, struct slice name, struct slice key)
+{
+    struct slice place = SLICE_EMPTY;
+    const struct config_setting *setting = config_setting_find(loader->config, section, name, key);
+    const char *quote = name.length > 0 ? "\"" : "";
+    bool kept = arena_print(loader->config->arena, &place, "%.*s%s%s%.*s%s%s%.*s%s%s%s%.*s",
+                            SLICE_ARGS(setting == NULL ? SLICE_EMPTY : setting->origin), setting == NULL ? "" : ": ",
+                            section.length > 0 ? "[" : "", SLICE_ARGS(section), name.length > 0 ? " " : "", quote, SLICE_ARGS(name), quote,
+                            section.length > 0 ? "]" : "", section.length > 0 && key.length > 0 ? " " : "", SLICE_ARGS(key));
+    loader->no_memory = loader->no_memory || !kept;
+    return place;
+}
+
+void config_place_print(const struct config *config, struct slice section, struct slice key, struct buffer *out)
+{
+    const struct config_setting *setting = config_setting_find(config, section, SLICE_EMPTY, key);
+    if (setting != NULL)
+        buffer_print(out, "%.*s: ", SLICE_ARGS(setting->origin));
+    if (section.length > 0)
+        buffer_print(out, "[%.*s]%s", SLICE_ARGS(section), key.length > 0 ? " " : "");
+    buffer_add(out, key);
 }
 
 /* ---- sources ---- */
@@ -261,37 +336,7 @@ static void finish(struct config_loader *loader)
     config->listen_count = loader->listen_count;
     finish_hostname(loader);
     finish_locals(loader);
-    check_routes(loader);
-    check_sts(loader);
-    check_tls(loader);
-    check_doors(loader);
-}
-
-/* Where clients have to log in there must be TLS to do it over, and users. */
-static void check_doors(struct config_loader *loader)
-{
-    const struct config *config = loader->config;
-    bool has_tls = config->tls_certificate.length > 0, has_users = config->users_file.length > 0;
-    if (has_users && !has_tls)
-        config_fault(loader, SLICE("[access] users-file"), "users log in over TLS only: configure [tls] certificate and key");
-    for (size_t i = 0; i < config->listen_count; i++) {
-        const struct config_listen *listen = &config->listen[i];
-        bool is_near = listen->fd_name.length == 0 && (listen->endpoint.path[0] != '\0' || ip_is_loopback(&listen->endpoint.ip));
-        if (listen->door == CONFIG_SMTP || (listen->door == CONFIG_SUBMISSION && is_near))
-            continue;
-        struct slice where = listen->door == CONFIG_SUBMISSION ? SLICE("[listen] submission") : SLICE("[listen] submissions");
-        if (!has_tls)
-            config_fault(loader, where, "needs TLS: configure [tls] certificate and key");
-        if (!has_users)
-            config_fault(loader, where, "needs users who log in: name their file in [access] users-file");
-    }
-    for (size_t i = 0; i < config->proxy_networks.count; i++) {
-        char text[56];
-        if (config->proxy_networks.items[i].prefix_bits == 0)
-            config_fault(loader, SLICE("[listen] proxy-networks"),
-                         "%.*s would have anybody believed who says where he is; list the addresses of your proxies",
-                         SLICE_ARGS(ip_network_print(&config->proxy_networks.items[i], text)));
-    }
+    config_check(loader);
 }
 
 /* /etc/hosts: the first name behind an address that has our name is the canonical one. */
@@ -349,66 +394,4 @@ static void finish_locals(struct config_loader *loader)
     domains[0] = config->hostname;
     domains[1] = SLICE("localhost");
     config->local_domains = (struct config_list){.items = domains, .count = 2};
-}
-
-static bool is_address(struct slice host)
-{
-    struct ip ip;
-    return ip_parse(host, &ip);
-}
-
-static void check_routes(struct config_loader *loader)
-{
-    for (size_t i = 0; i < loader->config->route_count; i++) {
-        struct config_route *route = &loader->routes[i];
-        char text[300];
-        struct slice where = text_print(text, sizeof text, "[route \"%.*s\"]", SLICE_ARGS(route->pattern));
-        bool proves = route->tls == CONFIG_TLS_VERIFY || route->tls == CONFIG_TLS_STS || route->tls == CONFIG_TLS_IMPLICIT;
-        if (route->host.length == 0)
-            config_fault(loader, where, "via is missing");
-        if (route->port == 0)
-            route->port = route->tls == CONFIG_TLS_IMPLICIT ? 465 : 587;
-        if (route->password.length > 0 && route->username.length == 0)
-            config_fault(loader, where, "a password needs a username");
-        if (route->username.length > 0 && !proves)
-            config_fault(loader, where, "credentials need verified TLS: tls = verify, sts or implicit");
-        if (proves && is_address(route->host))
-            config_warn(loader, where,
-                        "%.*s is an address, which no certificate proves: mail would wait; name the host, or set tls = encrypt",
-                        SLICE_ARGS(route->host));
-    }
-}
-
-static void check_sts(struct config_loader *loader)
-{
-    if (!loader->config->sts_enabled)
-        config_warn(loader, SLICE("[sts] enabled"),
-                    "no policy is looked up or applied: whoever is on the way can read and change mail for every domain");
-}
-
-/* A private key that everybody can read is no secret. */
-static void check_key(struct config_loader *loader, struct slice where, struct slice path)
-{
-    struct stat status;
-    char name[4096];
-    snprintf(name, sizeof name, "%.*s", SLICE_ARGS(path));
-    if (!loader->lenient && path.length > 0 && stat(name, &status) == 0 && (status.st_mode & S_IROTH) != 0)
-        config_fault(loader, where, "%s can be read by everybody; chmod 0640 it", name);
-}
-
-static void check_tls(struct config_loader *loader)
-{
-    const struct config *config = loader->config;
-    if ((config->tls_certificate.length > 0) != (config->tls_key.length > 0))
-        config_fault(loader, SLICE("[tls]"), "certificate and key belong together");
-    check_key(loader, SLICE("[tls] key"), config->tls_key);
-    for (size_t i = 0; i < config->dkim_count; i++) {
-        const struct config_dkim *dkim = &config->dkims[i];
-        if (dkim->selector.length == 0 || dkim->key_file.length == 0)
-            config_fault(loader, SLICE("[dkim]"), "\"%.*s\" needs selector and key", SLICE_ARGS(dkim->domain));
-        else if (!smtp_domain_is_valid(dkim->selector, false))
-            config_fault(loader, SLICE("[dkim]"), "\"%.*s\" is no selector: letters, digits and hyphens, as in a name of DNS",
-                         SLICE_ARGS(dkim->selector));
-        check_key(loader, SLICE("[dkim] key"), dkim->key_file);
-    }
 }

@@ -7,6 +7,7 @@
 #include "base/buffer.h"
 #include "base/err.h"
 #include "base/ip.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "queue/backoff.h"
 
@@ -109,7 +110,8 @@ struct config {
     bool log_format_given;
     enum log_level log_level;
     struct slice control_socket, submit_socket, drop_path;
-    bool control_given, submit_given, drop_given; /* configured, not default */
+    bool control_given, submit_given, drop_given, user_given; /* configured, not default */
+    struct list settings; /* what was configured, as it was written: for config_print_effective() and the places of faults */
     bool is_partial; /* read leniently, and something of it may not be read by us */
 };
 
@@ -120,12 +122,15 @@ struct config_source {
     const struct slice *sets;
     size_t set_count;
     bool lenient;                  /* sendmail, mailq: what the caller may not read is skipped */
+    struct buffer *files;          /* gets a line for each file that was read or not there; NULL: nobody asks */
 };
 /* Faults and warnings are sentences, one a line, each naming file:line (or variable, or --set) and the cure. ERR_SYNTAX: at least
  * one fault; *config is NULL then. */
 MUST_CHECK enum err config_load(const struct config_source *source, struct config **config, struct buffer *faults,
                                 struct buffer *warnings);
 void config_free(struct config **config);
+/* "/etc/sternpost/sternpost.conf:12: [tls] key", without the place where the key has its default. An empty key: the section. */
+void config_place_print(const struct config *config, struct slice section, struct slice key, struct buffer *out);
 
 /* The route that applies to a recipient domain of a sender (exact, longest "*.sub", "from:", "*"); NULL: by MX. */
 const struct config_route *config_route_find(const struct config *config, struct slice domain, struct slice sender_domain);

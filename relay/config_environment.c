@@ -69,6 +69,7 @@ static bool read_value_file(struct config_loader *loader, struct slice origin, s
     struct slice value = buffer_slice(&text);
     while (value.length > 0 && strchr("\r\n", value.data[value.length - 1]) != NULL)
         value.length--;
+    setting->is_verbatim = true;
     bool kept = err == ERR_NONE && arena_slice(loader->config->arena, value, &setting->value);
     buffer_free(&text);
     return kept;

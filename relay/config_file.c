@@ -71,6 +71,8 @@ void config_read_file(struct config_loader *loader, const char *path, bool must_
     bool is_forbidden = err == ERR_PERMISSION && loader->lenient;
     bool passed_over = is_forbidden || (err == ERR_NOT_FOUND && !must_exist);
     loader->config->is_partial = loader->config->is_partial || is_forbidden;
+    if (loader->files != NULL)
+        buffer_print(loader->files, "%s%s%s\n", path, err == ERR_NONE ? "" : ": ", err == ERR_NONE ? "" : err_text(err));
     if (err != ERR_NONE && !passed_over)
         config_fault(loader, slice_of(path), "%s%s", err_text(err),
                      err == ERR_PERMISSION ? "; let the relay's user read it, such as by chgrp sternpost" : "");
@@ -145,6 +147,53 @@ static bool is_comment(struct slice line)
     return text.length == 0 || text.data[0] == '#' || text.data[0] == ';';
 }
 
+static bool is_key(struct slice word)
+{
+    for (size_t i = 0; i < word.length; i++) {
+        char c = word.data[i];
+        if (!byte_is_alpha(c) && c != '-' && c != '_' && (i == 0 || !byte_is_digit(c)))
+            return false;
+    }
+    return word.length > 0;
+}
+
+/* [section] or [section "name"], but not [::1]:25. */
+static bool looks_like_section(struct slice text)
+{
+    if (text.length < 2 || text.data[0] != '[')
+        return false;
+    struct slice inner = slice_trim(slice_to(slice_from(text, 1), slice_find(slice_from(text, 1), ']')));
+    return is_key(slice_trim(slice_to(inner, slice_find(inner, '"'))));
+}
+
+/* key = value, but not the end of a value in base64 ("c2VjcmV0=="). */
+static bool looks_like_setting(struct slice text)
+{
+    size_t equals = slice_find(text, '=');
+    struct slice value = slice_from(text, equals);
+    while (value.length > 0 && value.data[0] == '=')
+        value = slice_from(value, 1);
+    struct slice key = slice_trim(slice_to(text, equals));
+    return equals < text.length && is_key(key) && (key.length < equals || slice_trim(value).length > 0);
+}
+
+/* A line that nobody meant to be the rest of another: taken as such, a password would become part of the name before it. */
+static bool begins_anew(struct slice line)
+{
+    struct slice text = slice_trim(line);
+    return looks_like_section(text) || looks_like_setting(text);
+}
+
+static bool is_continued(struct slice joined, struct slice text)
+{
+    struct slice rest = text;
+    struct slice line = SLICE_EMPTY;
+    if (is_comment(joined) || slice_trim(joined).data[0] == '[' || !is_continuation(text))
+        return false;
+    (void)slice_cut(&rest, '\n', &line);
+    return is_comment(line) || !begins_anew(without_end(line));
+}
+
 /* Joins a line with those that continue it; false at the end of the text. */
 static bool next_line(struct ini *ini, struct slice *text, struct buffer *joined)
 {
@@ -154,7 +203,7 @@ static bool next_line(struct ini *ini, struct slice *text, struct buffer *joined
         return false;
     ini->line++;
     buffer_add(joined, without_end(line));
-    while (!is_comment(buffer_slice(joined)) && is_continuation(*text) && slice_cut(text, '\n', &line)) {
+    while (is_continued(buffer_slice(joined), *text) && slice_cut(text, '\n', &line)) {
         ini->line++;
         if (is_comment(line))
             continue;
@@ -162,6 +211,22 @@ static bool next_line(struct ini *ini, struct slice *text, struct buffer *joined
         buffer_add(joined, slice_trim(without_end(line)));
     }
     return true;
+}
+
+/* Told, and read as what it was meant to be: no other faults follow from it. */
+static bool take_indent(struct ini *ini, struct slice *line, struct slice origin)
+{
+    if (!is_continuation(*line))
+        return true;
+    *line = slice_trim(*line);
+    bool is_section = looks_like_section(*line);
+    if (is_section || looks_like_setting(*line)) {
+        config_fault(ini->loader, origin, "%s is indented, which would make it a part of the line before; begin it at the start of the line",
+                     is_section ? "a section" : "a setting");
+        return true;
+    }
+    config_fault(ini->loader, origin, "an indented line continues a setting, and there is none before it");
+    return false;
 }
 
 static void read_text(struct ini *ini, struct slice text)
@@ -179,7 +244,7 @@ static void read_text(struct ini *ini, struct slice text)
             config_fault(ini->loader, slice_of(origin), "the value is too long");
         else if (!arena_slice(ini->loader->config->arena, buffer_slice(&joined), &line))
             ini->loader->no_memory = true;
-        if (is_comment(line))
+        if (is_comment(line) || !take_indent(ini, &line, slice_of(origin)))
             continue;
         if (line.data[0] == '[') {
             size_t end = ini->line;

@@ -1,5 +1,6 @@
 /* The inside of the configuration: config.c loads and checks the whole, config_file.c reads INI text, config_environment.c the
- * variables, config_table.c has every key, config_value.c reads single values, config_print.c makes sample and manual. */
+ * variables, config_table.c has every key, config_value.c reads single values, config_check.c judges the whole,
+ * config_hint.c knows what unknown keys may mean, config_print.c makes sample and manual. */
 #ifndef RELAY_CONFIG_INTERNAL_H
 #define RELAY_CONFIG_INTERNAL_H
 
@@ -16,12 +17,18 @@ struct config_setting {
     struct slice key, value;
     struct slice origin;  /* "/etc/sternpost/sternpost.conf:12", "environment STERNPOST_HOSTNAME", "--set" */
     bool may_be_read_by_all; /* it stands in a file that everybody can read */
+    bool is_verbatim;        /* the content of a file of its own (_FILE): quotes are meant */
+};
+struct config_kept {
+    struct list_node node; /* in config.settings */
+    struct config_setting setting;
 };
 struct config_loader {
     struct config *config;
     struct buffer *faults, *warnings;
     size_t fault_count;
     bool lenient, no_memory;
+    struct buffer *files;
     struct config_route *routes;
     struct config_rate *rates;
     struct config_dkim *dkims;
@@ -43,6 +50,13 @@ struct config_key {
 };
 extern const struct config_key config_keys[];
 extern const size_t config_key_count;
+/* Sections with a name, and what it may be beside a domain: "*", "*.example.com", "from:example.com". */
+enum config_name { CONFIG_NAME_ALL = 1, CONFIG_NAME_BELOW = 2, CONFIG_NAME_SENDER = 4 };
+struct config_named {
+    const char *section;
+    unsigned forms; /* set of enum config_name */
+};
+const struct config_named *config_named_find(struct slice section); /* NULL: takes no name */
 bool config_section_is_named(struct slice section);
 const struct config_key *config_key_find(struct slice section, struct slice key);
 
@@ -52,6 +66,18 @@ void config_fault(struct config_loader *loader, struct slice origin, const char 
     __attribute__((format(printf, 3, 4)));
 void config_warn(struct config_loader *loader, struct slice origin, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* The setting of a key in force; name: that of a named section, else empty. NULL: the default holds. */
+struct config_setting *config_setting_find(const struct config *config, struct slice section, struct slice name,
+                                           struct slice key);
+/* "/etc/sternpost/sternpost.conf:12: [tls] key": where a key was set, for faults that several keys make together. An empty key: any of
+ * the section. Without a place where it is the default that is wrong. */
+struct slice config_place(struct config_loader *loader, struct slice section, struct slice name, struct slice key);
+
+/* config_hint.c */
+void config_tell_unknown(struct config_loader *loader, const struct config_setting *setting);
+/* config_check.c: what only shows when all is read. */
+void config_check(struct config_loader *loader);
 
 /* config_file.c. Missing files are told only when `must_exist`. */
 void config_read_file(struct config_loader *loader, const char *path, bool must_exist);

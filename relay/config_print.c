@@ -11,7 +11,8 @@ void config_print_sample(struct buffer *out)
 {
     const char *section = NULL;
     buffer_add(out, SLICE("# Every key of Sternpost with its default. No key is needed: this file may be empty or absent.\n"
-                          "# Comments stand at the start of a line; a line that begins with white space continues the one before.\n\n"));
+                          "# Comments stand at the start of a line; a line that begins with white space continues the one before,\n"
+                          "# and is refused where it would itself be a setting.\n\n"));
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
         if (section == NULL || strcmp(section, key->section) != 0)

@@ -124,10 +124,24 @@ const struct config_key config_keys[] = {
 };
 const size_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 
+static const struct config_named named_sections[] = {
+    {"route", CONFIG_NAME_ALL | CONFIG_NAME_BELOW | CONFIG_NAME_SENDER},
+    {"destination", CONFIG_NAME_ALL},
+    {"dkim", 0},
+};
+
+const struct config_named *config_named_find(struct slice section)
+{
+    for (size_t i = 0; i < sizeof named_sections / sizeof named_sections[0]; i++) {
+        if (slice_equal(section, slice_of(named_sections[i].section)))
+            return &named_sections[i];
+    }
+    return NULL;
+}
+
 bool config_section_is_named(struct slice section)
 {
-    return slice_equal(section, SLICE("route")) || slice_equal(section, SLICE("destination")) ||
-           slice_equal(section, SLICE("dkim"));
+    return config_named_find(section) != NULL;
 }
 
 const struct config_key *config_key_find(struct slice section, struct slice key)

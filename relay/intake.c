@@ -339,7 +339,8 @@ enum err intake_check(const struct config *config, struct buffer *fault)
     for (size_t i = 0; i < config->access_networks.count; i++) {
         if (!is_open_to_all(&config->access_networks.items[i]))
             continue;
-        buffer_print(fault, "[access] networks: %.*s would let anybody relay; list the networks of your applications\n",
+        config_place_print(config, SLICE("access"), SLICE("networks"), fault);
+        buffer_print(fault, ": %.*s would let anybody relay; list the networks of your applications\n",
                      SLICE_ARGS(ip_network_print(&config->access_networks.items[i], text)));
         return ERR_PERMISSION;
     }

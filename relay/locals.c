@@ -33,6 +33,7 @@ struct expansion {
 static enum err read_file(struct slice path, struct buffer *content);
 static bool copy_config(struct locals *locals, const struct config *config);
 static void warn_of_dead_ends(const struct locals *locals, struct slice path, struct buffer *warnings);
+static void warn_of_root(const struct locals *locals, const struct config *config, struct buffer *warnings);
 static void expand(struct expansion *expansion, struct slice address, unsigned depth);
 
 enum err locals_load(const struct config *config, struct locals **out, struct buffer *warnings)
@@ -57,6 +58,7 @@ enum err locals_load(const struct config *config, struct locals **out, struct bu
         buffer_print(warnings, "%.*s: %s; aliases are not used\n", SLICE_ARGS(config->aliases_file), err_text(err));
     }
     buffer_free(&content);
+    warn_of_root(locals, config, warnings);
     *out = locals;
     return ERR_NONE;
 }
@@ -196,7 +198,33 @@ static void expand(struct expansion *expansion, struct slice address, unsigned d
         expand(expansion, items.items[i], depth + 1);
 }
 
+static bool leads_on(const struct locals *locals, struct slice address)
+{
+    struct config_list list;
+    struct arena *arena = arena_new(ALIASES_SIZE_MAX);
+    enum locals_result result = arena == NULL ? LOCALS_MEMORY : locals_expand(locals, address, arena, &list);
+    arena_free(&arena);
+    return result == LOCALS_EXPANDED || result == LOCALS_REMOTE;
+}
+
+bool locals_knows_root(const struct locals *locals)
+{
+    return leads_on(locals, SLICE("root"));
+}
+
 /* ---- warnings ---- */
+
+/* root's address is where everything ends: one of our own, without an alias, sends its mail round to itself. */
+static void warn_of_root(const struct locals *locals, const struct config *config, struct buffer *warnings)
+{
+    for (size_t i = 0; i < locals->root.count; i++) {
+        if (leads_on(locals, locals->root.items[i]))
+            continue;
+        config_place_print(config, SLICE("local"), SLICE("root"), warnings);
+        buffer_print(warnings, ": %.*s is of this machine itself ([local] domains), and no alias leads on from it: mail for it is refused\n",
+                     SLICE_ARGS(locals->root.items[i]));
+    }
+}
 
 /* One of several addresses of an alias that leads nowhere: its copies would be missing and nobody told. Where it is the only one the
  * mail is refused, which tells enough. */

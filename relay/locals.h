@@ -21,6 +21,11 @@ enum locals_result {
 enum locals_result locals_expand(const struct locals *locals, struct slice address, struct arena *arena,
                                  struct config_list *out);
 size_t locals_alias_count(const struct locals *locals);
+/* Does mail for root, which is where cron's goes, leave for anywhere? Where it does not, the sentence says what to do. */
+bool locals_knows_root(const struct locals *locals);
+#define LOCALS_NO_ROOT                                                                                                 \
+    "Mail for root and other users of this machine, such as that of cron, is refused: set [local] root = you@example.com, or write an alias " \
+    "for root."
 bool locals_has_domain(const struct locals *locals, struct slice canonical_domain);
 
 #endif

@@ -313,13 +313,24 @@ static void warn_place(struct serving *serving)
     warn(serving, "queue_unsafe", problem, "put [queue] path on a local disk; in a container, on a volume");
 }
 
+static void warn_root(struct serving *serving)
+{
+    char problem[300];
+    struct slice user = serving->relay->config->user;
+    if (!serving->identity.is_root || serving->identity.changes)
+        return;
+    bool is_meant = slice_equal(user, SLICE("root"));
+    text_print(problem, sizeof problem, "running as root, since there is no user %.*s", SLICE_ARGS(user));
+    warn(serving, "user", is_meant ? "running as root, as `user` says" : problem,
+         is_meant ? "name a user without privileges in `user`" : "create the user sternpost, or name one in `user`");
+}
+
 static void log_started(struct serving *serving)
 {
     const struct config *config = serving->relay->config;
     struct log_line line;
     warn_place(serving);
-    if (serving->identity.is_root && !serving->identity.changes)
-        warn(serving, "user", "running as root, since the configured user does not exist", "create the user sternpost, or name one in `user`");
+    warn_root(serving);
     if (!log_open(&line, &serving->log, LOG_INFO, "started"))
         return;
     log_string(&line, "version", STERNPOST_VERSION);

@@ -18,6 +18,21 @@
 
 /* ---- identity ---- */
 
+static void find_groups(struct slice user, struct system_identity *identity)
+{
+    struct group *entry;
+    FILE *file = fopen("/etc/group", "re");
+    while (file != NULL && identity->group_count < SYSTEM_GROUPS_MAX && (entry = fgetgrent(file)) != NULL) {
+        bool is_member = false;
+        for (char **member = entry->gr_mem; *member != NULL; member++)
+            is_member = is_member || slice_equal(slice_of(*member), user);
+        if (is_member && entry->gr_gid != 0)
+            identity->groups[identity->group_count++] = entry->gr_gid;
+    }
+    if (file != NULL)
+        fclose(file);
+}
+
 void system_identity_find(struct slice user, struct system_identity *identity)
 {
     struct passwd *entry;
@@ -32,6 +47,8 @@ void system_identity_find(struct slice user, struct system_identity *identity)
     }
     if (file != NULL)
         fclose(file);
+    if (identity->changes)
+        find_groups(user, identity);
 }
 
 enum err system_identity_borrow(const struct system_identity *identity)
@@ -58,7 +75,7 @@ enum err system_identity_drop(const struct system_identity *identity)
         return ERR_PERMISSION;
     if (!identity->changes)
         return ERR_NONE;
-    if (setgroups(0, NULL) != 0 || setresgid(identity->gid, identity->gid, identity->gid) != 0 ||
+    if (setgroups(identity->group_count, identity->groups) != 0 || setresgid(identity->gid, identity->gid, identity->gid) != 0 ||
         setresuid(identity->uid, identity->uid, identity->uid) != 0)
         return ERR_PERMISSION;
     bool regained = setuid(0) == 0 || seteuid(0) == 0 || geteuid() != identity->uid || getegid() != identity->gid;

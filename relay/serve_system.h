@@ -7,14 +7,17 @@
 #include <sys/types.h>
 
 #define SYSTEM_FDS_MAX 32
+#define SYSTEM_GROUPS_MAX 64
 
 struct system_identity {
     bool is_root;  /* started as root */
     bool changes;  /* and there is a user to become */
     uid_t uid;
     gid_t gid;
+    gid_t groups[SYSTEM_GROUPS_MAX]; /* the user's other ones, such as ssl-cert: a service manager gives them too */
+    size_t group_count;
 };
-/* Looks the configured user up in /etc/passwd (read directly: a static program has no name service). */
+/* Looks the configured user up in /etc/passwd and /etc/group (read directly: a static program has no name service). */
 void system_identity_find(struct slice user, struct system_identity *identity);
 /* Effective for a while: files made meanwhile are the user's. Nothing without a user to become. */
 MUST_CHECK enum err system_identity_borrow(const struct system_identity *identity);

@@ -1,6 +1,7 @@
 """How the relay starts, fails to start, reloads and stops: exit codes and what it says."""
 
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -30,6 +31,46 @@ class Refusals(case.LiveCase):
         self.assertEqual(check.returncode, 78)
         for line in (4, 5):
             self.assertIn("%s:%d" % (path, line), check.stderr + check.stdout)
+
+    def test_what_the_user_of_the_relay_may_not_read(self):
+        """root may read everything; the user that the relay becomes may not, and a reload would fail."""
+        one = self.private_relay()
+        shutil.chown(one.directory, "sender", "sender")
+        files = {name: one.directory / name for name in ("main.conf", "users", "key.pem", "certificate.pem", "dkim.pem")}
+        pair = self.lab.ca.issue("relay.example")
+        for name, text in (("users", one.run("passwd", "app", options=False, text_in="secret\n").stdout),
+                           ("dkim.pem", one.run("dkim", "keygen", "a.example", "s", options=False).stdout),
+                           ("key.pem", pathlib.Path(pair.key).read_text(encoding="ascii")),
+                           ("certificate.pem", pathlib.Path(pair.certificate).read_text(encoding="ascii")),
+                           ("main.conf", "hostname = relay.example\nuser = sender\n[tls]\ncertificate = %s/certificate.pem\nkey = %s/key.pem\n"
+                                         "[access]\nusers-file = %s/users\n[dkim \"a.example\"]\nselector = s\nkey = %s/dkim.pem\n"
+                                         % ((one.directory,) * 4))):
+            files[name].write_text(text, encoding="ascii")
+        for path in files.values():
+            path.chmod(0o640)
+            shutil.chown(path, "root", "sender")
+
+        def check():
+            return one.run("check-config", "-c", str(files["main.conf"]), options=False)
+
+        done = check()
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn("Configuration file: %s\n" % files["main.conf"], done.stdout)
+        self.assertIn("Read as user sender", done.stdout)
+        for path in files.values():
+            with self.subTest(path.name):
+                shutil.chown(path, "root", "root")
+                done = check()
+                self.assertEqual(done.returncode, 78, done)
+                self.assertIn(str(path), done.stderr)
+                shutil.chown(path, "root", "sender")
+
+    def test_a_user_that_is_not_there(self):
+        one = self.private_relay()
+        done = one.run("check-config", "-c", "/dev/null", "--set", "user=sternpots", options=False)
+        self.assertIn("there is no user sternpots", done.stderr)
+        done = one.run("check-config", "-c", "/dev/null", "--set", "user=root", options=False)
+        self.assertNotIn("user", done.stderr)
 
     def test_a_bad_setting(self):
         self.fail(self.private_relay({"queue.size-max": "wide"}), 78, "size-max")

@@ -46,7 +46,8 @@ class Readme(unittest.TestCase):
         self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(prefix="sternpost-readme-")))
 
     def run_program(self, *words, text_in=None):
-        return subprocess.run([relay.binary(), *words], input=text_in, capture_output=True, text=True, env={}, check=False)
+        return subprocess.run([relay.binary(), *words], input=text_in, capture_output=True, text=True,
+                              env={"STERNPOST_HOSTNAME": "mail.example.com"}, check=False)
 
     def prepare(self):
         """The files that the configurations name."""

@@ -143,7 +143,152 @@ static const struct {
     {"submission anywhere", "[listen]\nsubmission = fd:x\n", "[listen] submission: needs users"},
     {"a world of proxies", "[listen]\nproxy-networks = 10.0.0.0/8 ::/0\n", "[listen] proxy-networks: ::/0 would have"},
     {"retry of nothing", "[retry]\nschedule = 0s\n", "main.conf:2: schedule"},
+
+    {"an indented key", "[route \"*\"]\nvia = a.example\nusername = app\n  password = x\n", "main.conf:4: a setting is indented"},
+    {"an indented key without blanks", "[route \"*\"]\nvia = a.example\nusername = app\n\tpassword=x\n", "main.conf:4: a setting is indented"},
+    {"an indented key behind a section", "[queue]\n  path = /x\n", "main.conf:2: a setting is indented"},
+    {"an indented key behind a comment", "[queue]\n# here\n path = /x\n", "main.conf:3: a setting is indented"},
+    {"an indented first line", "  hostname = a.example\n", "main.conf:1: a setting is indented"},
+    {"an indented section", "hostname = a.example\n [queue]\n", "main.conf:2: a section is indented"},
+    {"an indented section with a name", "hostname = a.example\n\t[route \"*\"]\n", "main.conf:2: a section is indented"},
+    {"nothing to continue", "[access]\n  10.0.0.0/8\n", "main.conf:2: an indented line continues a setting, and there is none"},
+    {"nothing to continue behind a blank line", "[access]\nnetworks = ::1/128\n\n  10.0.0.0/8\n", "main.conf:4: an indented line continues"},
+
+    {"username without password", "hostname = a.b\n[route \"*\"]\nvia = a.example\nusername = u\n",
+     "main.conf:3: [route \"*\"]: a username needs a password"},
+    {"empty password", "[route \"*\"]\nvia = a.example\nusername = u\npassword =\n", "main.conf:4: password is empty"},
+    {"quotes", "hostname = \"mail.example\"\n", "main.conf:1: hostname stands in quotes"},
+    {"single quotes", "[queue]\npath = '/x'\n", "main.conf:2: path stands in quotes"},
+    {"a secret in quotes", "[route \"*\"]\nvia = a.example\nusername = u\npassword = \"p\"\n", "ends in _FILE"},
+
+    {"place of a missing via", "hostname = a.b\n\n[route \"x.example\"]\ntls = verify\n", "main.conf:4: [route \"x.example\"]: via is missing"},
+    {"place of a certificate", "hostname = a.b\n[tls]\ncertificate = /x\n", "main.conf:3: [tls] certificate: certificate and key belong"},
+    {"place of users", "hostname = a.b\n[access]\nusers-file = /x\n", "main.conf:3: [access] users-file: users log in"},
+    {"place of a door", "hostname = a.b\n[listen]\nsubmissions = 127.0.0.1:465\n", "main.conf:3: [listen] submissions: needs TLS"},
+    {"place of a proxy", "[listen]\nproxy-networks = ::/0\n", "main.conf:2: [listen] proxy-networks: ::/0"},
+    {"place of a signature", "hostname = a.b\n[dkim \"a.example\"]\nselector = s\n", "main.conf:3: [dkim \"a.example\"]: a signature needs"},
+    {"dkim for all", "[dkim \"*\"]\nselector = s\nkey = /k\n", "main.conf:2: [dkim \"*\"] would apply to nothing"},
+    {"dkim for all below", "[dkim \"*.example\"]\nselector = s\n", "[dkim \"*.example\"] would apply to nothing"},
+    {"destination by sender", "[destination \"from:a.example\"]\nrate = 1/s\n", "[destination \"from:a.example\"] would apply to nothing"},
+    {"a port twice", "[listen]\nsmtp = 127.0.0.1:25 127.0.0.1:25\n", "main.conf:2: [listen] smtp: 127.0.0.1:25 is named twice"},
+    {"a port for two doors", "[listen]\nsmtp = 127.0.0.1:25\nsubmission = 127.0.0.1:25\n", "main.conf:3: [listen] submission: 127.0.0.1:25 is named twice"},
+    {"a port for mail and health", "[http]\nlisten = 127.0.0.1:25\n", "[listen] smtp: 127.0.0.1:25 is named twice"},
+    {"a handed socket twice", "[listen]\nsmtp = fd:a fd:a\n", "main.conf:2: [listen] smtp: a is named twice"},
+    {"a long socket",
+     "[control]\nsocket = /run/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012\n",
+     "main.conf:2: [control] socket: a path of 108 bytes is too long for a socket: 107 at most"},
+    {"one socket for two", "[submit]\nsocket = /run/sternpost/control.sock\n", "main.conf:2: [submit] socket: the socket of [control]"},
+
+    {"unknown at the top", "pat = /x\n", "main.conf:1: unknown key \"pat\" before the first section"},
+    {"in the wrong section", "[queue]\nexpire = 1d\n", "main.conf:2: unknown key \"expire\" in [queue]; it belongs to [retry]"},
+    {"of a section, at the top", "aliases-file = /x\n", "unknown key \"aliases-file\" before the first section; it belongs to [local]"},
+    {"of the top, in a section", "[queue]\nhostname = x\n", "unknown key \"hostname\" in [queue]; it belongs before the first section"},
+    {"relayhost", "relayhost = [a.example]:587\n", "main.conf:1: unknown key \"relayhost\" before the first section; it is of another mail system: "
+                                                  "here [route \"*\"] has via"},
+    {"mynetworks", "[access]\nmynetworks = 10.0.0.0/8\n", "here [access] has networks"},
 };
+
+static const struct {
+    const char *name, *text, *warning; /* NULL: none */
+} warnings[] = {
+    {"nothing", "hostname = a.example\n", NULL},
+    {"465 and STARTTLS", "hostname = a.b\n[route \"*\"]\nvia = up.example:465\n", "main.conf:3: [route \"*\"]: behind port 465 TLS begins with the first byte"},
+    {"465 and implicit", "hostname = a.b\n[route \"*\"]\nvia = up.example:465\ntls = implicit\n", NULL},
+    {"587 and implicit", "hostname = a.b\n[route \"*\"]\nvia = up.example:587\ntls = implicit\n", "behind port 587 TLS begins with STARTTLS"},
+    {"an address proves nothing", "hostname = a.b\n[route \"*\"]\nvia = 192.0.2.1:25\n", "main.conf:3: [route \"*\"]: 192.0.2.1 is an address"},
+    {"a hostname without a dot", "hostname = mail\n", "main.conf:1: hostname: \"mail\" has no dot"},
+    {"no policies", "hostname = a.b\n[sts]\nenabled = no\n", "main.conf:3: [sts] enabled: no policy"},
+};
+
+static void test_warnings(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(warnings); i++) {
+        struct loaded loaded;
+        load_text(&loaded, warnings[i].text);
+        check_number(warnings[i].name, loaded.err, ERR_NONE);
+        struct slice said = buffer_slice(&loaded.warnings);
+        if (warnings[i].warning == NULL)
+            check_slice(warnings[i].name, said, SLICE_EMPTY);
+        else
+            check_true(warnings[i].name, slice_find_slice(said, slice_of(warnings[i].warning)) < said.length);
+        unload(&loaded);
+    }
+}
+
+/* What is no setting may be indented, also when it has an equals sign or brackets in it. */
+static void test_continued_values(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    load_text(&loaded, "hostname = a.b\n[listen]\nsmtp = 127.0.0.1:2525\n  # a comment\n\n[access]\nnetworks = 10.0.0.0/8\n"
+                       "\n  # more\n[http]\nlisten = 127.0.0.1:1\n  [::1]:2\n\tunix:/run/a=b\n[route \"*\"]\nvia = a.example\nusername = u\npassword = c2Vj\n  cmV0==\n");
+    check_slice("faults", buffer_slice(&loaded.faults), SLICE_EMPTY);
+    assert_int_equal(loaded.err, ERR_NONE);
+    check_number("endpoints", loaded.config->http_listen.count, 3);
+    check_slice("password", loaded.config->routes[0].password, SLICE("c2Vj cmV0=="));
+    unload(&loaded);
+}
+
+/* Whatever line of a file somebody indents: it is a fault that says so, never another meaning. */
+static void test_no_line_can_be_indented(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"hostname = a.example", "user = mail", "[listen]", "smtp = 127.0.0.1:25", "[queue]", "path = /q",
+                                        "size-max=1G", "[local]", "root = a@b.example", "[route \"*\"]", "via = a.example:25", "tls = verify",
+                                        "username = u", "password = p", "[destination \"a.example\"]", "rate = 1/s", "[log]", "level = info"};
+    for (size_t wrong = 0; wrong <= COUNT_OF(lines); wrong++) {
+        struct loaded loaded;
+        struct buffer text;
+        buffer_init(&text, 65536);
+        for (size_t i = 0; i < COUNT_OF(lines); i++)
+            buffer_print(&text, "%s%s\n", i == wrong ? (i % 2 == 0 ? "  " : "\t") : "", lines[i]);
+        buffer_add_byte(&text, '\0');
+        load_text(&loaded, buffer_slice(&text).data);
+        struct slice said = buffer_slice(&loaded.faults);
+        bool is_whole = wrong == COUNT_OF(lines);
+        check_number(is_whole ? "none" : lines[wrong], loaded.err, is_whole ? ERR_NONE : ERR_SYNTAX);
+        check_true(is_whole ? "none" : lines[wrong], is_whole || slice_find_slice(said, SLICE(" is indented")) < said.length);
+        unload(&loaded);
+        buffer_free(&text);
+    }
+}
+
+/* The command line reads what it may, and must not call the rest a fault: the password may stand where it cannot look. */
+static void test_lenient(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    struct config_source source = {.file = write_file("main.conf", "[route \"*\"]\nvia = a.example\nusername = u\n", 0644), .lenient = true};
+    load(&loaded, &source);
+    assert_int_equal(loaded.err, ERR_NONE);
+    check_slice("no warning", buffer_slice(&loaded.warnings), SLICE_EMPTY);
+    unload(&loaded);
+}
+
+static void test_files_are_named(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    struct buffer files;
+    char absent[300], wanted[700];
+    buffer_init(&files, 4096);
+    struct slice path = write_file("main.conf", "hostname = a.b\n", 0640);
+    struct config_source source = {.file = path, .files = &files};
+    load(&loaded, &source);
+    snprintf(wanted, sizeof wanted, "%.*s\n", SLICE_ARGS(path));
+    check_slice("read", buffer_slice(&files), slice_of(wanted));
+    unload(&loaded);
+    buffer_clear(&files);
+    snprintf(absent, sizeof absent, "%s/absent.conf", directory);
+    source.file = slice_of(absent);
+    load(&loaded, &source);
+    snprintf(wanted, sizeof wanted, "%s: not found\n", absent);
+    check_slice("absent", buffer_slice(&files), slice_of(wanted));
+    assert_int_equal(loaded.err, ERR_SYNTAX);
+    unload(&loaded);
+    buffer_free(&files);
+}
 
 static void test_faults_name_place_and_cure(void **state)
 {
@@ -302,6 +447,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_is_needed),  cmocka_unit_test(test_order_of_sources),
         cmocka_unit_test(test_directory_beside_the_file), cmocka_unit_test(test_faults_name_place_and_cure),
+        cmocka_unit_test(test_warnings), cmocka_unit_test(test_continued_values), cmocka_unit_test(test_no_line_can_be_indented),
+        cmocka_unit_test(test_lenient), cmocka_unit_test(test_files_are_named),
         cmocka_unit_test(test_doors), cmocka_unit_test(test_secrets),            cmocka_unit_test(test_environment),
         cmocka_unit_test(test_routes),             cmocka_unit_test(test_sets),
         cmocka_unit_test(test_sample_loads),
