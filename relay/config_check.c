@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #define PORT_IMPLICIT 465
 
@@ -205,7 +204,7 @@ static void check_doors(struct config_loader *loader)
 
 /* ---- sockets ---- */
 
-/* A path of a unix socket fits into sun_path or cannot be bound. */
+/* A path of a unix socket fits into its address, as that of an endpoint does, or cannot be bound. */
 static void check_places(struct config_loader *loader)
 {
     const struct config *config = loader->config;
@@ -214,9 +213,9 @@ static void check_places(struct config_loader *loader)
         struct slice path;
     } sockets[] = {{"control", config->control_socket}, {"submit", config->submit_socket}};
     for (size_t i = 0; i < sizeof sockets / sizeof sockets[0]; i++) {
-        if (sockets[i].path.length >= sizeof((struct sockaddr_un *)0)->sun_path)
+        if (sockets[i].path.length >= sizeof((struct endpoint *)0)->path)
             config_fault(loader, place(loader, sockets[i].section, "socket"), "a path of %zu bytes is too long for a socket: %zu at most",
-                         sockets[i].path.length, sizeof((struct sockaddr_un *)0)->sun_path - 1);
+                         sockets[i].path.length, sizeof((struct endpoint *)0)->path - 1);
     }
     if (config->control_socket.length > 0 && slice_equal(config->control_socket, config->submit_socket))
         config_fault(loader, place(loader, "submit", "socket"), "the socket of [control] is not for all users: name another one");
