@@ -300,14 +300,16 @@ void delivery_conclude_transaction(struct delivery *delivery)
 /* A destination that fails as a whole waits by its own count, so that new mail for it joins the wait. */
 static int64_t next_attempt_ms(const struct delivery *delivery, bool whole)
 {
-    uint32_t attempts = delivery->entry.attempts;
     int64_t now_ms = clock_wall_ms();
-    uint32_t dice = (uint32_t)dice_below((uint64_t)UINT32_MAX + 1);
-    uint32_t failures = delivery->destination->failures + 1;
-    uint32_t count = whole && failures < attempts ? failures : attempts;
     int64_t pause_ms = delivery->upstream_wait_ms;
-    int64_t next_ms = pause_ms > 0 ? now_ms + pause_ms + (int64_t)dice_below((uint64_t)pause_ms / 5 + 1)
-                                   : queue_backoff_next_ms(&delivery->relay->config->retry, count, now_ms, dice);
+    int64_t next_ms;
+    if (pause_ms > 0)
+        next_ms = now_ms + pause_ms + (int64_t)dice_below((uint64_t)pause_ms / 5 + 1);
+    else if (whole)
+        next_ms = destination_next_ms(delivery->destination);
+    else
+        next_ms = queue_backoff_next_ms(&delivery->relay->config->retry, delivery->entry.attempts, now_ms,
+                                        (uint32_t)dice_below((uint64_t)UINT32_MAX + 1));
     int64_t end_ms = delivery->message.arrival_ms + delivery->relay->config->expire_ms;
     return next_ms > end_ms && end_ms > now_ms ? end_ms : next_ms;
 }

@@ -27,6 +27,7 @@ static bool pace_allows(const struct destination *destination);
 static void set_pace(struct destination *destination);
 static void load_state(struct destination *destination);
 static void store_failure(struct destination *destination, const struct destination_failure *failure);
+static void store_wait(struct destination *destination);
 
 struct destination *destination_new(struct schedule *schedule, struct slice name)
 {
@@ -257,6 +258,51 @@ void destination_proven(struct destination *destination)
     store_failure(destination, NULL);
 }
 
+/* ---- how long it waits ---- */
+
+static bool is_untried(const struct destination *destination, const struct queue_pick *pick, struct arena *arena)
+{
+    struct queue_entry entry;
+    arena_reset(arena);
+    return queue_entry_get(destination->schedule->relay->queue, pick->id, pick->number, arena, &entry) == ERR_NONE &&
+           entry.attempts == 0;
+}
+
+/* Among what is due; what is tried at this moment does not count. */
+static bool has_untried(struct destination *destination)
+{
+    struct arena *arena = arena_new(1u << 20);
+    bool found = false;
+    destination->may_have_more = true;
+    fill_window(destination);
+    for (size_t i = 0; arena != NULL && i < destination->window_count && !found; i++)
+        found = is_untried(destination, &destination->window[destination->window_start + i], arena);
+    arena_free(&arena);
+    return found;
+}
+
+int64_t destination_next_ms(struct destination *destination)
+{
+    const struct queue_schedule *retry = &destination->schedule->relay->config->retry;
+    int64_t now_ms = clock_wall_ms();
+    if (destination->not_before_ms > now_ms)
+        return destination->not_before_ms; /* another delivery has found out */
+    uint32_t dice = (uint32_t)dice_below((uint64_t)UINT32_MAX + 1);
+    int64_t next_ms = queue_backoff_next_ms(retry, destination->failures + 1, now_ms, dice);
+    int64_t latest_ms = now_ms + DESTINATION_UNTRIED_MS;
+    return next_ms > latest_ms && has_untried(destination) ? latest_ms : next_ms;
+}
+
+void destination_arrived(struct destination *destination)
+{
+    int64_t latest_ms = clock_wall_ms() + DESTINATION_UNTRIED_MS;
+    destination->has_arrived = destination->stores_pending > 0;
+    if (destination->not_before_ms <= latest_ms || destination->has_arrived)
+        return;
+    destination->not_before_ms = latest_ms;
+    store_wait(destination);
+}
+
 void destination_failed(struct destination *destination, const struct destination_failure *failure)
 {
     destination->tried_ms = clock_monotonic_ms();
@@ -291,9 +337,20 @@ static void state_written(struct journal_write *write, enum err err)
     (void)err;
     struct state_write *state = LIST_OF(write, struct state_write, write);
     state->destination->stores_pending--;
+    if (state->destination->has_arrived)
+        destination_arrived(state->destination);
     schedule_wake(state->destination->schedule, state->destination->name);
     arena_free(&state->arena);
     free(state);
+}
+
+static void submit_state(struct destination *destination, struct state_write *state)
+{
+    state->destination = destination;
+    destination->stores_pending++;
+    state->change = (struct queue_change){.kind = QUEUE_CHANGE_DESTINATION, .destination = &state->state};
+    state->write = (struct journal_write){.changes = &state->change, .change_count = 1, .done = state_written};
+    journal_submit(destination->schedule->relay->journal, &state->write);
 }
 
 static void store_failure(struct destination *destination, const struct destination_failure *failure)
@@ -311,13 +368,26 @@ static void store_failure(struct destination *destination, const struct destinat
             !arena_slice(arena, failure->text, &state->state.text) || !arena_slice(arena, failure->why, &state->state.why))
             goto failed;
     }
-    state->destination = destination;
-    destination->stores_pending++;
-    state->change = (struct queue_change){.kind = QUEUE_CHANGE_DESTINATION, .destination = &state->state};
-    state->write = (struct journal_write){.changes = &state->change, .change_count = 1, .done = state_written};
-    journal_submit(destination->schedule->relay->journal, &state->write);
+    submit_state(destination, state);
     return;
 failed:
     arena_free(&arena);
     free(state);
+}
+
+/* All else that is known of it stays as it is stored. */
+static void store_wait(struct destination *destination)
+{
+    struct state_write *state = calloc(1, sizeof *state);
+    struct arena *arena = arena_new(65536);
+    struct queue *queue = destination->schedule->relay->queue;
+    if (state == NULL || arena == NULL ||
+        queue_destination_get(queue, destination->name, arena, &state->state) != ERR_NONE) {
+        arena_free(&arena);
+        free(state);
+        return;
+    }
+    state->arena = arena;
+    state->state.not_before_ms = destination->not_before_ms;
+    submit_state(destination, state);
 }

@@ -29,6 +29,7 @@ struct destination {
     struct list deliveries;      /* struct delivery */
     size_t idle_count;           /* of them, waiting for work with an open connection */
     size_t stores_pending;       /* writes of the back-off that are not committed yet */
+    bool has_arrived;            /* new mail came while one was: its wait may have to be cut */
     bool is_urgent;              /* to be tried although the queue says later */
     size_t through_count;        /* of the deliveries: those whose open connection has carried a transaction */
     int64_t grow_ms;             /* monotonic: a connection failed beside others that work: no more than those before that; 0: none did */
@@ -66,6 +67,12 @@ void destination_proven(struct destination *destination);
 /* A delivery's connection has carried a transaction, or is closed. is_through: of the delivery; whether it is counted. */
 void destination_got_through(struct destination *destination, bool *is_through);
 void destination_hung_up(struct destination *destination, bool *is_through);
+/* When it is to be tried again if it fails as a whole now: by its own count of failures, whichever message was the one that tried. But
+ * mail that nobody has tried yet waits for no longer than DESTINATION_UNTRIED_MS. */
+#define DESTINATION_UNTRIED_MS INT64_C(900000)
+int64_t destination_next_ms(struct destination *destination);
+/* New mail for it has come: the wait that is under way is cut to that. */
+void destination_arrived(struct destination *destination);
 /* The destination as a whole failed: nothing is tried before the next time, which is stored. verdict words are copied. But while
  * other connections to it work it has only one too many: then it gets no more for a minute. */
 struct destination_failure {

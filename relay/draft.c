@@ -297,7 +297,7 @@ static void last_written(struct journal_write *write, enum err err)
 void draft_wake(struct draft *draft)
 {
     for (size_t i = 0; i < draft->destination_count; i++)
-        schedule_wake(draft->relay->schedule, draft->destinations[i].name);
+        schedule_arrived(draft->relay->schedule, draft->destinations[i].name);
 }
 
 struct slice draft_destination_name(const struct draft *draft, size_t index)

@@ -100,6 +100,15 @@ void schedule_run_soon(struct schedule *schedule)
         timer_start(&schedule->run_timer, 0, on_run);
 }
 
+/* Without memory its wait stays as it is. */
+void schedule_arrived(struct schedule *schedule, struct slice name)
+{
+    struct destination *destination = schedule_destination(schedule, name);
+    if (destination != NULL)
+        destination_arrived(destination);
+    schedule_wake(schedule, name);
+}
+
 void schedule_wake(struct schedule *schedule, struct slice name)
 {
     struct destination *destination = find(schedule, name);

@@ -36,7 +36,9 @@ void schedule_free(struct schedule **schedule);
 /* The destination by its name, made known if it was not: it may be forgotten in the next turn unless it has flights or work. NULL: out
  * of memory. */
 struct destination *schedule_destination(struct schedule *schedule, struct slice name);
-/* New mail for this destination was committed, or an entry became due by other means. */
+/* New mail for this destination was committed. */
+void schedule_arrived(struct schedule *schedule, struct slice destination);
+/* An entry became due by other means. */
 void schedule_wake(struct schedule *schedule, struct slice destination);
 void schedule_wake_all(struct schedule *schedule); /* after flush, release, reload */
 void schedule_run_soon(struct schedule *schedule);

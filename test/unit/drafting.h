@@ -56,7 +56,7 @@ bool journal_is_pressed(const struct journal *journal)
     return test.is_pressed;
 }
 
-void schedule_wake(struct schedule *schedule, struct slice destination)
+void schedule_arrived(struct schedule *schedule, struct slice destination)
 {
     (void)schedule;
     size_t length = strlen(test.woken);

@@ -1,5 +1,4 @@
-/* One destination: which entry is next, how many connections it should have, its rate, and its back-off, in memory and
- * on disk. */
+/* One destination: which entry is next, how many connections it should have, and its rate. */
 #include "test/unit/scheduled.h"
 
 static struct destination *destination; /* kept in memory by a flight of nothing */
@@ -353,143 +352,6 @@ static void test_pause(void **state)
     assert_false(take(&pick));
 }
 
-/* ---- back-off ---- */
-
-static void fail_with(const char *reason, int64_t wait_ms)
-{
-    struct destination_failure failure = {.reason = slice_of(reason),
-                                          .text = SLICE("mx.good.example does not answer"),
-                                          .why = SLICE("{\"steps\":[]}"),
-                                          .next_ms = clock_wall_ms() + wait_ms};
-    destination_failed(destination, &failure);
-}
-
-static bool stored(struct arena *arena, struct queue_destination *known)
-{
-    turn_settle();
-    enum err err = queue_destination_get(test.relay.queue, SLICE("good.example"), arena, known);
-    assert_true(err == ERR_NONE || err == ERR_NOT_FOUND);
-    return err == ERR_NONE;
-}
-
-static void test_a_failure_is_stored(void **state)
-{
-    (void)state;
-    struct arena *arena = arena_new(65536);
-    struct queue_destination known;
-    struct queue_pick pick;
-    int64_t start_ms = clock_wall_ms();
-    fill("a@example.com", 2);
-    destination_proven(destination);
-    assert_false(stored(arena, &known));
-    fail_with("connect", MINUTE_MS);
-    assert_int_equal(destination->stores_pending, 1);
-    assert_false(destination_is_unused(destination));
-    assert_true(stored(arena, &known));
-    assert_int_equal(destination->stores_pending, 0);
-    assert_int_equal(known.not_before_ms, start_ms + MINUTE_MS);
-    assert_int_equal(known.failures, 1);
-    assert_int_equal(known.failing_since_ms, start_ms);
-    check_slice("reason", known.reason, SLICE("connect"));
-    check_slice("text", known.text, SLICE("mx.good.example does not answer"));
-    check_slice("why", known.why, SLICE("{\"steps\":[]}"));
-    assert_false(take(&pick));
-    assert_false(destination_has_work(destination));
-    turn_for(MINUTE_MS);
-    assert_true(take(&pick));
-    arena_free(&arena);
-}
-
-/* Of several deliveries that fail together only the first counts; the next failure after the wait is the second. */
-static void test_failures_are_counted_once_a_wait(void **state)
-{
-    (void)state;
-    struct arena *arena = arena_new(65536);
-    struct queue_destination known;
-    int64_t start_ms = clock_wall_ms();
-    fail_with("connect", MINUTE_MS);
-    fail_with("tls", HOUR_MS);
-    fail_with("dns", HOUR_MS);
-    assert_true(stored(arena, &known));
-    assert_int_equal(known.failures, 1);
-    assert_int_equal(known.not_before_ms, start_ms + MINUTE_MS);
-    check_slice("reason", known.reason, SLICE("connect"));
-    turn_for(2 * MINUTE_MS);
-    fail_with("policy", HOUR_MS);
-    assert_true(stored(arena, &known));
-    assert_int_equal(known.failures, 2);
-    assert_int_equal(known.failing_since_ms, start_ms);
-    assert_int_equal(known.not_before_ms, start_ms + 2 * MINUTE_MS + HOUR_MS);
-    check_slice("reason", known.reason, SLICE("policy"));
-    arena_free(&arena);
-}
-
-static void test_success_forgets(void **state)
-{
-    (void)state;
-    struct arena *arena = arena_new(65536);
-    struct queue_destination known;
-    struct queue_pick pick;
-    fail_with("connect", MINUTE_MS);
-    assert_true(stored(arena, &known));
-    turn_for(MINUTE_MS);
-    destination_proven(destination);
-    assert_false(stored(arena, &known));
-    assert_int_equal(destination->failures, 0);
-    assert_int_equal(destination->failing_since_ms, 0);
-    fill("a@example.com", 1);
-    assert_true(take(&pick));
-    fail_with("connect", MINUTE_MS);
-    assert_true(stored(arena, &known));
-    assert_int_equal(known.failures, 1);
-    arena_free(&arena);
-}
-
-static const struct {
-    const char *name;
-    int64_t wait_ms, expected_ms; /* from now */
-} loads[] = {
-    {"as stored", 30 * MINUTE_MS, 30 * MINUTE_MS},
-    {"over", -MINUTE_MS, -MINUTE_MS},
-    {"longer than any wait: the clock was set back", DAY_MS, HOUR_MS + HOUR_MS / 5},
-};
-
-static void test_what_is_stored_is_read_again(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(loads); i++) {
-        char name[32];
-        int64_t now_ms = clock_wall_ms();
-        snprintf(name, sizeof name, "known%zu.example", i);
-        struct queue_destination known = {.name = slice_of(name),
-                                          .not_before_ms = now_ms + loads[i].wait_ms,
-                                          .failures = 7,
-                                          .failing_since_ms = now_ms - HOUR_MS,
-                                          .reason = SLICE("dns"),
-                                          .why = SLICE_EMPTY,
-                                          .text = SLICE_EMPTY};
-        struct queue_change change = {.kind = QUEUE_CHANGE_DESTINATION, .destination = &known};
-        assert_int_equal(mail_apply(test.relay.queue, &change), ERR_NONE);
-        const struct destination *read = schedule_destination(schedule(), slice_of(name));
-        assert_non_null(read);
-        check_number(loads[i].name, read->not_before_ms - now_ms, loads[i].expected_ms);
-        check_number(loads[i].name, read->failures, 7);
-        check_number(loads[i].name, read->failing_since_ms, now_ms - HOUR_MS);
-    }
-}
-
-static void test_try_now(void **state)
-{
-    (void)state;
-    struct queue_pick pick;
-    fill("a@example.com", 2);
-    assert_true(destination_has_work(destination));
-    fail_with("tls", HOUR_MS);
-    assert_false(take(&pick));
-    destination_try_now(destination);
-    assert_true(take(&pick) && take(&pick));
-}
-
 int main(void)
 {
     folder_use_memory();
@@ -508,11 +370,6 @@ int main(void)
         DESTINATION_TEST(test_rates),
         DESTINATION_TEST(test_the_rate_of_another),
         DESTINATION_TEST(test_pause),
-        DESTINATION_TEST(test_a_failure_is_stored),
-        DESTINATION_TEST(test_failures_are_counted_once_a_wait),
-        DESTINATION_TEST(test_success_forgets),
-        DESTINATION_TEST(test_what_is_stored_is_read_again),
-        DESTINATION_TEST(test_try_now),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

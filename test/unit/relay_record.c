@@ -58,7 +58,7 @@ void destination_pause(struct destination *destination)
     test.paused++;
 }
 
-void schedule_wake(struct schedule *schedule, struct slice destination)
+void schedule_arrived(struct schedule *schedule, struct slice destination)
 {
     (void)schedule;
     check_slice("woken", destination, SLICE("example.com"));
