@@ -1,11 +1,14 @@
 /* Is it the password of this user? Checks run as jobs, a few at a time, since each computes for a fraction of a second; what was right
- * once is known again at once. Whoever gets it wrong has to wait: by address and by name, so that neither many names from one place
- * nor one name from many places can be guessed. From an address where a user got it right only that user's own failures there
- * count, so that nobody can lock out a user, nor an application those beside it. Unknown names cost the same as known ones. */
+ * once is known again at once, and the same asked several times at once is computed once. Only a wrong password counts, and only when
+ * that is known: whoever asks beside it waits for his turn. Who got it wrong too often is refused for a while, by address; a name that
+ * was guessed at from many places is looked at more slowly (by seconds), but never refused, or anybody could lock a user out. From an
+ * address where a user got it right only that user's own failures there count, so that an application locks out none beside it.
+ * Unknown names cost the same as known ones. */
 #ifndef RELAY_AUTHENTICATOR_H
 #define RELAY_AUTHENTICATOR_H
 
 #include "base/ip.h"
+#include "base/list.h"
 #include "relay/users.h"
 
 struct authenticator;
@@ -14,7 +17,7 @@ struct authenticator_check;
 enum authentication_result {
     AUTHENTICATION_YES,
     AUTHENTICATION_NO,
-    AUTHENTICATION_WAIT, /* not even looked at: too many failures; wait_ms says how long */
+    AUTHENTICATION_WAIT, /* not even looked at: too many failures from there; wait_ms says how long */
     AUTHENTICATION_BUSY, /* too many others are being checked, or no memory for it */
 };
 /* Embedded in its owner; zeroed: nothing is under way. */
@@ -22,6 +25,7 @@ struct authentication {
     void (*done)(struct authentication *authentication, enum authentication_result result); /* never inside the start */
     int64_t wait_ms;
     struct authenticator_check *check;
+    struct list_node node; /* the authenticator's */
 };
 struct authentication_request {
     const struct users *users;   /* looked at during the start only */

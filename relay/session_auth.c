@@ -68,7 +68,7 @@ static struct smtp_reply refusal(struct session *session, enum authentication_re
     if (result == AUTHENTICATION_BUSY)
         return smtp_reply_make(454, 7, 0, "the password cannot be checked now; try again later");
     long long wait_s = (long long)(session->authentication.wait_ms + 999) / 1000;
-    if (!arena_print(session->arena, &text, "too many failed logins from %s or of this user; try again in %lld s",
+    if (!arena_print(session->arena, &text, "too many failed logins from %s; try again in %lld s",
                      session->client, wait_s))
         text = SLICE("too many failed logins; try again later");
     return (struct smtp_reply){.code = 421, .status = {4, 7, 0}, .text = text};
@@ -77,7 +77,9 @@ static struct smtp_reply refusal(struct session *session, enum authentication_re
 static void log_result(const struct session *session, enum authentication_result result, const struct smtp_reply *reply)
 {
     struct log_line line;
-    if (!intake_log_open(session->intake, &line, LOG_WARNING, "auth_failed"))
+    /* Ban lists read auth_failed: what was not wrong has another name. */
+    if (!intake_log_open(session->intake, &line, LOG_WARNING,
+                         result == AUTHENTICATION_BUSY ? "auth_put_off" : "auth_failed"))
         return;
     log_string(&line, "user", session->user);
     log_string(&line, "client", session->client);

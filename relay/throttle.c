@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define WAYS 4 /* places that a key may have */
@@ -46,27 +47,22 @@ int64_t throttle_wait_ms(const struct throttle *throttle, struct slice key, int6
     return end_of(slot) - now_ms;
 }
 
-bool throttle_charge(struct throttle *throttle, struct slice key, int64_t now_ms)
+bool throttle_prepare(struct throttle *throttle)
 {
-    if (throttle->slots == NULL) {
+    if (throttle->slots == NULL)
         throttle->slots = calloc(THROTTLE_KEYS, sizeof *throttle->slots);
-        if (throttle->slots == NULL)
-            return false;
-    }
+    return throttle->slots != NULL;
+}
+
+void throttle_charge(struct throttle *throttle, struct slice key, int64_t now_ms)
+{
+    assert(throttle->slots != NULL);
     uint64_t tag = tag_of(throttle, key);
     struct throttle_slot *slot = find_place(throttle, tag);
     if (slot->tag != tag || now_ms - slot->last_ms >= THROTTLE_MEMORY_MS)
         *slot = (struct throttle_slot){.tag = tag};
     slot->last_ms = now_ms;
     slot->failures++;
-    return true;
-}
-
-void throttle_refund(struct throttle *throttle, struct slice key)
-{
-    struct throttle_slot *slot = find(throttle, key);
-    if (slot != NULL && slot->failures > 0 && --slot->failures == 0)
-        *slot = (struct throttle_slot){.tag = 0};
 }
 
 static struct throttle_slot *find(const struct throttle *throttle, struct slice key)

@@ -13,15 +13,15 @@
 struct throttle_slot;
 struct throttle {
     uint64_t seed[2];
-    struct throttle_slot *slots; /* NULL until the first failure */
+    struct throttle_slot *slots; /* NULL until prepared */
 };
 void throttle_init(struct throttle *throttle, const uint64_t seed[2]);
 void throttle_free(struct throttle *throttle);
 /* Milliseconds until the next try; 0: now. */
 int64_t throttle_wait_ms(const struct throttle *throttle, struct slice key, int64_t now_ms);
-/* Counts a try as failed: when it begins, so that many at once do not all go uncounted. False: out of memory. */
-bool throttle_charge(struct throttle *throttle, struct slice key, int64_t now_ms);
-/* It succeeded (or never was made) after all. */
-void throttle_refund(struct throttle *throttle, struct slice key);
+/* Makes the memory for throttle_charge(). False: there is none. */
+bool throttle_prepare(struct throttle *throttle);
+/* Counts a failure. */
+void throttle_charge(struct throttle *throttle, struct slice key, int64_t now_ms);
 
 #endif

@@ -120,19 +120,85 @@ static void test_by_address(void **state)
     assert_int_equal(ask("ann", "secret", "2001:db8::1"), AUTHENTICATION_YES);
 }
 
-/* One name from many places; but where that user has been let in before, it is let in. */
+/* One name from many places: its user is let in from anywhere, a little later; where it has been let in before, at once. */
 static void test_by_name(void **state)
 {
     (void)state;
     assert_int_equal(ask("ann", "secret", "192.0.2.100"), AUTHENTICATION_YES);
+    int64_t guessed_ms = 0;
     for (size_t i = 0; i < THROTTLE_FREE; i++) {
         char client[16];
         snprintf(client, sizeof client, "192.0.2.%zu", i);
+        guessed_ms = clock_monotonic_ms();
         assert_int_equal(ask("ann", "x", client), AUTHENTICATION_NO);
     }
-    assert_int_equal(ask("ann", "secret", "192.0.2.50"), AUTHENTICATION_WAIT);
-    assert_int_equal(ask("bob", "secret", "192.0.2.50"), AUTHENTICATION_YES);
+    static struct authentication late;
+    begin(&late, "ann", "secret", "192.0.2.50");
+    assert_int_equal(ask("bob", "secret", "192.0.2.51"), AUTHENTICATION_YES);
     assert_int_equal(ask("ann", "secret", "192.0.2.100"), AUTHENTICATION_YES);
+    while (late.check != NULL)
+        loop_for(10);
+    assert_int_equal(results[done_count - 1], AUTHENTICATION_YES);
+    assert_true(clock_monotonic_ms() - guessed_ms >= 1000);
+    assert_int_equal(ask("ann", "secret", "192.0.2.50"), AUTHENTICATION_YES);
+}
+
+/* The right password, however often and however much at once, from one place and from many. */
+static void test_the_right_password_is_never_refused(void **state)
+{
+    static struct authentication pool[RESULTS_MAX / 4];
+    (void)state;
+    for (size_t i = 0; i < THROTTLE_FREE - 1; i++)
+        assert_int_equal(ask("guess", "x", "192.0.2.1"), AUTHENTICATION_NO); /* somebody beside it is near the limit */
+    done_count = 0;
+    for (size_t round = 0; round < 3; round++) {
+        for (size_t i = 0; i < COUNT_OF(pool); i++) {
+            char client[16];
+            snprintf(client, sizeof client, "192.0.2.%zu", i % 8);
+            begin(&pool[i], i % 2 == 0 ? "ann" : "bob", "secret", client);
+        }
+        loop_until("all", &done_count, (round + 1) * COUNT_OF(pool));
+    }
+    for (size_t i = 0; i < done_count; i++)
+        assert_int_equal(results[i], AUTHENTICATION_YES);
+}
+
+/* One wrong password in a pool of right ones costs only itself, whichever comes first. */
+static void test_one_wrong_among_right_ones(void **state)
+{
+    static struct authentication pool[60];
+    size_t counts[AUTHENTICATION_BUSY + 1] = {0};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(pool); i++)
+        begin(&pool[i], "ann", i % 20 == 7 ? "x" : "secret", "192.0.2.1");
+    loop_until("all", &done_count, COUNT_OF(pool));
+    for (size_t i = 0; i < COUNT_OF(pool); i++)
+        counts[results[i]]++;
+    assert_int_equal(counts[AUTHENTICATION_NO], 3);
+    assert_int_equal(counts[AUTHENTICATION_YES], COUNT_OF(pool) - 3);
+}
+
+/* Of several who ask the same each may turn away, also while it is computed, and when another is being told. */
+static void test_askers_of_the_same(void **state)
+{
+    static struct authentication pool[6];
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(pool); i++)
+        begin(&pool[i], "ann", "secret", "192.0.2.1");
+    authentication_cancel(&pool[0]);
+    authentication_cancel(&pool[5]);
+    loop_until("the others", &done_count, 4);
+    begin(&pool[0], "bob", "x", "192.0.2.1");
+    begin(&pool[1], "bob", "x", "192.0.2.1");
+    authentication_cancel(&pool[1]);
+    authentication_cancel(&pool[0]);
+    begin(&pool[2], "ann", "y", "192.0.2.9");
+    begin(&pool[3], "ann", "z", "192.0.2.9"); /* waits for its turn */
+    authentication_cancel(&pool[3]);
+    loop_until("the last", &done_count, 5);
+    while (!authenticator_is_idle(authenticator))
+        loop_for(10);
+    assert_int_equal(done_count, 5);
 }
 
 /* An application that has a wrong password locks out itself, not the one beside it. */
@@ -149,19 +215,24 @@ static void test_known_beside_a_guesser(void **state)
     assert_int_equal(ask("ann", "secret", "192.0.2.1"), AUTHENTICATION_WAIT);
 }
 
-/* Many at once are counted when they begin: only so many of them are looked at. */
+/* Many guesses at once are looked at one after the other, and only so many of them. */
 static void test_many_at_once(void **state)
 {
     static struct authentication many[RESULTS_MAX];
+    static char passwords[RESULTS_MAX][16];
     size_t counts[AUTHENTICATION_BUSY + 1] = {0};
     (void)state;
     for (size_t i = 0; i < RESULTS_MAX; i++)
-        begin(&many[i], "ann", "x", "192.0.2.1");
+        snprintf(passwords[i], sizeof passwords[i], "guess%zu", i);
+    for (size_t i = 0; i < RESULTS_MAX; i++)
+        begin(&many[i], "ann", passwords[i], "192.0.2.1");
     loop_until("all", &done_count, RESULTS_MAX);
     for (size_t i = 0; i < RESULTS_MAX; i++)
         counts[results[i]]++;
     assert_int_equal(counts[AUTHENTICATION_NO], THROTTLE_FREE);
-    assert_int_equal(counts[AUTHENTICATION_WAIT], RESULTS_MAX - THROTTLE_FREE);
+    assert_int_equal(counts[AUTHENTICATION_YES], 0);
+    assert_int_equal(counts[AUTHENTICATION_WAIT] + counts[AUTHENTICATION_BUSY], RESULTS_MAX - THROTTLE_FREE);
+    assert_true(counts[AUTHENTICATION_WAIT] > 0);
 }
 
 /* The queue is bounded; those who leave it were never there. */
@@ -227,7 +298,9 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         WITH_LOOP(test_yes_and_no),   WITH_LOOP(test_by_address),         WITH_LOOP(test_by_name),
-        WITH_LOOP(test_known_beside_a_guesser), WITH_LOOP(test_many_at_once), WITH_LOOP(test_busy_and_cancelled),
+        WITH_LOOP(test_known_beside_a_guesser), WITH_LOOP(test_many_at_once),
+        WITH_LOOP(test_the_right_password_is_never_refused), WITH_LOOP(test_one_wrong_among_right_ones),
+        WITH_LOOP(test_askers_of_the_same), WITH_LOOP(test_busy_and_cancelled),
         WITH_LOOP(test_users_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
