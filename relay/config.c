@@ -226,6 +226,10 @@ static bool is_plausible(struct config_loader *loader, const struct config_setti
                      key->is_secret ? ", or, where they belong to it, name a file with the value in the variable whose name ends in _FILE" : "");
         return false;
     }
+    if (slice_starts(value, SLICE("-----BEGIN "))) {
+        config_fault(loader, setting->origin, "%s is the path of a file, and this is what stands in one: give the path itself", key->key);
+        return false;
+    }
     if (key->is_secret && value.length == 0) {
         config_fault(loader, setting->origin, "%s is empty; leave the key out where there is none", key->key);
         return false;

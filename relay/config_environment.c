@@ -6,33 +6,93 @@
 #include <string.h>
 
 #define PREFIX "STERNPOST_"
+#define VARIABLE_MAX 128
 
-static const struct config_key *find_variable(struct slice name);
+struct reading {
+    struct config_loader *loader;
+    const char *const *environment;
+};
+/* A variable that was understood. */
+struct variable {
+    const struct config_key *key;
+    struct slice stem; /* "ROUTE_1": which of the named sections; empty: none */
+    bool is_name;      /* "ROUTE_1_NAME", and key is any of the section */
+    bool from_file;    /* the value stands in a file */
+};
+
 static bool is_of_others(struct slice name);
-static void take_variable(struct config_loader *loader, struct slice name, struct slice value);
+static void take_variable(struct reading *reading, struct slice name, struct slice value);
 
-/* SECTION_KEY in capitals, dashes as underscores. */
-static void variable_name(const struct config_key *key, char out[128])
+/* ---- names ---- */
+
+static struct slice capitals(const char *word, char out[VARIABLE_MAX])
 {
-    snprintf(out, 128, "%s%s%s", key->section, key->section[0] == '\0' ? "" : "_", key->key);
-    for (char *c = out; *c != '\0'; c++) {
-        if (*c == '-')
-            *c = '_';
-        else if (*c >= 'a' && *c <= 'z')
-            *c = (char)(*c - 'a' + 'A');
+    size_t length = 0;
+    for (; word[length] != '\0' && length < VARIABLE_MAX - 1; length++) {
+        char c = word[length];
+        out[length] = c == '-' ? '_' : c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
     }
+    out[length] = '\0';
+    return slice_make(out, length);
 }
 
-static const struct config_key *find_variable(struct slice name)
+/* SECTION_KEY in capitals, dashes as underscores; in between the number of a named section, unless it is empty. */
+static struct slice variable_name(const struct config_key *key, struct slice number, char out[VARIABLE_MAX])
 {
-    for (size_t i = 0; i < config_key_count; i++) {
-        char variable[128];
-        bool named = config_section_is_named(slice_of(config_keys[i].section));
-        variable_name(&config_keys[i], variable);
-        if ((!named || strcmp(config_keys[i].section, "route") == 0) && slice_equal(name, slice_of(variable)))
-            return &config_keys[i];
+    char text[VARIABLE_MAX];
+    text_print(text, sizeof text, "%s%s%.*s%s%s", key->section, key->section[0] == '\0' ? "" : "_", SLICE_ARGS(number),
+               number.length > 0 ? "_" : "", key->key);
+    return capitals(text, out);
+}
+
+/* "ROUTE_12_VIA" of the section "route": its number, and what stands behind it. */
+static bool split_number(struct slice name, const char *section, struct slice *number, struct slice *rest)
+{
+    char text[VARIABLE_MAX];
+    struct slice prefix = capitals(section, text);
+    size_t digits = 0;
+    *number = *rest = SLICE_EMPTY;
+    if (!slice_starts(name, prefix) || name.length < prefix.length + 3 || name.data[prefix.length] != '_')
+        return false;
+    struct slice behind = slice_from(name, prefix.length + 1);
+    while (digits < behind.length && byte_is_digit(behind.data[digits]))
+        digits++;
+    if (digits == 0 || digits == behind.length || behind.data[digits] != '_')
+        return false;
+    *number = slice_to(behind, digits);
+    *rest = slice_from(behind, digits + 1);
+    return true;
+}
+
+static bool match_key(struct slice name, const struct config_key *key, struct variable *variable)
+{
+    char text[VARIABLE_MAX];
+    struct slice number, rest;
+    bool is_named = config_section_is_named(slice_of(key->section));
+    *variable = (struct variable){.key = key, .stem = SLICE_EMPTY};
+    if ((!is_named || strcmp(key->section, "route") == 0) && slice_equal(name, variable_name(key, SLICE_EMPTY, text)))
+        return true;
+    if (!is_named || !split_number(name, key->section, &number, &rest))
+        return false;
+    variable->stem = slice_to(name, name.length - rest.length - 1);
+    variable->is_name = slice_equal(rest, SLICE("NAME"));
+    return variable->is_name || slice_equal(rest, capitals(key->key, text));
+}
+
+static bool find_variable(struct slice name, struct variable *variable)
+{
+    for (int from_file = 0; from_file <= 1; from_file++) {
+        if (from_file && !slice_ends(name, SLICE("_FILE")))
+            return false;
+        struct slice plain = from_file ? slice_to(name, name.length - 5) : name;
+        for (size_t i = 0; i < config_key_count; i++) {
+            if (!match_key(plain, &config_keys[i], variable))
+                continue;
+            variable->from_file = from_file;
+            return true;
+        }
     }
-    return NULL;
+    return false;
 }
 
 /* Kubernetes sets these for a service of our name. */
@@ -41,21 +101,33 @@ static bool is_of_others(struct slice name)
     return slice_starts(name, SLICE("SERVICE_")) || slice_starts(name, SLICE("PORT"));
 }
 
-void config_read_environment(struct config_loader *loader, const char *const *environment)
+/* ---- the environment ---- */
+
+/* The variables of ours from *index on, one at a time. */
+static bool next_variable(const struct reading *reading, size_t *index, struct slice *name, struct slice *value)
 {
-    for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
-        struct slice variable = slice_of(environment[i]);
-        if (!slice_starts(variable, SLICE(PREFIX)))
-            continue;
-        struct slice rest = slice_from(variable, sizeof PREFIX - 1);
+    while (reading->environment != NULL && reading->environment[*index] != NULL) {
+        struct slice text = slice_of(reading->environment[(*index)++]);
+        struct slice rest = slice_from(text, sizeof PREFIX - 1);
         size_t equals = slice_find(rest, '=');
-        struct slice name = slice_to(rest, equals);
-        if (!is_of_others(name))
-            take_variable(loader, name, equals < rest.length ? slice_from(rest, equals + 1) : SLICE_EMPTY);
+        *name = slice_to(rest, equals);
+        *value = slice_from(rest, equals + 1);
+        if (slice_starts(text, SLICE(PREFIX)) && !is_of_others(*name))
+            return true;
     }
+    return false;
 }
 
-static bool read_value_file(struct config_loader *loader, struct slice origin, struct slice path, struct config_setting *setting)
+void config_read_environment(struct config_loader *loader, const char *const *environment)
+{
+    struct reading reading = {.loader = loader, .environment = environment};
+    struct slice name, value;
+    size_t index = 0;
+    while (next_variable(&reading, &index, &name, &value))
+        take_variable(&reading, name, value);
+}
+
+static bool read_value_file(struct config_loader *loader, struct slice origin, struct slice path, struct slice *value)
 {
     char name[4096];
     struct buffer text;
@@ -66,22 +138,71 @@ static bool read_value_file(struct config_loader *loader, struct slice origin, s
     enum err err = config_slurp(name, &text, &readable_by_all);
     if (err != ERR_NONE)
         config_fault(loader, origin, "%s: %s", name, err_text(err));
-    struct slice value = buffer_slice(&text);
-    while (value.length > 0 && strchr("\r\n", value.data[value.length - 1]) != NULL)
-        value.length--;
-    setting->is_verbatim = true;
-    bool kept = err == ERR_NONE && arena_slice(loader->config->arena, value, &setting->value);
+    struct slice content = buffer_slice(&text);
+    while (content.length > 0 && strchr("\r\n", content.data[content.length - 1]) != NULL)
+        content.length--;
+    bool kept = err == ERR_NONE && arena_slice(loader->config->arena, content, value);
     buffer_free(&text);
     return kept;
 }
 
+/* The name that belongs to a stem: that of STERNPOST_ROUTE_1_NAME for ROUTE_1. Not there: told. */
+static bool find_name(struct reading *reading, struct slice stem, struct slice origin, struct slice *found)
+{
+    struct slice name, value;
+    struct variable variable;
+    size_t index = 0;
+    while (next_variable(reading, &index, &name, &value)) {
+        if (!find_variable(name, &variable) || !variable.is_name || !slice_equal(variable.stem, stem))
+            continue;
+        *found = value;
+        return variable.from_file ? read_value_file(reading->loader, origin, value, found) : true;
+    }
+    config_fault(reading->loader, origin, "which one is it? Set " PREFIX "%.*s_NAME too, such as to example.com", SLICE_ARGS(stem));
+    return false;
+}
+
+/* A name alone says nothing; two numbers for one name would overwrite each other in the order of the environment. */
+static void check_name(struct reading *reading, const struct variable *named, struct slice origin, struct slice value)
+{
+    struct slice name, other;
+    struct variable variable;
+    size_t index = 0;
+    bool has_keys = false;
+    while (next_variable(reading, &index, &name, &other)) {
+        if (!find_variable(name, &variable) || variable.stem.length == 0)
+            continue;
+        bool is_same = slice_equal(variable.stem, named->stem);
+        has_keys = has_keys || (is_same && !variable.is_name);
+        if (variable.is_name && !is_same && strcmp(variable.key->section, named->key->section) == 0 && !variable.from_file &&
+            !named->from_file && slice_equal(other, value))
+            config_fault(reading->loader, origin, "\"%.*s\" is the name in " PREFIX "%.*s too", SLICE_ARGS(value), SLICE_ARGS(name));
+    }
+    if (value.length == 0)
+        config_fault(reading->loader, origin, "the name is empty");
+    if (!has_keys)
+        config_warn(reading->loader, origin, "nothing else is set with " PREFIX "%.*s_", SLICE_ARGS(named->stem));
+}
+
+/* What there is instead: of the same numbered section, else of all; in a section that takes a name the number may be what is missing. */
 static void warn_unknown(struct config_loader *loader, struct slice name, struct slice origin)
 {
-    char variables[128][128];
+    static const char first[] = "1";
+    char variables[128][VARIABLE_MAX];
     const char *names[128];
     size_t count = 0;
     for (size_t i = 0; i < config_key_count && count < 128; i++) {
-        variable_name(&config_keys[i], variables[count]);
+        struct slice number, rest;
+        bool is_numbered = config_section_is_named(slice_of(config_keys[i].section));
+        (void)split_number(name, config_keys[i].section, &number, &rest);
+        if (is_numbered && slice_equal(name, variable_name(&config_keys[i], SLICE_EMPTY, variables[count]))) {
+            struct slice whole = variable_name(&config_keys[i], slice_of(first), variables[count]);
+            config_warn(loader, origin, "unknown variable; sections with a name are numbered: set " PREFIX "%.*s, and the name in " PREFIX
+                                        "%.*sNAME",
+                        SLICE_ARGS(whole), (int)(whole.length - strlen(config_keys[i].key)), whole.data);
+            return;
+        }
+        (void)variable_name(&config_keys[i], is_numbered ? number : SLICE_EMPTY, variables[count]);
         names[count] = variables[count];
         count++;
     }
@@ -90,31 +211,38 @@ static void warn_unknown(struct config_loader *loader, struct slice name, struct
                 nearest == NULL ? "" : nearest, nearest == NULL ? "" : "?");
 }
 
-static void take_variable(struct config_loader *loader, struct slice name, struct slice value)
+static void take_variable(struct reading *reading, struct slice name, struct slice value)
 {
+    struct config_loader *loader = reading->loader;
     struct slice origin;
+    struct variable variable;
     if (!arena_print(loader->config->arena, &origin, "environment " PREFIX "%.*s", SLICE_ARGS(name))) {
         loader->no_memory = true;
         return;
     }
-    const struct config_key *key = find_variable(name);
-    bool from_file = key == NULL && slice_ends(name, SLICE("_FILE"));
-    if (from_file)
-        key = find_variable(slice_to(name, name.length - 5));
-    if (key == NULL) {
+    if (!find_variable(name, &variable)) {
         warn_unknown(loader, name, origin);
         return;
     }
+    if (variable.is_name) {
+        check_name(reading, &variable, origin, value);
+        return;
+    }
     struct config_setting setting = {
-        .section = slice_of(key->section),
-        .name = strcmp(key->section, "route") == 0 ? SLICE("*") : SLICE_EMPTY,
-        .key = slice_of(key->key),
+        .section = slice_of(variable.key->section),
+        .name = strcmp(variable.key->section, "route") == 0 ? SLICE("*") : SLICE_EMPTY,
+        .key = slice_of(variable.key->key),
         .value = value,
         .origin = origin,
+        .is_verbatim = variable.from_file,
     };
-    if (!from_file || read_value_file(loader, origin, value, &setting))
+    if (variable.stem.length > 0 && !find_name(reading, variable.stem, origin, &setting.name))
+        return;
+    if (!variable.from_file || read_value_file(loader, origin, value, &setting.value))
         config_apply(loader, &setting);
 }
+
+/* ---- --set ---- */
 
 /* SECTION.KEY=VALUE, KEY=VALUE at the top level, SECTION."NAME".KEY=VALUE. */
 void config_read_set(struct config_loader *loader, struct slice set)
