@@ -4,6 +4,7 @@
 #include "relay/record.h"
 #include "relay/relay.h"
 #include "relay/schedule.h"
+#include "relay/verdict.h"
 
 #include <string.h>
 
@@ -116,11 +117,11 @@ static bool is_left_to_delivery(const struct walk *walk, const struct destinatio
     return !walk->for_notice && destination->not_before_ms <= walk->now_ms;
 }
 
-/* RFC 8461 5.1: nothing bounces for the sake of a policy before a newer one was looked for, which an attempt does. */
+/* RFC 8461 5.1: nothing bounces for the sake of a policy before a newer one was looked for, which an attempt does. Which DNS
+ * answers keep mail waiting may be the policy's doing too. */
 static bool needs_attempt(const struct walk *walk, const struct destination *destination, const struct queue_destination *known)
 {
-    bool is_policy = slice_equal(known->reason, SLICE("policy")) || slice_equal(known->reason, SLICE("tls"));
-    return !walk->for_notice && is_policy &&
+    return !walk->for_notice && verdict_may_hide_policy(known->reason) &&
            (destination->tried_ms == 0 || clock_monotonic_ms() - destination->tried_ms > POLICY_AGE_MS);
 }
 

@@ -42,8 +42,9 @@ static bool is_permanent(const struct trouble_facts *facts)
     switch (facts->trouble) {
     case TROUBLE_NO_DOMAIN:
     case TROUBLE_NULL_MX:
-        return !facts->by_policy; /* a domain whose policy is in force takes mail; whoever says otherwise may forge answers */
     case TROUBLE_LOOP:
+        /* A domain whose policy is in force takes mail, and at hosts of its own: a DNS answer that says otherwise may be forged. */
+        return !facts->by_policy;
     case TROUBLE_NO_UTF8:
     case TROUBLE_TOO_BIG:
         return true;
@@ -79,7 +80,14 @@ bool verdict_is_policy_matter(const struct trouble_facts *facts)
     if (!facts->by_policy)
         return false;
     return facts->trouble == TROUBLE_NOT_ADMITTED || facts->trouble == TROUBLE_NO_STARTTLS ||
-           facts->trouble == TROUBLE_HANDSHAKE || facts->trouble == TROUBLE_NO_DOMAIN || facts->trouble == TROUBLE_NULL_MX;
+           facts->trouble == TROUBLE_HANDSHAKE || facts->trouble == TROUBLE_NO_DOMAIN || facts->trouble == TROUBLE_NULL_MX ||
+           facts->trouble == TROUBLE_LOOP;
+}
+
+/* A host that cannot be reached is less telling than a policy matter of another host. Every other reason may have one beside it. */
+bool verdict_may_hide_policy(struct slice reason)
+{
+    return !slice_equal(reason, SLICE("connect"));
 }
 
 /* What a host cannot take is permanent only when no other host may take it: a trouble that may pass tells more. */

@@ -12,9 +12,9 @@
     X(NONE, "none", 0, 0)                                                                                              \
     X(POLICY_UNKNOWN, "dns", 4, 3)    /* the _mta-sts lookup failed and nothing is cached */                           \
     X(MX_LOOKUP, "dns", 4, 3)         /* temporary */                                                                  \
-    X(NO_DOMAIN, "dns", 1, 2)         /* NXDOMAIN: permanent */                                                        \
-    X(NULL_MX, "dns", 1, 10)          /* permanent */                                                                  \
-    X(LOOP, "dns", 4, 6)              /* the MX hosts are ourselves: permanent */                                      \
+    X(NO_DOMAIN, "dns", 1, 2)         /* NXDOMAIN: permanent, but not under a policy */                                \
+    X(NULL_MX, "dns", 1, 10)          /* the same */                                                                   \
+    X(LOOP, "dns", 4, 6)              /* the best MX host is ourselves: the same */                                      \
     X(NOT_ADMITTED, "policy", 7, 0)   /* the policy does not list the host */                                          \
     X(ADDRESS_LOOKUP, "dns", 4, 3)                                                                                     \
     X(NO_ADDRESS, "dns", 4, 4)                                                                                         \
@@ -67,6 +67,8 @@ struct verdict {
 };
 struct verdict verdict_of(const struct trouble_facts *facts);
 bool verdict_is_policy_matter(const struct trouble_facts *facts); /* would another policy or certificate cure it? */
+/* Where only the reason word of the most telling trouble is known: may one of that attempt have been a policy matter? */
+bool verdict_may_hide_policy(struct slice reason);
 /* Which of two troubles tells the operator more (the outcome shows the most telling one of all hosts). */
 bool verdict_is_more_telling(const struct trouble_facts *a, const struct trouble_facts *b);
 /* "mx1.example.com[192.0.2.1] offers no STARTTLS, which the MTA-STS policy of example.com requires" */

@@ -8,6 +8,11 @@
     "~ has an MTA-STS policy in force, so this answer may be forged, and the mail waits. If the domain is gone for good, "       \
     "delete the mail or `sternpost policy forget ~`."
 
+/* The same, where DNS names this relay as its mail host. */
+#define LOOP_OUT_OF_LINE                                                                                                         \
+    "~ has an MTA-STS policy in force, and the DNS answer that names this relay as its mail host may be forged: the mail waits. " \
+    "If this relay is its mail host, list ~ in [local] domains or give it a [route]."
+
 /* "%" is the host, "~" the Policy Domain. */
 static void print(const struct trouble_facts *facts, const char *format, struct buffer *out)
 {
@@ -96,7 +101,7 @@ static const char *lookup_advice(const struct trouble_facts *facts)
         case TROUBLE_NULL_MX:
             return facts->by_policy ? OUT_OF_LINE : "This domain never takes mail; find another address.";
         case TROUBLE_LOOP:
-            return "List the domain in [local] domains, or give it a [route].";
+            return facts->by_policy ? LOOP_OUT_OF_LINE : "List the domain in [local] domains, or give it a [route].";
         case TROUBLE_NO_ADDRESS:
             return "The recipient's postmaster must mend the MX or address records.";
         default:

@@ -119,6 +119,15 @@ class Inward(case.LiveCase):
         event = self.relay.wait_event("bounced", to="a@loop.example")
         self.assertEqual(event["dsn"], "5.4.6", event["line"])
 
+    def test_ourselves_under_a_policy_waits(self):
+        self.lab.dns.add("relay.example", "A", "11.0.9.77")
+        self.lab.dns.add("forged.example", "MX", "10 relay.example")
+        self.lab.policy("forged.example")
+        self.send("a@forged.example")
+        event = self.relay.wait_event("deferred", to="a@forged.example")
+        self.assertEqual(event["dsn"], "4.4.6", event["line"])
+        self.assertIn("may be forged", event["line"])
+
     def test_we_and_those_behind_us_are_cut(self):
         first = self.lab.mx("backup.example", preference=10)
         behind = self.lab.mx("backup.example", preference=30)

@@ -140,7 +140,9 @@ static const struct {
     {"TLS, tried an hour ago", "tls", HOUR_MS, true},
     {"the policy, not tried since the start", "policy", 0, true},
     {"the policy, tried a minute ago", "policy", MINUTE_MS, false},
-    {"DNS, tried an hour ago", "dns", HOUR_MS, false},
+    {"DNS, tried an hour ago", "dns", HOUR_MS, true},
+    {"DNS, tried a minute ago", "dns", MINUTE_MS, false},
+    {"a greeting, tried an hour ago", "reply", HOUR_MS, true},
     {"no connection, tried an hour ago", "connect", HOUR_MS, false},
 };
 
@@ -249,7 +251,7 @@ static void test_every_entry_of_a_large_message(void **state)
     while (aging_run(&test.schedule))
         continue;
     check_number("told of", test.recorded, 150);
-    start("dns", HOUR_MS);
+    start("connect", HOUR_MS);
     test.message.entry_count = 150;
     while (aging_run(&test.schedule))
         continue;
@@ -260,7 +262,7 @@ static void test_every_entry_of_a_large_message(void **state)
 static void test_held_ones_hide_no_others(void **state)
 {
     (void)state;
-    start("dns", HOUR_MS);
+    start("connect", HOUR_MS);
     test.message.entry_count = 100;
     test.held_count = 90;
     while (aging_run(&test.schedule))

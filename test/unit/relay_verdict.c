@@ -41,6 +41,8 @@ static const struct {
     {"null MX, while its policy is in force", {.trouble = TROUBLE_NULL_MX, .by_policy = true}, VERDICT_DEFER,
      VERDICT_DESTINATION, {4, 1, 10}},
     {"loop", {.trouble = TROUBLE_LOOP}, VERDICT_FAIL, VERDICT_DESTINATION, {5, 4, 6}},
+    {"we are its mail host, says DNS, while its policy is in force", {.trouble = TROUBLE_LOOP, .by_policy = true}, VERDICT_DEFER,
+     VERDICT_DESTINATION, {4, 4, 6}},
     {"MX lookup fails", {.trouble = TROUBLE_MX_LOOKUP}, VERDICT_DEFER, VERDICT_DESTINATION, {4, 4, 3}},
     {"lost while connecting", {.trouble = TROUBLE_LOST, .stage = SMTP_STAGE_EHLO}, VERDICT_DEFER, VERDICT_DESTINATION, {4, 4, 2}},
     {"lost within the message may be the message's fault", {.trouble = TROUBLE_LOST, .stage = SMTP_STAGE_CONTENT}, VERDICT_DEFER,
@@ -64,26 +66,64 @@ static void test_meanings(void **state)
     }
 }
 
+static const struct {
+    const char *name, *reason;
+} troubles[] = {
+#define X(name, reason, subject, detail) {#name, reason},
+    TROUBLE_LIST(X)
+#undef X
+};
+
+/* DNS is anybody's word: of a domain whose policy is in force it ends nothing, and a newer policy is looked for where it would. */
+static void test_dns_ends_nothing_under_a_policy(void **state)
+{
+    (void)state;
+    size_t permanent = 0;
+    for (size_t i = 1; i < COUNT_OF(troubles); i++) {
+        struct trouble_facts facts = {.trouble = (enum trouble)i};
+        if (strcmp(troubles[i].reason, "dns") != 0)
+            continue;
+        bool is_permanent = verdict_of(&facts).kind == VERDICT_FAIL;
+        permanent += is_permanent;
+        facts.by_policy = true;
+        check_number(troubles[i].name, verdict_of(&facts).kind, VERDICT_DEFER);
+        check_true(troubles[i].name, !is_permanent || verdict_is_policy_matter(&facts));
+    }
+    check_number("no such domain, null MX, loop", permanent, 3);
+}
+
+/* Of two hosts one failed the policy and the other something else: the reason that is stored says that a policy may be in it. */
+static void test_no_reason_hides_a_policy(void **state)
+{
+    (void)state;
+    for (size_t i = 1; i < COUNT_OF(troubles); i++) {
+        struct trouble_facts matter = {.trouble = (enum trouble)i, .by_policy = true};
+        for (size_t j = 1; verdict_is_policy_matter(&matter) && j < COUNT_OF(troubles); j++) {
+            struct trouble_facts other = {.trouble = (enum trouble)j, .by_policy = true};
+            const struct trouble_facts *told = verdict_is_more_telling(&other, &matter) ? &other : &matter;
+            check_true(troubles[j].name, verdict_may_hide_policy(slice_of(verdict_of(told).reason)));
+            told = verdict_is_more_telling(&matter, &other) ? &matter : &other;
+            check_true(troubles[j].name, verdict_may_hide_policy(slice_of(verdict_of(told).reason)));
+        }
+    }
+    check_true("a host that is down", !verdict_may_hide_policy(SLICE("connect")));
+}
+
 /* Each trouble has a sentence and an advice; no text of a peer passes unclean. */
 static void test_words(void **state)
 {
     (void)state;
-    static const char *const names[] = {
-#define X(name, reason, subject, detail) #name,
-        TROUBLE_LIST(X)
-#undef X
-    };
-    for (size_t i = 1; i < COUNT_OF(names); i++) {
+    for (size_t i = 1; i < COUNT_OF(troubles); i++) {
         struct trouble_facts facts = {
             .trouble = (enum trouble)i, .host = SLICE("mx\r\n.example"), .address = SLICE("11.0.0.1"), .stage = SMTP_STAGE_RCPT,
             .reply = {.code = 550, .text = SLICE("no\r\nevent=forged\x1b")}, .detail = SLICE("det\nail")};
         struct buffer text;
         buffer_init(&text, 65536);
         verdict_print(&facts, &text);
-        check_true(names[i], buffer_length(&text) > 10);
+        check_true(troubles[i].name, buffer_length(&text) > 10);
         buffer_add_byte(&text, ' ');
         verdict_advice(&facts, &text);
-        check_true(names[i], !slice_has(buffer_slice(&text), '\n') && !slice_has(buffer_slice(&text), '\r') &&
+        check_true(troubles[i].name, !slice_has(buffer_slice(&text), '\n') && !slice_has(buffer_slice(&text), '\r') &&
                                  !slice_has(buffer_slice(&text), '\x1b'));
         buffer_free(&text);
     }
@@ -118,6 +158,11 @@ static const struct {
     {"not listed", {.trouble = TROUBLE_NOT_ADMITTED, .by_policy = true},
      "mx1.example.com[11.0.0.1] is not among the mail servers that the MTA-STS policy of example.com lists",
      {"https://mta-sts.example.com/.well-known/mta-sts.txt", "forges the DNS answer that leads to mx1.example.com"}},
+    {"our own host", {.trouble = TROUBLE_LOOP}, "mail for mx1.example.com loops back to this relay: it is the best MX host itself",
+     {"[local] domains"}},
+    {"our own host, under a policy", {.trouble = TROUBLE_LOOP, .by_policy = true},
+     "mail for mx1.example.com loops back to this relay: it is the best MX host itself",
+     {"example.com has an MTA-STS policy in force", "may be forged", "list example.com in [local] domains"}},
     {"policy unknown", {.trouble = TROUBLE_POLICY_UNKNOWN, .detail = SLICE_INIT("SERVFAIL")},
      "cannot tell whether mx1.example.com has an MTA-STS policy: SERVFAIL", {"15 minutes", "[dns] servers"}},
     {"greeting", {.trouble = TROUBLE_GREETING, .reply = {.code = 554}},
@@ -187,6 +232,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_one_host_cannot_take),
         cmocka_unit_test(test_meanings),
+        cmocka_unit_test(test_dns_ends_nothing_under_a_policy),
+        cmocka_unit_test(test_no_reason_hides_a_policy),
         cmocka_unit_test(test_words),
         cmocka_unit_test(test_sentences),
         cmocka_unit_test(test_policy_matters),
