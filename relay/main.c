@@ -2,14 +2,18 @@
 #include "relay/cli_commands.h"
 #include "relay/cli_sendmail.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HELP_MAX 65536
 
 extern char **environ;
 
+static bool fill_standard(void);
 static const char *const *keep_environment(void);
 static int help(const struct cli *cli);
 
@@ -19,6 +23,8 @@ int main(int argc, char **argv)
     static const char *const *environment; /* static: kept until the end on purpose */
     struct buffer fault;
     size_t count = argc > 0 ? (size_t)argc - 1 : 0;
+    if (!fill_standard())
+        return CLI_SOFTWARE; /* with nowhere to say it */
     environment = keep_environment();
     if (environment == NULL) {
         cli_say("out of memory");
@@ -39,6 +45,19 @@ int main(int argc, char **argv)
                                                      : cli.command->run(&cli);
     int flushed = cli_flush();
     return status != CLI_DONE ? status : flushed;
+}
+
+/* Whoever starts us may have closed standard input, output or error. The next file that is opened would take their number: a connection
+ * that libuv refuses there, or the database, into which a message for standard error is written then. What is said to a closed
+ * one goes nowhere; reading from a closed one stays the fault that it is. */
+static bool fill_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        bool is_closed = fcntl(fd, F_GETFD) < 0 && errno == EBADF;
+        if (is_closed && open("/dev/null", O_WRONLY) != fd)
+            return false;
+    }
+    return true;
 }
 
 /* The C library moves its array when the program sets a variable; what it points to stays. */

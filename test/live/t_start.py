@@ -6,8 +6,9 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 
-from lab import case, client, namespace, relay
+from lab import case, client, namespace, relay, sendmail
 
 
 class Refusals(case.LiveCase):
@@ -205,6 +206,38 @@ class Starting(case.LiveCase):
         one.start()
         with client.Raw(one.port) as raw:
             self.assertIn("from-file.example", raw.greeting)
+
+
+class Closed(case.LiveCase):
+    """Standard input, output and error may be closed by whoever starts us: nothing else may get their numbers."""
+
+    def test_commands_and_sendmail(self):
+        """And what is said to have failed is not delivered all the same."""
+        self.lab.mx("closed.example")
+        mail = sendmail.Sendmail(self.relay, self.relay.directory / "bin")
+        for closed in ("0", "1", "2", "012"):
+            with self.subTest("closed: " + closed):
+                redirections = " ".join(descriptor + ">&-" for descriptor in closed)
+                self.assertEqual(self.shell([relay.binary(), "health", *self.relay.options()], redirections, self.relay.env), 0)
+                to = "c%s@closed.example" % closed
+                status = self.shell([mail.path, to], redirections, mail.environment())
+                self.assertEqual(status, 74 if "0" in closed else 0)
+                if status == 0:
+                    self.relay.wait_event("delivered", to=to)
+        self.assertEqual(len(self.relay.events("accepted")), 2)
+
+    def shell(self, words, redirections, env):
+        return subprocess.run(["sh", "-c", '"$@" ' + redirections, "sh", *words], input=b"Subject: x\n\ny\n", env=env, timeout=60,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
+
+    def test_serve(self):
+        """Not one of them is a file of the relay's own, however much there is to log."""
+        one = self.private_relay()
+        one.wrapper = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+        one.start()
+        places = [os.readlink("/proc/%d/fd/%d" % (one.process.pid, number)) for number in range(3)]
+        self.assertEqual(places, ["/dev/null"] * 3)
+        one.stop()
 
 
 class Running(case.LiveCase):
