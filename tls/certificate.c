@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "tls/constraint.h"
+#include "tls/parse.h"
 #include "tls/verify.h"
 
 #include <mbedtls/asn1.h>
@@ -12,8 +13,7 @@
 #include <time.h>
 
 #define WEAK_FLAGS (MBEDTLS_X509_BADCERT_BAD_MD | MBEDTLS_X509_BADCERT_BAD_PK | MBEDTLS_X509_BADCERT_BAD_KEY)
-#define RSA_BITS_MIN 2048                           /* of the library's default profile */
-#define CONSTRAINED_FLAG MBEDTLS_X509_BADCERT_OTHER /* which the library does not set */
+#define RSA_BITS_MIN 2048 /* of the library's default profile */
 #define USAGE_FLAGS                                                                                                    \
     (MBEDTLS_X509_BADCERT_KEY_USAGE | MBEDTLS_X509_BADCERT_EXT_KEY_USAGE | MBEDTLS_X509_BADCERT_NS_CERT_TYPE)
 
@@ -23,9 +23,13 @@ static const struct {
     uint32_t flags;
     enum tls_failure failure;
 } meanings[] = {
+    {TLS_FLAG_UNREAD, TLS_FAILURE_UNSUPPORTED_CERTIFICATE},
     {MBEDTLS_X509_BADCERT_REVOKED, TLS_FAILURE_REVOKED},
+    {TLS_FLAG_TANGLED, TLS_FAILURE_TANGLED},
+    {TLS_FLAG_ISSUER, TLS_FAILURE_ISSUER},
     {MBEDTLS_X509_BADCERT_NOT_TRUSTED | MBEDTLS_X509_BADCERT_MISSING, TLS_FAILURE_NOT_TRUSTED},
-    {CONSTRAINED_FLAG, TLS_FAILURE_NOT_TRUSTED},
+    {TLS_FLAG_CONSTRAINED, TLS_FAILURE_CONSTRAINED},
+    {TLS_FLAG_EXTENSION, TLS_FAILURE_UNSUPPORTED_CERTIFICATE},
     {MBEDTLS_X509_BADCERT_EXPIRED, TLS_FAILURE_EXPIRED},
     {MBEDTLS_X509_BADCERT_FUTURE, TLS_FAILURE_NOT_YET_VALID},
     {MBEDTLS_X509_BADCERT_CN_MISMATCH, TLS_FAILURE_HOST_MISMATCH},
@@ -61,7 +65,11 @@ int tls_evidence_gather(void *context, mbedtls_x509_crt *certificate, int depth,
     }
     struct slice extensions = slice_make(certificate->v3_ext.p, certificate->v3_ext.len);
     if (depth > 0 && evidence->host.length > 0 && !tls_constraint_permits(extensions, evidence->host)) {
-        *flags |= CONSTRAINED_FLAG;
+        *flags |= TLS_FLAG_CONSTRAINED;
+    }
+    char identifier[64];
+    if (tls_parse_has_unknown(certificate, identifier, sizeof identifier)) {
+        *flags |= TLS_FLAG_EXTENSION;
     }
     if (depth > 0 && may_not_serve(certificate)) {
         *flags |= MBEDTLS_X509_BADCERT_EXT_KEY_USAGE;
@@ -82,7 +90,7 @@ enum tls_name_finding tls_certificate_names(const mbedtls_x509_crt *certificate,
     if (certificate == NULL) {
         return TLS_NAME_UNSEEN;
     }
-    if (certificate->raw.p == NULL) {
+    if (!tls_parse_is_whole(certificate)) {
         return TLS_NAME_UNREADABLE;
     }
     enum tls_name_finding finding = TLS_NAME_ABSENT;
@@ -95,6 +103,33 @@ enum tls_name_finding tls_certificate_names(const mbedtls_x509_crt *certificate,
         finding = TLS_NAME_OTHER;
     }
     return finding;
+}
+
+void tls_evidence_unread(struct tls_evidence *evidence, const mbedtls_x509_crt *certificate)
+{
+    char reason[160];
+    evidence->name = TLS_NAME_UNREADABLE;
+    evidence->trouble = TLS_FLAG_UNREAD;
+    tls_parse_reason(certificate, reason, sizeof reason);
+    text_print(evidence->trouble_text, sizeof evidence->trouble_text, "the certificate cannot be read: %s", reason);
+}
+
+void tls_evidence_denied(struct tls_evidence *evidence, const mbedtls_x509_crt *issuer)
+{
+    char subject[128];
+    print_distinguished_name(subject, sizeof subject, &issuer->subject);
+    bool is_authority = issuer->MBEDTLS_PRIVATE(ca_istrue) != 0;
+    bool may_sign = mbedtls_x509_crt_check_key_usage(issuer, MBEDTLS_X509_KU_KEY_CERT_SIGN) == 0;
+    evidence->trouble = TLS_FLAG_ISSUER;
+    text_print(evidence->trouble_text, sizeof evidence->trouble_text, "the certificate of the issuer %s %s", subject,
+               !is_authority ? "is not that of an authority (basic constraints)"
+               : !may_sign   ? "may not be used to issue (key usage)"
+                             : "has too many issuers below it (path length)");
+}
+
+bool tls_evidence_is_better(uint32_t flags, uint32_t than)
+{
+    return rank_of(flags) > rank_of(than);
 }
 
 void tls_evidence_judge(const struct tls_evidence *evidence, uint32_t flags, struct tls_verdict *verdict)
@@ -141,9 +176,6 @@ static enum tls_failure failure_of(const struct tls_evidence *evidence, uint32_t
     if (flags == 0) {
         return TLS_FAILURE_NONE;
     }
-    if (evidence->name == TLS_NAME_UNREADABLE) {
-        return TLS_FAILURE_UNSUPPORTED_CERTIFICATE;
-    }
     enum tls_failure failure = meanings[rank_of(flags)].failure;
     if (failure == TLS_FAILURE_NOT_TRUSTED && evidence->anchor_count == 0) {
         return TLS_FAILURE_NO_ANCHORS;
@@ -165,10 +197,6 @@ static void gather_leaf(struct tls_evidence *evidence, const mbedtls_x509_crt *l
     }
     evidence->self_signed = slice_equal(slice_make(leaf->issuer_raw.p, leaf->issuer_raw.len),
                                         slice_make(leaf->subject_raw.p, leaf->subject_raw.len));
-    evidence->sent_count = 0;
-    for (const mbedtls_x509_crt *sent = leaf; sent != NULL; sent = sent->next) {
-        evidence->sent_count++;
-    }
     evidence->not_after_ms = wall_ms_of(&leaf->valid_to);
     print_distinguished_name(evidence->issuer, sizeof evidence->issuer, &leaf->issuer);
     gather_names(evidence, leaf);
@@ -207,7 +235,7 @@ static void gather_names(struct tls_evidence *evidence, const mbedtls_x509_crt *
 static void describe_trouble(struct tls_evidence *evidence, const mbedtls_x509_crt *certificate, int depth)
 {
     struct buffer text;
-    char subject[128], date[32];
+    char subject[128], date[32], identifier[64];
     buffer_init(&text, 1024);
     print_distinguished_name(subject, sizeof subject, &certificate->subject);
     if (depth == 0) {
@@ -230,6 +258,14 @@ static void describe_trouble(struct tls_evidence *evidence, const mbedtls_x509_c
         case TLS_FAILURE_NOT_TRUSTED:
             describe_origin(&text, evidence, certificate);
             break;
+        case TLS_FAILURE_CONSTRAINED:
+            buffer_print(&text, " may not be used to issue for %.*s or the other names below it (name constraints)",
+                         SLICE_ARGS(evidence->host));
+            break;
+        case TLS_FAILURE_UNSUPPORTED_CERTIFICATE:
+            (void)tls_parse_has_unknown(certificate, identifier, sizeof identifier);
+            buffer_print(&text, " has a critical extension that is not supported (%s)", identifier);
+            break;
         case TLS_FAILURE_SELF_SIGNED:
             buffer_add(&text, SLICE(" is self-signed and not itself a trust anchor"));
             break;
@@ -250,15 +286,13 @@ static void describe_trouble(struct tls_evidence *evidence, const mbedtls_x509_c
 static void describe_origin(struct buffer *out, const struct tls_evidence *evidence,
                             const mbedtls_x509_crt *certificate)
 {
-    if ((evidence->trouble & MBEDTLS_X509_BADCERT_NOT_TRUSTED) == 0) {
-        buffer_print(out, " may not be used to issue for %.*s (name constraints)", SLICE_ARGS(evidence->host));
-        return;
-    }
     char issuer[128];
     print_distinguished_name(issuer, sizeof issuer, &certificate->issuer);
     buffer_print(out, " is signed by %s, which is not among the %zu trust anchors", issuer, evidence->anchor_count);
     if (evidence->sent_count == 1) {
         buffer_add(out, SLICE(" (the peer sent no intermediate certificate)"));
+    } else if (evidence->unread_reason[0] != '\0') {
+        buffer_print(out, " (another certificate that it sent cannot be read: %s)", evidence->unread_reason);
     }
 }
 
@@ -284,17 +318,13 @@ static void describe_weakness(struct buffer *out, const struct tls_evidence *evi
 static void describe_failure(struct buffer *out, const struct tls_evidence *evidence, enum tls_failure failure)
 {
     struct slice host = evidence->host;
-    if (failure == TLS_FAILURE_UNSUPPORTED_CERTIFICATE) {
-        buffer_add(out,
-                   SLICE("the certificate or one of its issuers' is signed with an algorithm that is not supported "
-                         "(such as Ed25519)"));
-    } else if (failure == TLS_FAILURE_HOST_MISMATCH && host.length == 0) {
+    if (failure == TLS_FAILURE_HOST_MISMATCH && host.length == 0) {
         buffer_add(out, SLICE("there is no host name to be proved"));
     } else if (failure == TLS_FAILURE_HOST_MISMATCH) {
         buffer_print(out, "the certificate is not for %.*s", SLICE_ARGS(host));
     } else if (failure == TLS_FAILURE_NO_DNS_NAME) {
         buffer_add(out, SLICE("the certificate has no DNS subject alternative name (a common name does not count)"));
-    } else if (evidence->trouble != 0) {
+    } else if (evidence->trouble != 0 && failure != TLS_FAILURE_TANGLED) {
         buffer_add(out, slice_of(evidence->trouble_text));
     } else {
         buffer_add(out, slice_of(tls_failure_text(failure)));

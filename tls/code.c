@@ -25,7 +25,7 @@ static const struct {
     {MBEDTLS_ERR_PK_UNKNOWN_PK_ALG + MBEDTLS_ERR_OID_NOT_FOUND,
      "a key algorithm that is not supported (such as Ed25519)"},
     {MBEDTLS_ERR_X509_INVALID_EXTENSIONS + MBEDTLS_ERR_ASN1_UNEXPECTED_TAG,
-     "a critical extension that is not supported (such as name constraints)"},
+     "a critical extension that is not supported"},
     {MBEDTLS_ERR_SSL_HANDSHAKE_FAILURE, "no cipher suite, group or signature algorithm in common with the peer"},
     {MBEDTLS_ERR_SSL_NO_APPLICATION_PROTOCOL, "no application protocol in common with the peer (ALPN)"},
     {MBEDTLS_ERR_SSL_INVALID_MAC,

@@ -1,115 +1,158 @@
 #include "tls/constraint.h"
 
+#include "tls/der.h"
+
 #include <mbedtls/asn1.h>
 #include <mbedtls/oid.h>
 #include <mbedtls/x509.h>
 
 #define SEQUENCE (MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE)
+#define SET (MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SET)
 #define SUBTREES(number) (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_ASN1_CONSTRUCTED | (number))
-#define DNS_NAME (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_DNS_NAME)
 
-/* DER that is left to read; an error sticks. */
-struct der {
-    unsigned char *at;
-    const unsigned char *end;
-    bool failed;
+/* A GeneralName (RFC 5280 4.2.1.6): which kind, and its content. */
+struct name {
+    int kind;
+    struct slice value;
 };
 
-/* What one list of subtrees says about a host. */
+/* What one list of subtrees says about a name. */
 struct subtrees {
-    bool has_dns_name;
-    bool has_host;
+    bool has_kind;
+    bool has_name;
 };
 
-static bool find_constraints(struct slice extensions, struct der *constraints);
-static bool next_extension(struct der *extensions, struct slice *identifier, struct der *value);
-static struct subtrees read_subtrees(struct der *subtrees, struct slice host);
-static bool is_within(struct slice host, struct slice base);
-static bool has_more(const struct der *der);
-static bool has_tag(const struct der *der, int tag);
-static struct der take(struct der *der, int tag);
-static struct der take_any(struct der *der);
+static bool find(struct slice extensions, struct slice identifier, struct tls_der *value);
+static bool admits(struct tls_der constraints, const struct name *name);
+static struct subtrees read_list(struct tls_der *constraints, int tag, const struct name *name);
+static struct subtrees read_subtrees(struct tls_der *subtrees, const struct name *name);
+static bool is_understood(int kind);
+static bool is_within(const struct name *name, struct slice base);
+static bool is_host_within(struct slice host, struct slice base);
+static bool is_address_within(struct slice address, struct slice base);
+static bool is_subject_within(struct slice subject, struct slice base);
+static bool are_equal(struct slice names_a, struct slice names_b);
+static struct name next_name(struct tls_der *names);
+
+static const struct slice constraints_identifier = {MBEDTLS_OID_NAME_CONSTRAINTS,
+                                                    sizeof MBEDTLS_OID_NAME_CONSTRAINTS - 1};
+static const struct slice names_identifier = {MBEDTLS_OID_SUBJECT_ALT_NAME, sizeof MBEDTLS_OID_SUBJECT_ALT_NAME - 1};
 
 bool tls_constraint_permits(struct slice extensions, struct slice host)
 {
-    struct der constraints;
-    if (!find_constraints(extensions, &constraints)) {
+    struct tls_der constraints;
+    struct name name = {.kind = MBEDTLS_X509_SAN_DNS_NAME, .value = host};
+    return !find(extensions, constraints_identifier, &constraints) || admits(constraints, &name);
+}
+
+bool tls_constraint_admits(struct slice extensions, const struct tls_constraint_names *names)
+{
+    struct tls_der constraints, others;
+    if (!find(extensions, constraints_identifier, &constraints)) {
         return true;
     }
-    struct subtrees permitted = {0}, excluded = {0};
-    if (has_tag(&constraints, SUBTREES(0))) {
-        struct der list = take(&constraints, SUBTREES(0));
-        permitted = read_subtrees(&list, host);
-        constraints.failed |= list.failed;
-    }
-    if (has_tag(&constraints, SUBTREES(1))) {
-        struct der list = take(&constraints, SUBTREES(1));
-        excluded = read_subtrees(&list, host);
-        constraints.failed |= list.failed;
-    }
-    bool is_read = !constraints.failed && !has_more(&constraints);
-    return is_read && !excluded.has_host && (permitted.has_host || !permitted.has_dns_name);
-}
-
-/* Also true, with constraints that have failed, when the extensions cannot be read up to them. */
-static bool find_constraints(struct slice extensions, struct der *constraints)
-{
-    static const struct slice name_constraints = {MBEDTLS_OID_NAME_CONSTRAINTS,
-                                                  sizeof MBEDTLS_OID_NAME_CONSTRAINTS - 1};
-    unsigned char *start = (unsigned char *)extensions.data; /* the library only reads, but does not say so */
-    struct der all = {.at = start, .end = start + extensions.length};
-    if (extensions.length == 0) {
+    struct tls_der outer = tls_der_of(names->subject);
+    struct tls_der subject = tls_der_take(&outer, SEQUENCE);
+    struct name name = {.kind = MBEDTLS_X509_SAN_DIRECTORY_NAME, .value = tls_der_rest(&subject)};
+    if (name.value.length > 0 && !admits(constraints, &name)) {
         return false;
     }
-    struct slice identifier;
-    struct der list = take(&all, SEQUENCE), value;
-    while (next_extension(&list, &identifier, &value)) {
-        if (slice_equal(identifier, name_constraints)) {
-            *constraints = take(&value, SEQUENCE);
-            return true;
+    if (!find(names->extensions, names_identifier, &others)) {
+        return true;
+    }
+    while (tls_der_has_more(&others)) {
+        name = next_name(&others);
+        if (others.failed || !admits(constraints, &name)) {
+            return false;
         }
     }
-    *constraints = list;
-    return list.failed;
+    return !others.failed;
 }
 
-static bool next_extension(struct der *extensions, struct slice *identifier, struct der *value)
+/* What is inside the extension's SEQUENCE. Also true, with a value that has failed, when the extensions cannot be read
+ * up to their end or have the one twice: which of them counts nobody could say. */
+static bool find(struct slice extensions, struct slice identifier, struct tls_der *value)
 {
-    if (!has_more(extensions)) {
+    struct tls_extension extension;
+    struct tls_der list = tls_der_extensions(extensions);
+    bool is_found = false;
+    while (tls_der_next_extension(&list, &extension)) {
+        if (slice_equal(extension.identifier, identifier)) {
+            list.failed |= is_found;
+            *value = tls_der_take(&extension.value, SEQUENCE);
+            is_found = true;
+        }
+    }
+    if (list.failed) {
+        *value = list;
+    }
+    return is_found || list.failed;
+}
+
+static bool admits(struct tls_der constraints, const struct name *name)
+{
+    struct subtrees permitted = read_list(&constraints, SUBTREES(0), name);
+    struct subtrees excluded = read_list(&constraints, SUBTREES(1), name);
+    if (constraints.failed || tls_der_has_more(&constraints)) {
         return false;
     }
-    struct der extension = take(extensions, SEQUENCE);
-    struct der oid = take(&extension, MBEDTLS_ASN1_OID);
-    *identifier = slice_make(oid.at, (size_t)(oid.end - oid.at));
-    if (has_tag(&extension, MBEDTLS_ASN1_BOOLEAN)) {
-        (void)take(&extension, MBEDTLS_ASN1_BOOLEAN);
+    if (!is_understood(name->kind)) {
+        return !permitted.has_kind && !excluded.has_kind;
     }
-    *value = take(&extension, MBEDTLS_ASN1_OCTET_STRING);
-    extensions->failed |= extension.failed;
-    return !extension.failed;
+    return !excluded.has_name && (permitted.has_name || !permitted.has_kind);
+}
+
+static struct subtrees read_list(struct tls_der *constraints, int tag, const struct name *name)
+{
+    if (!tls_der_has_tag(constraints, tag)) {
+        return (struct subtrees){.has_kind = false};
+    }
+    struct tls_der list = tls_der_take(constraints, tag);
+    struct subtrees found = read_subtrees(&list, name);
+    constraints->failed |= list.failed;
+    return found;
 }
 
 /* The minimum and maximum behind a base are not used in any certificate (RFC 5280 4.2.1.10); with one the list is not
  * read. */
-static struct subtrees read_subtrees(struct der *subtrees, struct slice host)
+static struct subtrees read_subtrees(struct tls_der *subtrees, const struct name *name)
 {
     struct subtrees found = {0};
-    while (has_more(subtrees)) {
-        struct der subtree = take(subtrees, SEQUENCE);
-        bool is_dns_name = has_tag(&subtree, DNS_NAME);
-        struct der base = take_any(&subtree);
-        subtrees->failed |= subtree.failed || has_more(&subtree);
-        if (is_dns_name) {
-            found.has_dns_name = true;
-            found.has_host |= is_within(host, slice_make(base.at, (size_t)(base.end - base.at)));
+    while (tls_der_has_more(subtrees)) {
+        struct tls_der subtree = tls_der_take(subtrees, SEQUENCE);
+        struct name base = next_name(&subtree);
+        subtrees->failed |= subtree.failed || tls_der_has_more(&subtree);
+        if (!subtrees->failed && base.kind == name->kind) {
+            found.has_kind = true;
+            found.has_name |= is_within(name, base.value);
         }
     }
     return found;
 }
 
+static bool is_understood(int kind)
+{
+    return kind == MBEDTLS_X509_SAN_DNS_NAME || kind == MBEDTLS_X509_SAN_IP_ADDRESS ||
+           kind == MBEDTLS_X509_SAN_DIRECTORY_NAME;
+}
+
+static bool is_within(const struct name *name, struct slice base)
+{
+    switch (name->kind) {
+        case MBEDTLS_X509_SAN_DNS_NAME:
+            return is_host_within(name->value, base);
+        case MBEDTLS_X509_SAN_IP_ADDRESS:
+            return is_address_within(name->value, base);
+        case MBEDTLS_X509_SAN_DIRECTORY_NAME:
+            return is_subject_within(name->value, base);
+        default:
+            return false;
+    }
+}
+
 /* "example.com" holds itself and what is below; ".example.com", which is in use though RFC 5280 has it only for URIs,
  * what is below; "" holds everything. */
-static bool is_within(struct slice host, struct slice base)
+static bool is_host_within(struct slice host, struct slice base)
 {
     if (base.length == 0 || slice_equal_nocase(host, base)) {
         return true;
@@ -120,30 +163,60 @@ static bool is_within(struct slice host, struct slice base)
     return base.data[0] == '.' || host.data[host.length - base.length - 1] == '.';
 }
 
-static bool has_more(const struct der *der)
+/* The base is an address and a mask. */
+static bool is_address_within(struct slice address, struct slice base)
 {
-    return !der->failed && der->at < der->end;
-}
-
-static bool has_tag(const struct der *der, int tag)
-{
-    return has_more(der) && *der->at == tag;
-}
-
-/* The content of the next element, which must have the tag; empty when there is none. */
-static struct der take(struct der *der, int tag)
-{
-    size_t length = 0;
-    if (der->failed || mbedtls_asn1_get_tag(&der->at, der->end, &length, tag) != 0) {
-        der->failed = true;
-        return (struct der){.at = der->at, .end = der->at, .failed = true};
+    if (base.length != 2 * address.length) {
+        return false;
     }
-    struct der content = {.at = der->at, .end = der->at + length};
-    der->at += length;
-    return content;
+    for (size_t i = 0; i < address.length; i++) {
+        if (((address.data[i] ^ base.data[i]) & base.data[address.length + i]) != 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
-static struct der take_any(struct der *der)
+/* Both are lists of relative names, from the top downwards: the base must be how the subject begins. */
+static bool is_subject_within(struct slice subject, struct slice base)
 {
-    return take(der, has_more(der) ? *der->at : 0);
+    struct tls_der names = tls_der_of(subject), bases = tls_der_of(base);
+    while (tls_der_has_more(&bases)) {
+        struct tls_der name = tls_der_take(&names, SET), wanted = tls_der_take(&bases, SET);
+        if (names.failed || bases.failed || !are_equal(tls_der_rest(&name), tls_der_rest(&wanted))) {
+            return false;
+        }
+    }
+    return !bases.failed;
+}
+
+/* The attributes of a relative name, whatever kind of string they are (RFC 5280 7.1; case of ASCII is ignored). */
+static bool are_equal(struct slice names_a, struct slice names_b)
+{
+    struct tls_der a = tls_der_of(names_a), b = tls_der_of(names_b);
+    while (tls_der_has_more(&a) && tls_der_has_more(&b)) {
+        struct tls_der pair_a = tls_der_take(&a, SEQUENCE), pair_b = tls_der_take(&b, SEQUENCE);
+        struct tls_der type_a = tls_der_take(&pair_a, MBEDTLS_ASN1_OID);
+        struct tls_der type_b = tls_der_take(&pair_b, MBEDTLS_ASN1_OID);
+        struct tls_der value_a = tls_der_take_any(&pair_a), value_b = tls_der_take_any(&pair_b);
+        if (pair_a.failed || pair_b.failed || !slice_equal(tls_der_rest(&type_a), tls_der_rest(&type_b)) ||
+            !slice_equal_nocase(tls_der_rest(&value_a), tls_der_rest(&value_b))) {
+            return false;
+        }
+    }
+    return !a.failed && !b.failed && !tls_der_has_more(&a) && !tls_der_has_more(&b);
+}
+
+/* A name of the directory is in a SEQUENCE of its own. */
+static struct name next_name(struct tls_der *names)
+{
+    struct name name = {.kind = tls_der_has_more(names) ? *names->at & MBEDTLS_ASN1_TAG_VALUE_MASK : -1};
+    struct tls_der content = tls_der_take_any(names);
+    if (name.kind == MBEDTLS_X509_SAN_DIRECTORY_NAME) {
+        struct tls_der sequence = tls_der_take(&content, SEQUENCE);
+        names->failed |= content.failed;
+        content = sequence;
+    }
+    name.value = tls_der_rest(&content);
+    return name;
 }

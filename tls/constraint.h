@@ -6,8 +6,18 @@
 
 #include "base/slice.h"
 
-/* May the holder of a certificate with these extensions (DER, RFC 5280 4.1) issue for the host? Constraints that cannot
- * be read permit nothing. */
+/* Extensions are DER as in RFC 5280 4.1, empty where there are none. Constraints that cannot be read permit nothing. */
+
+/* May the holder of a certificate with these extensions issue for the host? */
 bool tls_constraint_permits(struct slice extensions, struct slice host);
+
+/* The names that a certificate has. */
+struct tls_constraint_names {
+    struct slice extensions; /* with its subject alternative names */
+    struct slice subject;    /* DER */
+};
+/* And for all that another certificate, which is below it in a path, is named? Constraints of a kind that is not
+ * understood here (of e-mail addresses, say) admit no certificate that has a name of that kind. */
+bool tls_constraint_admits(struct slice extensions, const struct tls_constraint_names *names);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "tls/code.h"
+#include "tls/parse.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -195,7 +196,7 @@ static int parse_block(const char *block, mbedtls_x509_crt *chain)
     buffer_init(&der, FILE_LENGTH_MAX);
     bool is_plain = decode_block(block, &text, &der);
     struct slice bytes = buffer_slice(&der);
-    int code = is_plain ? mbedtls_x509_crt_parse_der(chain, (const unsigned char *)bytes.data, bytes.length)
+    int code = is_plain ? tls_parse_own(chain, bytes)
                         : parse_odd_block(block, chain);
     buffer_free(&text);
     buffer_free(&der);
@@ -211,7 +212,7 @@ static int parse_odd_block(const char *block, mbedtls_x509_crt *chain)
     int code = mbedtls_pem_read_buffer(&pem, HEADER, FOOTER, (const unsigned char *)block, NULL, 0, &used);
     if (code == 0) {
         const unsigned char *der = mbedtls_pem_get_buffer(&pem, &length);
-        code = mbedtls_x509_crt_parse_der(chain, der, length);
+        code = tls_parse_own(chain, slice_make(der, length));
     }
     mbedtls_pem_free(&pem);
     return code;

@@ -6,6 +6,7 @@
 #include "tls/code.h"
 #include "tls/config.h"
 #include "tls/hosts.h"
+#include "tls/path.h"
 #include "tls/verify.h"
 
 #include <assert.h>
@@ -54,6 +55,7 @@ static void receive(struct tls_session *session);
 static int read_record(struct tls_session *session);
 static void finish_reading(struct tls_session *session, int code);
 static void fail_by_code(struct tls_session *session, int code);
+static bool is_too_large(const struct tls_session *session);
 static bool is_about_certificate(const struct tls_session *session, int code);
 static bool is_refused_pss(const struct tls_session *session, int code);
 static void fail_by_certificate(struct tls_session *session, int code);
@@ -265,7 +267,7 @@ static bool set_up_client(struct tls_session *session, enum tls_protocol protoco
         kind.maximum = TLS_1_2;
     }
     session->maximum = kind.maximum;
-    mbedtls_ssl_set_verify(&session->ssl, tls_evidence_gather, &session->evidence);
+    tls_path_judge(&session->ssl, &session->evidence);
     return set_up(session, tls_context_client_config(session->context, &kind)) &&
            mbedtls_ssl_set_hostname(&session->ssl, session->name[0] == '\0' ? NULL : session->name) == 0;
 }
@@ -418,6 +420,8 @@ static void fail_by_code(struct tls_session *session, int code)
         fail(session, TLS_FAILURE_ENDED, SLICE("the peer closed the connection during the TLS handshake"));
     } else if (code == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION) {
         fail(session, TLS_FAILURE_VERSION, slice_of(tls_failure_text(TLS_FAILURE_VERSION)));
+    } else if (is_too_large(session)) {
+        fail(session, TLS_FAILURE_TOO_LARGE, slice_of(tls_failure_text(TLS_FAILURE_TOO_LARGE)));
     } else if (session->status == TLS_HANDSHAKING && is_about_certificate(session, code)) {
         fail_by_certificate(session, code);
     } else if (is_refused_pss(session, code)) {
@@ -431,12 +435,19 @@ static void fail_by_code(struct tls_session *session, int code)
     }
 }
 
-/* A certificate that the library cannot read is left out of the chain when its signature algorithm is the reason. What
- * then fails is the next step, the proof that the peer has the key. */
+/* The library's input buffer holds one message of that length; for a longer one it has several errors. In TLS 1.3 it
+ * still looks for a request when the certificates come. */
+static bool is_too_large(const struct tls_session *session)
+{
+    int state = session->ssl.MBEDTLS_PRIVATE(state);
+    return session->status == TLS_HANDSHAKING && session->is_client &&
+           (state == MBEDTLS_SSL_SERVER_CERTIFICATE || state == MBEDTLS_SSL_CERTIFICATE_REQUEST) &&
+           session->ssl.MBEDTLS_PRIVATE(in_hslen) > MBEDTLS_SSL_IN_CONTENT_LEN;
+}
+
 static bool is_about_certificate(const struct tls_session *session, int code)
 {
     return code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED || tls_code_is_unreadable(code) ||
-           session->evidence.name == TLS_NAME_UNREADABLE ||
            (code == MBEDTLS_ERR_SSL_BAD_CERTIFICATE && session->evidence.name != TLS_NAME_UNSEEN);
 }
 

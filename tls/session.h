@@ -49,7 +49,14 @@ enum tls_status {
     X(WEAK, "certificate-weak", "the certificate uses a weak key or signature")                                        \
     X(USAGE, "certificate-not-trusted", "the certificate is not meant for TLS servers (key usage)")                    \
     X(UNSUPPORTED_CERTIFICATE, "certificate-unsupported",                                                              \
-      "the certificate uses a feature that this relay cannot check (critical name constraints, Ed25519)")              \
+      "the certificate uses a feature that this relay cannot check (a critical extension, Ed25519)")                   \
+    X(CONSTRAINED, "certificate-not-trusted", "an issuer may not issue for this name (name constraints)")              \
+    X(ISSUER, "certificate-not-trusted", "the issuer may not issue certificates, or not so many below each other")     \
+    X(TANGLED, "certificate-not-trusted", "there are too many ways to look for a trusted root in what the peer sent")  \
+    X(TOO_LARGE, "certificate-too-large",                                                                              \
+      "the peer sends more than 16 KB of certificates, or names of authorities, at once, which this relay cannot "     \
+      "take "                                                                                                          \
+      "(its postmaster can leave out what is not needed)")                                                             \
     X(NO_ANCHORS, "no-trust-anchors", "there are no trust anchors to verify with (see [tls] ca-file)")                 \
     X(PROTOCOL, "validation-failure", "the TLS handshake failed")                                                      \
     X(ALERT, "validation-failure", "the peer ended the TLS handshake with an alert")                                   \
@@ -70,13 +77,14 @@ struct tls_verdict {
     enum tls_failure failure; /* why not verified, or why it failed */
     char version[16];         /* "TLSv1.3"; empty before the handshake is complete */
     char cipher[64];
-    char detail[256];         /* cleaned text for the operator: library's reason, the names the certificate has */
-    char subject[128];        /* first dNSName of the leaf */
-    int64_t not_after_ms;     /* of the leaf; 0 when unknown */
-    bool retry_at_once;       /* failed by a limit of this library that the next session to the name goes round */
+    char detail[256];     /* cleaned text for the operator: library's reason, the names the certificate has */
+    char subject[128];    /* first dNSName of the leaf */
+    int64_t not_after_ms; /* of the leaf; 0 when unknown */
+    bool retry_at_once;   /* failed by a limit of this library that the next session to the name goes round */
 };
 
-/* Why it was not verified, in one phrase with all that is known: "the certificate expired on 2020-02-01...; it is for ..." */
+/* Why it was not verified, in one phrase with all that is known: "the certificate expired on 2020-02-01...; it is for
+ * ..." */
 struct slice tls_verdict_print(const struct tls_verdict *verdict, char out[512]);
 
 /* name: the host name that must be proved, an A-label without trailing dot; it is also sent as SNI. Never an address.

@@ -100,6 +100,7 @@ make_authority clients root CN=Clients "extendedKeyUsage = clientAuth"
 make_authority any-purpose root "CN=Any Purpose" "extendedKeyUsage = emailProtection, anyExtendedKeyUsage"
 make_authority servers root CN=Servers "extendedKeyUsage = clientAuth, serverAuth"
 make_authority mail-root mail-root "CN=Mail Root" "extendedKeyUsage = emailProtection"
+make_authority odd root CN=Odd "1.2.3.4 = critical, DER:0500"
 make_key ed25519-root ed25519
 make_authority ed25519-root ed25519-root CN=Ed25519
 make_key weak-root rsa1024
@@ -128,6 +129,8 @@ make_leaf nul root DER:301b82196d782e6578616d706c652e636f6d002e6576696c2e7465737
 make_leaf many root "$(for i in 1 2 3 4 5 6 7 8 9 10 11 12; do printf 'DNS:host%s.long-name.example.net,' $i; done)DNS:mx.example.com"
 make_certificate client root CN=client "subjectAltName = DNS:mx.example.com
 extendedKeyUsage = clientAuth"
+make_certificate odd-leaf root CN=odd "subjectAltName = DNS:mx.example.com
+1.2.3.4 = critical, DER:0500"
 make_key weak rsa1024
 make_leaf weak root DNS:mx.example.com
 make_leaf sha1 root DNS:mx.example.com '' '' sha1
@@ -139,19 +142,25 @@ make_leaf by-ed25519 ed25519-root DNS:mx.example.com
 for issuer in mail-only signing clients any-purpose servers mail-root; do
     make_leaf by-$issuer $issuer DNS:mx.example.com
 done
-for issuer in permitted elsewhere excluded addresses dotted unclear; do
+for issuer in permitted elsewhere excluded addresses unclear odd; do
     make_leaf by-$issuer $issuer DNS:mx.example.com,DNS:example.com
 done
+make_leaf by-dotted dotted DNS:mx.example.com
+make_leaf apex-dotted dotted DNS:example.com
+make_leaf apex-excluded excluded DNS:example.com
 make_key ed25519 ed25519
 make_leaf ed25519 root DNS:mx.example.com
 
-for issuer in middle old-middle constrained permitted elsewhere excluded addresses dotted unclear ed25519 \
+for issuer in middle old-middle constrained permitted elsewhere excluded addresses dotted unclear odd ed25519 \
     mail-only signing clients any-purpose servers; do
     [ $issuer = ed25519 ] && issuer=ed25519-root
     leaf=by-${issuer%-root}
     cat "$leaf.pem" "$issuer.pem" >"$leaf-chain.pem"
 done
+cat apex-dotted.pem dotted.pem >apex-dotted-chain.pem
+cat apex-excluded.pem excluded.pem >apex-excluded-chain.pem
 cat root.pem weak-root.pem >anchors.pem
+for i in 1 2 3 4 5 6 7 8; do cat middle.pem old-middle.pem permitted.pem excluded.pem addresses.pem; done >large.pem
 cat good.pem good.key >good-with-key.pem
 openssl ec -aes128 -passout pass:secret -in good.key -out locked-old.key || die
 openssl pkcs8 -topk8 -passout pass:secret -in good.key -out locked.key || die
