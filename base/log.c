@@ -40,12 +40,20 @@ bool log_open(struct log_line *line, struct log *log, enum log_level level, cons
     line->log = log;
     line->length = 0;
     line->cut = false;
+    put(line, slice_of(log_priority(log, level)));
     if (log->format == LOG_HUMAN) {
         put_human_head(line, level, event);
     } else {
         put_head(line, level, event);
     }
     return true;
+}
+
+/* RFC 5424 6.2.1, as sd-daemon(3) has it. */
+const char *log_priority(const struct log *log, enum log_level level)
+{
+    static const char *const priorities[] = {[LOG_ERROR] = "<3>", [LOG_WARNING] = "<4>", [LOG_INFO] = "<6>", [LOG_DEBUG] = "<7>"};
+    return log->has_priority ? priorities[level] : "";
 }
 
 void log_text(struct log_line *line, const char *key, struct slice value)

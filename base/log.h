@@ -21,6 +21,7 @@ enum log_format { LOG_LOGFMT, LOG_JSON, LOG_HUMAN };
 struct log {
     enum log_level level; /* lines above it are not made */
     enum log_format format;
+    bool has_priority; /* each line begins with its syslog priority, "<4>": for a journal that reads standard error */
     void (*write)(struct log *log, struct slice line); /* one whole line with its newline */
     void *owner;
 };
@@ -39,6 +40,8 @@ void log_number(struct log_line *line, const char *key, int64_t value);
 void log_duration(struct log_line *line, const char *key, int64_t duration_ms); /* 1.2s; in JSON seconds: 1.234 */
 void log_flag(struct log_line *line, const char *key, bool value); /* yes or no; in JSON true or false */
 void log_close(struct log_line *line);
+/* "<4>", or nothing where the log has no priorities. */
+const char *log_priority(const struct log *log, enum log_level level);
 
 /* error warning info debug; text logfmt json. */
 bool log_level_parse(struct slice name, enum log_level *level);

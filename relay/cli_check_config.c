@@ -26,8 +26,9 @@ static void judgement_close(struct judgement *judgement);
 static void read_config(struct judgement *judgement, const struct cli *cli);
 static void read_as_user(struct judgement *judgement, const struct cli *cli);
 static void judge(struct judgement *judgement);
-static void print_json(const struct judgement *judgement);
+static void print_json(const struct judgement *judgement, bool shows);
 static void print_text(const struct judgement *judgement);
+static void print_effective(const struct judgement *judgement);
 
 int cli_check_config(const struct cli *cli)
 {
@@ -38,7 +39,9 @@ int cli_check_config(const struct cli *cli)
     if (judgement.err == ERR_NONE)
         judge(&judgement);
     if (cli_has(cli, CLI_OPTION_JSON))
-        print_json(&judgement);
+        print_json(&judgement, cli_has(cli, CLI_OPTION_SHOW));
+    else if (cli_has(cli, CLI_OPTION_SHOW) && judgement.err == ERR_NONE)
+        print_effective(&judgement);
     else
         print_text(&judgement);
     enum err err = judgement.err;
@@ -208,7 +211,7 @@ static void set_lines(struct json *object, const char *name, const struct buffer
     json_set(object, name, &array);
 }
 
-static void print_json(const struct judgement *judgement)
+static void print_json(const struct judgement *judgement, bool shows)
 {
     struct buffer line;
     struct json *object = json_object_new();
@@ -219,11 +222,27 @@ static void print_json(const struct judgement *judgement)
     set_lines(object, "notes", &judgement->notes);
     set_lines(object, "files", &judgement->files);
     json_set_text(object, "user", judgement->user);
+    if (shows && judgement->config != NULL) {
+        config_print_effective(judgement->config, &line);
+        json_set_text(object, "configuration", buffer_slice(&line));
+        buffer_clear(&line);
+    }
     if (json_print(object, &line) == ERR_NONE)
         buffer_add_byte(&line, '\n');
     cli_put(buffer_slice(&line));
     buffer_free(&line);
     json_free(&object);
+}
+
+/* Nothing else on standard output: it is a file. */
+static void print_effective(const struct judgement *judgement)
+{
+    struct buffer text;
+    buffer_init(&text, 8 * MESSAGES_MAX);
+    config_print_effective(judgement->config, &text);
+    cli_say_lines("warning: ", &judgement->warnings);
+    cli_put(buffer_slice(&text));
+    buffer_free(&text);
 }
 
 static void print_text(const struct judgement *judgement)

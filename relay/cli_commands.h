@@ -35,6 +35,9 @@ int cli_policy_match(const struct cli *cli);
 /* cli_health.c */
 int cli_health(const struct cli *cli);
 int cli_metrics(const struct cli *cli);
+/* cli_status.c */
+int cli_status(const struct cli *cli);
+int cli_reload(const struct cli *cli);
 /* cli_explain.c */
 int cli_explain(const struct cli *cli);
 int cli_explain_to_all(const struct cli *cli); /* over the submit socket: for users that may not use the other one */

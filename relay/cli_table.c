@@ -15,9 +15,11 @@ const struct cli_command cli_commands[] = {
     },
     {
         .words = "check-config",
-        .synopsis = "",
+        .synopsis = "[--show]",
         .help = "Says which files it read. As root it reads them, and the certificates, keys and users that they name, as the user whom the\n"
-                "relay becomes: what that user may not read is a fault. Exit status 0 valid, 78 not. Needs no relay.",
+                "relay becomes: what that user may not read is a fault. Exit status 0 valid, 78 not. Needs no relay. With --show a valid\n"
+                "configuration is printed as one file, defaults and all.",
+        .options = 1u << CLI_OPTION_SHOW,
         .summary = "Say every fault of the configuration with file and line",
         .run = cli_check_config,
     },
@@ -221,6 +223,21 @@ const struct cli_command cli_commands[] = {
         .help = "With --ready: can it take mail and find out where it goes? For container health checks and probes.",
         .options = 1u << CLI_OPTION_READY,
         .run = cli_health,
+    },
+    {
+        .words = "status",
+        .synopsis = "",
+        .summary = "Say what the relay is doing: since when, the queue, sessions, deliveries, policies, paused routes",
+        .help = "Exit status 0 when it runs and is ready, 1 when it is not ready, 69 when it does not run.",
+        .run = cli_status,
+    },
+    {
+        .words = "reload",
+        .synopsis = "",
+        .summary = "Have the relay read its configuration, certificates, users, aliases and keys again",
+        .help = "As SIGHUP does, without dropping a connection; the faults and warnings are told here too. Exit status 78 with faults:\n"
+                "nothing was changed then.",
+        .run = cli_reload,
     },
     {
         .words = "metrics",

@@ -29,6 +29,9 @@ void cli_text_policy_line(struct buffer *out, const struct json *policy, int64_t
 void cli_text_policy(struct buffer *out, const struct json *policy, int64_t now_ms);
 void cli_text_match(struct buffer *out, const char *host, const char *pattern, bool as_json);
 
+/* `status`. */
+void cli_text_status(struct buffer *out, const struct json *status, int64_t now_ms);
+
 /* A step of `explain`; what became of a recipient of `test-send`. */
 void cli_text_step(struct buffer *out, const struct json *step, int64_t now_ms);
 void cli_text_outcome(struct buffer *out, const struct json *answer);

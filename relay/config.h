@@ -139,6 +139,8 @@ bool config_networks_have(const struct config_networks *networks, const struct i
 
 /* The sample configuration file and the key table of the manual page, made from the parser's own table. */
 void config_print_sample(struct buffer *out);
+/* What is in force, as a file that says the same, each value with the place that it comes from; secrets are left out. */
+void config_print_effective(const struct config *config, struct buffer *out);
 void config_print_manual(struct buffer *out); /* mdoc/man macros: one entry a key */
 
 #endif

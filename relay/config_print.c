@@ -63,3 +63,63 @@ void config_print_manual(struct buffer *out)
             buffer_print(out, "Default: %s\n", key->normal);
     }
 }
+
+/* ---- what is in force ---- */
+
+/* A value that stands in a file of its own may have lines; in one line of a configuration it has none. */
+static void print_value(struct buffer *out, const char *key, struct slice value)
+{
+    buffer_print(out, "%s = ", key);
+    for (size_t i = 0; i < value.length; i++)
+        buffer_add_byte(out, (unsigned char)value.data[i] < ' ' ? ' ' : value.data[i]);
+    buffer_add_byte(out, '\n');
+}
+
+static void print_key(const struct config *config, const struct config_key *key, struct slice name, struct buffer *out)
+{
+    const struct config_setting *setting = config_setting_find(config, slice_of(key->section), name, slice_of(key->key));
+    if (setting != NULL)
+        buffer_print(out, "# %.*s\n", SLICE_ARGS(setting->origin));
+    if (setting != NULL && key->is_secret)
+        buffer_print(out, "#%s = (hidden)\n", key->key);
+    else if (setting != NULL)
+        print_value(out, key->key, setting->value);
+    else if (key->section[0] == '\0' && strcmp(key->key, "hostname") == 0)
+        buffer_print(out, "# the machine's name\nhostname = %.*s\n", SLICE_ARGS(config->hostname));
+    else
+        buffer_print(out, "%s%s = %s\n", key->normal[0] == '\0' ? "#" : "", key->key, key->normal);
+}
+
+/* All sections of that kind, in the order in which they were met. */
+static void print_named(const struct config *config, const char *section, struct buffer *out)
+{
+    for (struct list_node *node = list_first(&config->settings); node != NULL; node = list_next(&config->settings, node)) {
+        const struct config_setting *setting = &LIST_OF(node, struct config_kept, node)->setting;
+        bool is_first = config_setting_find(config, setting->section, setting->name, SLICE_EMPTY) == setting;
+        if (!is_first || !slice_equal(setting->section, slice_of(section)))
+            continue;
+        buffer_print(out, "\n[%s \"%.*s\"]\n", section, SLICE_ARGS(setting->name));
+        for (size_t i = 0; i < config_key_count; i++) {
+            if (strcmp(config_keys[i].section, section) == 0)
+                print_key(config, &config_keys[i], setting->name, out);
+        }
+    }
+}
+
+void config_print_effective(const struct config *config, struct buffer *out)
+{
+    const char *section = "";
+    for (size_t i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        bool is_named = config_section_is_named(slice_of(key->section));
+        bool is_new = strcmp(section, key->section) != 0;
+        section = key->section;
+        if (is_named && is_new)
+            print_named(config, section, out);
+        if (is_named)
+            continue;
+        if (is_new)
+            buffer_print(out, "\n[%s]\n", section);
+        print_key(config, key, SLICE_EMPTY, out);
+    }
+}

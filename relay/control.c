@@ -43,6 +43,8 @@ struct control {
 static const struct control_command *const commands[] = {
     &control_health,
     &control_metrics,
+    &control_status,
+    &control_reload,
     &control_queue_list,
     &control_queue_show,
     &control_queue_why,

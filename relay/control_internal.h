@@ -27,6 +27,7 @@ enum control_exit {
     CONTROL_IO = 74,
     CONTROL_TEMPORARY = 75,
     CONTROL_NOT_PERMITTED = 77,
+    CONTROL_CONFIG = 78,
 };
 
 #define CONTROL_STATE_LIST(X)                                                                                          \
@@ -109,6 +110,6 @@ bool control_log(struct control_session *session, struct log_line *line, const c
 extern const struct control_command control_health, control_metrics, control_queue_list, control_queue_show, control_queue_why,
     control_queue_export, control_queue_flush, control_queue_hold, control_queue_release, control_queue_delete,
     control_policy_list, control_policy_show, control_policy_refresh, control_policy_forget, control_policy_exempt,
-    control_explain, control_test_send, control_aliases, control_submit_message;
+    control_explain, control_status, control_reload, control_test_send, control_aliases, control_submit_message;
 
 #endif

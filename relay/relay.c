@@ -34,7 +34,7 @@ struct relay *relay_new(const struct relay_options *options)
     relay->users = options->users;
     relay->signers = options->signers;
     relay->stopped = options->stopped;
-    relay->started_ms = clock_wall_ms();
+    relay->started_ms = relay->configured_ms = clock_wall_ms();
     uint64_t seed[2] = {dice_u64(), dice_u64()};
     dead_hosts_init(&relay->dead_hosts, seed);
     reuse_limits_init(&relay->reuse_limits, seed);
@@ -98,6 +98,7 @@ uint64_t relay_next_id(struct relay *relay)
 
 void relay_reload(struct relay *relay, const struct relay_options *options)
 {
+    relay->configured_ms = clock_wall_ms();
     config_free(&relay->config);
     tls_context_free(&relay->tls);
     locals_free(&relay->locals);

@@ -48,11 +48,14 @@ struct relay {
     struct digest *digest;     /* of double bounces */
     struct metrics metrics;
     int64_t started_ms;        /* wall clock */
+    int64_t configured_ms;     /* when the configuration in force was read */
     uint32_t id_sequence;
     uint64_t noticed_id;       /* the last message whose sender was told of a delay: that may still be on its way to the disk */
     bool is_stopping;
     int exit_status;           /* what the process will end with, once stopped */
     void (*stopped)(struct relay *relay); /* everything has ended: called once after relay_stop() */
+    /* Reads the configuration again; false: it has faults, and nothing was changed. said: faults and warnings, one a line. NULL: cannot. */
+    bool (*reload)(struct relay *relay, struct buffer *said);
     struct timer stop_timer;
     bool has_stopped;
 };

@@ -10,6 +10,7 @@
 #include "relay/relay.h"
 #include "relay/schedule.h"
 #include "relay/serve_log.h"
+#include "relay/serve_say.h"
 #include "relay/serve_submit.h"
 #include "relay/serve_system.h"
 #include "relay/serve_watch.h"
@@ -64,16 +65,18 @@ static void run_loop(struct serving *serving);
 static void on_signal(void *owner, int number);
 static void on_watchdog(struct timer *timer);
 static void on_stopped(struct relay *relay);
-static void reload(struct serving *serving);
+static bool reload(struct serving *serving);
+static bool on_reload(struct relay *relay, struct buffer *said);
 
 int serve_run(const struct config_source *source)
 {
     struct serving serving = {.source = source, .log = {.level = LOG_INFO, .format = LOG_HUMAN, .write = serve_log_write}};
+    serving.log.has_priority = system_is_journal();
     serving.log.owner = &serving.lines;
     struct parts parts = {0};
     system_take_sockets(&serving.sockets);
     if (host_open() != ERR_NONE) {
-        fprintf(stderr, "sternpost: the event loop cannot be started\n");
+        serve_say(&serving.log, "the event loop cannot be started");
         return EXIT_SOFTWARE;
     }
     serving.status = load_parts(&serving, &parts);
@@ -97,46 +100,6 @@ static void run_loop(struct serving *serving)
     serve_log_gather(&serving->lines, false);
 }
 
-/* ---- messages ---- */
-
-static void complain(const char *format, struct slice text)
-{
-    fprintf(stderr, format, SLICE_ARGS(text));
-}
-
-static void print_lines(const char *prefix, const struct buffer *lines)
-{
-    struct slice rest = buffer_slice(lines);
-    struct slice line;
-    while (slice_cut(&rest, '\n', &line)) {
-        if (line.length > 0)
-            fprintf(stderr, "sternpost: %s%.*s\n", prefix, SLICE_ARGS(line));
-    }
-}
-
-static void warn(struct serving *serving, const char *event, const char *text, const char *advice)
-{
-    struct log_line line;
-    if (!log_open(&line, &serving->log, LOG_WARNING, event))
-        return;
-    log_string(&line, "problem", text);
-    log_string(&line, "advice", advice);
-    log_close(&line);
-}
-
-static void warn_lines(struct serving *serving, const char *event, const struct buffer *lines)
-{
-    struct slice rest = buffer_slice(lines);
-    struct slice text;
-    while (slice_cut(&rest, '\n', &text)) {
-        struct log_line line;
-        if (text.length == 0 || !log_open(&line, &serving->log, LOG_WARNING, event))
-            continue;
-        log_text(&line, "problem", text);
-        log_close(&line);
-    }
-}
-
 /* ---- parts ---- */
 
 static int load_config(struct serving *serving, struct config **config)
@@ -148,13 +111,13 @@ static int load_config(struct serving *serving, struct config **config)
     enum err err = config_load(serving->source, config, &faults, &warnings);
     if (err == ERR_NONE)
         err = intake_check(*config, &faults);
-    print_lines("", &faults);
+    serve_say_lines(&serving->log, &faults);
     if (err == ERR_NONE) {
         serving->log.level = (*config)->log_level;
         serving->log.format = (*config)->log_format_given ? (*config)->log_format
                               : isatty(STDERR_FILENO)     ? LOG_HUMAN
                                                           : LOG_LOGFMT;
-        warn_lines(serving, "configuration", &warnings);
+        serve_warn_lines(&serving->log, "configuration", &warnings);
     } else {
         config_free(config);
     }
@@ -172,8 +135,8 @@ static int load_tls(struct serving *serving, struct parts *parts)
     struct tls_context_options options = serve_tls_options(parts->config);
     enum err err = tls_context_new(&options, &parts->tls, &fault, &warnings);
     if (err != ERR_NONE)
-        complain("sternpost: [tls] %.*s\n", buffer_slice(&fault));
-    warn_lines(serving, "tls", &warnings);
+        serve_say(&serving->log, "[tls] %.*s", SLICE_ARGS(buffer_slice(&fault)));
+    serve_warn_lines(&serving->log, "tls", &warnings);
     buffer_free(&fault);
     buffer_free(&warnings);
     return err == ERR_NONE ? EXIT_DONE : err == ERR_MEMORY ? EXIT_SOFTWARE : EXIT_CONFIG;
@@ -184,12 +147,12 @@ static int load_locals(struct serving *serving, struct parts *parts)
     struct buffer warnings;
     buffer_init(&warnings, 1u << 20);
     enum err err = locals_load(parts->config, &parts->locals, &warnings);
-    warn_lines(serving, "aliases", &warnings);
+    serve_warn_lines(&serving->log, "aliases", &warnings);
     buffer_free(&warnings);
     return err == ERR_NONE ? EXIT_DONE : EXIT_SOFTWARE;
 }
 
-static int load_users(struct parts *parts)
+static int load_users(struct serving *serving, struct parts *parts)
 {
     struct buffer fault;
     if (parts->config->users_file.length == 0)
@@ -197,7 +160,7 @@ static int load_users(struct parts *parts)
     buffer_init(&fault, 65536);
     enum err err = users_load(parts->config->users_file, &parts->users, &fault);
     if (err != ERR_NONE)
-        complain("sternpost: [access] users-file: %.*s\n", buffer_slice(&fault));
+        serve_say(&serving->log, "[access] users-file: %.*s", SLICE_ARGS(buffer_slice(&fault)));
     buffer_free(&fault);
     return err == ERR_NONE ? EXIT_DONE : err == ERR_MEMORY ? EXIT_SOFTWARE : EXIT_CONFIG;
 }
@@ -210,8 +173,8 @@ static int load_signers(struct serving *serving, struct parts *parts)
     buffer_init(&warnings, 65536);
     enum err err = signers_load(parts->config, &parts->signers, &fault, &warnings);
     if (err != ERR_NONE)
-        complain("sternpost: %.*s\n", buffer_slice(&fault));
-    warn_lines(serving, "dkim", &warnings);
+        serve_say(&serving->log, "%.*s", SLICE_ARGS(buffer_slice(&fault)));
+    serve_warn_lines(&serving->log, "dkim", &warnings);
     buffer_free(&fault);
     buffer_free(&warnings);
     return err == ERR_NONE ? EXIT_DONE : err == ERR_MEMORY ? EXIT_SOFTWARE : EXIT_CONFIG;
@@ -221,7 +184,7 @@ static int load_parts(struct serving *serving, struct parts *parts)
 {
     int status = load_config(serving, &parts->config);
     if (status == EXIT_DONE && serving->relay == NULL && tls_start() != ERR_NONE) {
-        fprintf(stderr, "sternpost: TLS cannot be started: no source of randomness\n");
+        serve_say(&serving->log, "TLS cannot be started: no source of randomness");
         status = EXIT_SOFTWARE;
     }
     if (status == EXIT_DONE)
@@ -229,7 +192,7 @@ static int load_parts(struct serving *serving, struct parts *parts)
     if (status == EXIT_DONE)
         status = load_locals(serving, parts);
     if (status == EXIT_DONE)
-        status = load_users(parts);
+        status = load_users(serving, parts);
     if (status == EXIT_DONE)
         status = load_signers(serving, parts);
     if (status != EXIT_DONE)
@@ -282,7 +245,7 @@ static int open_queue(struct serving *serving, const struct config *config, stru
     if (system_identity_return(&serving->identity) != ERR_NONE)
         err = ERR_PERMISSION;
     if (err != ERR_NONE)
-        complain("sternpost: [queue] path: %.*s\n", buffer_slice(&fault));
+        serve_say(&serving->log, "[queue] path: %.*s", SLICE_ARGS(buffer_slice(&fault)));
     buffer_free(&fault);
     return queue_status(err);
 }
@@ -294,9 +257,9 @@ static enum err open_resolver(struct serving *serving, const struct config *conf
     if (err != ERR_NONE)
         return err;
     if (resolver_server_count() == 0)
-        warn(serving, "resolver", "no resolver is configured", "name one in [dns] servers; mail is accepted and waits");
+        serve_warn(&serving->log, "resolver", "no resolver is configured", "name one in [dns] servers; mail is accepted and waits");
     else if (!resolver_is_local())
-        warn(serving, "resolver", "the resolver is on another host: answers can be forged on the way",
+        serve_warn(&serving->log, "resolver", "the resolver is on another host: answers can be forged on the way",
              "run a validating resolver such as unbound on this host");
     return ERR_NONE;
 }
@@ -310,7 +273,7 @@ static void warn_place(struct serving *serving)
     if (place == NULL)
         return;
     text_print(problem, sizeof problem, "the queue %.*s is on %s: mail in it may be lost", SLICE_ARGS(path), place);
-    warn(serving, "queue_unsafe", problem, "put [queue] path on a local disk; in a container, on a volume");
+    serve_warn(&serving->log, "queue_unsafe", problem, "put [queue] path on a local disk; in a container, on a volume");
 }
 
 static void warn_root(struct serving *serving)
@@ -321,7 +284,7 @@ static void warn_root(struct serving *serving)
         return;
     bool is_meant = slice_equal(user, SLICE("root"));
     text_print(problem, sizeof problem, "running as root, since there is no user %.*s", SLICE_ARGS(user));
-    warn(serving, "user", is_meant ? "running as root, as `user` says" : problem,
+    serve_warn(&serving->log, "user", is_meant ? "running as root, as `user` says" : problem,
          is_meant ? "name a user without privileges in `user`" : "create the user sternpost, or name one in `user`");
 }
 
@@ -374,7 +337,7 @@ static int start(struct serving *serving, struct parts *parts)
         serving->relay = relay_new(&options);
     if (serving->relay == NULL) {
         queue_close(&queue);
-        fprintf(stderr, "sternpost: out of memory at the start\n");
+        serve_say(&serving->log, "out of memory at the start");
         return EXIT_SOFTWARE;
     }
     *parts = (struct parts){0}; /* they are the relay's now */
@@ -391,6 +354,7 @@ static int start(struct serving *serving, struct parts *parts)
         host_run();
         return serving->status;
     }
+    serving->relay->reload = on_reload;
     log_started(serving);
     serving->relay->health = health_new(serving->relay);
     system_notify("READY=1");
@@ -424,10 +388,11 @@ static int open_control(struct serving *serving)
     buffer_init(&fault, 65536);
     if (control_open(serving->relay->control, &fault) != ERR_NONE) {
         bool configured = serving->relay->config->control_given;
-        complain(configured ? "sternpost: [control] socket: %.*s\n" : "", buffer_slice(&fault));
+        if (configured)
+            serve_say(&serving->log, "[control] socket: %.*s", SLICE_ARGS(buffer_slice(&fault)));
         buffer_add_byte(&fault, '\0');
         if (!configured)
-            warn(serving, "control", buffer_slice(&fault).data, "set [control] socket to a path that can be written");
+            serve_warn(&serving->log, "control", buffer_slice(&fault).data, "set [control] socket to a path that can be written");
         status = configured ? EXIT_CANNOT_CREATE : EXIT_DONE;
     }
     buffer_free(&fault);
@@ -470,10 +435,10 @@ static int open_doors(struct serving *serving)
     if (status == EXIT_DONE)
         status = open_http(serving, &fault);
     if (status != EXIT_DONE)
-        print_lines("", &fault);
+        serve_say_lines(&serving->log, &fault);
     buffer_free(&fault);
     if (status == EXIT_DONE && system_identity_drop(&serving->identity) != ERR_NONE) {
-        fprintf(stderr, "sternpost: the privileges of root cannot be given up\n");
+        serve_say(&serving->log, "the privileges of root cannot be given up");
         status = EXIT_NOT_PERMITTED;
     }
     if (status == EXIT_DONE)
@@ -499,9 +464,7 @@ static void on_signal(void *owner, int number)
     if (serving->relay == NULL)
         return; /* it has ended already */
     if (number == SIGHUP) {
-        system_notify("RELOADING=1");
-        reload(serving);
-        system_notify("READY=1");
+        (void)on_reload(serving->relay, NULL); /* its faults are in the log */
     } else {
         system_notify("STOPPING=1");
         relay_stop(serving->relay, EXIT_DONE);
@@ -527,24 +490,39 @@ static void warn_unchanged(struct serving *serving, const struct config *new)
     };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         struct log_line line;
-        if (slice_equal(keys[i].before, keys[i].after) || !log_open(&line, &serving->log, LOG_WARNING, "restart_needed"))
+        if (slice_equal(keys[i].before, keys[i].after))
+            continue;
+        serve_mention(&serving->log, "warning: %s keeps its value until the relay is restarted", keys[i].key);
+        if (!log_open(&line, &serving->log, LOG_WARNING, "restart_needed"))
             continue;
         log_string(&line, "key", keys[i].key);
         log_text(&line, "value", keys[i].before);
-        log_string(&line, "advice", "it has its old value until the relay is started anew");
+        log_string(&line, "advice", "it has its old value until the relay is restarted");
         log_close(&line);
     }
 }
 
+static bool on_reload(struct relay *relay, struct buffer *said)
+{
+    struct serving *serving = LIST_OF(relay->log, struct serving, log);
+    system_notify("RELOADING=1");
+    serve_hear(&serving->log, said);
+    bool is_done = reload(serving);
+    serve_hear(&serving->log, NULL);
+    system_notify("READY=1");
+    return is_done;
+}
+
 /* A configuration with faults changes nothing. */
-static void reload(struct serving *serving)
+static bool reload(struct serving *serving)
 {
     struct parts parts = {0};
     struct buffer fault;
     struct log_line line;
     if (serving->relay->is_stopping || load_parts(serving, &parts) != EXIT_DONE) {
-        warn(serving, "reload_failed", "the new configuration has faults (see standard error)", "mend it; the old one stays in force");
-        return;
+        serve_warn(&serving->log, "reload_failed", "the new configuration has faults (see the lines before)",
+                   "fix them and reload again; the old one stays in force");
+        return false;
     }
     struct relay_options options = {
         .config = parts.config, .tls = parts.tls, .locals = parts.locals, .users = parts.users,
@@ -556,12 +534,13 @@ static void reload(struct serving *serving)
     enum err smtp = intake_reload(serving->relay->intake, &fault);
     enum err http = http_open(serving->http, &fault);
     if (smtp != ERR_NONE || http != ERR_NONE)
-        warn_lines(serving, "listen", &fault);
+        serve_warn_lines(&serving->log, "listen", &fault);
     buffer_free(&fault);
     if (open_resolver(serving, serving->relay->config) != ERR_NONE)
-        warn(serving, "resolver", "out of memory", "the old resolvers stay");
+        serve_warn(&serving->log, "resolver", "out of memory", "the old resolvers stay");
     if (log_open(&line, &serving->log, LOG_INFO, "reloaded"))
         log_close(&line);
+    return true;
 }
 
 static void on_stopped(struct relay *relay)

@@ -3,6 +3,7 @@
 #ifndef RELAY_SERVE_LOG_H
 #define RELAY_SERVE_LOG_H
 
+#include "base/buffer.h"
 #include "base/log.h"
 #include "relay/host.h"
 
@@ -11,6 +12,7 @@
 struct serve_log {
     struct timer turn;
     bool gathers;
+    struct buffer *heard; /* of serve_say.h */
     size_t length;
     char bytes[SERVE_LOG_SIZE];
 };

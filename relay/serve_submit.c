@@ -1,4 +1,5 @@
 #include "relay/serve_submit.h"
+#include "relay/serve_say.h"
 
 #include "base/text.h"
 #include "relay/control.h"
@@ -60,7 +61,7 @@ static int judge(struct relay *relay, const char *key, bool is_configured, const
 {
     struct log_line line;
     if (is_configured) {
-        fprintf(stderr, "sternpost: %s: %.*s\n", key, SLICE_ARGS(buffer_slice(fault)));
+        serve_say(relay->log, "%s: %.*s", key, SLICE_ARGS(buffer_slice(fault)));
         return EXIT_CANNOT_CREATE;
     }
     if (log_open(&line, relay->log, LOG_WARNING, "submit")) {

@@ -172,3 +172,14 @@ int64_t system_watchdog_ms(void)
         return 0;
     return (int64_t)(usec / 2000);
 }
+
+bool system_is_journal(void)
+{
+    struct stat status;
+    uint64_t device, inode;
+    struct slice name;
+    const char *text = getenv("JOURNAL_STREAM");
+    struct slice rest = slice_of(text == NULL ? "" : text);
+    return slice_cut(&rest, ':', &name) && slice_number(name, UINT64_MAX, &device) && slice_number(rest, UINT64_MAX, &inode) &&
+           fstat(STDERR_FILENO, &status) == 0 && (uint64_t)status.st_dev == device && (uint64_t)status.st_ino == inode;
+}

@@ -39,6 +39,8 @@ void system_take_sockets(struct system_sockets *sockets);
 
 /* Tells the service manager a state, such as "READY=1" (sd_notify(3)); nothing without one. */
 void system_notify(const char *state);
+/* Is standard error read by systemd's journal (JOURNAL_STREAM names this very stream)? */
+bool system_is_journal(void);
 /* How often it wants to hear "WATCHDOG=1"; 0: never. */
 int64_t system_watchdog_ms(void);
 

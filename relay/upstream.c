@@ -50,6 +50,15 @@ struct upstream_pause upstream_ask(struct relay *relay, const struct upstream_ke
     return (struct upstream_pause){.wait_ms = 0};
 }
 
+struct upstream_pause upstream_look(const struct relay *relay, const struct upstream_key *key)
+{
+    const struct upstream *upstream = find(relay, key);
+    int64_t rest_ms = upstream == NULL ? 0 : upstream->end_ms - clock_monotonic_ms();
+    if (rest_ms <= 0)
+        return (struct upstream_pause){.wait_ms = 0};
+    return (struct upstream_pause){.wait_ms = rest_ms, .reason = slice_of(upstream->reason)};
+}
+
 /* Several deliveries may have been on their way when the first one was refused: together they count once. */
 int64_t upstream_refused(struct relay *relay, const struct upstream_key *key, struct slice reason)
 {

@@ -24,6 +24,8 @@ struct upstream_pause {
 /* May a delivery begin? When a pause has just ended the one that asks is the one that tries, and the others wait for what becomes of
  * it. */
 struct upstream_pause upstream_ask(struct relay *relay, const struct upstream_key *key);
+/* The same without trying: for people who look. */
+struct upstream_pause upstream_look(const struct relay *relay, const struct upstream_key *key);
 /* reason: of the upstream, for people. Warns. Returns for how many milliseconds it is paused; 0: out of memory, it is not. */
 int64_t upstream_refused(struct relay *relay, const struct upstream_key *key, struct slice reason);
 void upstream_accepted(struct relay *relay, const struct upstream_key *key);

@@ -38,6 +38,50 @@ class Manager(case.LiveCase):
         self.assertEqual(hear(), "STOPPING=1")
         self.assertEqual(one.wait_exit(), 0)
 
+    def test_priorities_for_the_journal(self):
+        one = self.private_relay()
+        one.log_path.touch()
+        place = one.log_path.stat()
+        one.env |= {"JOURNAL_STREAM": "%d:%d" % (place.st_dev, place.st_ino)}
+        one.start()
+        one.settings["queue.size-max"] = "wide"
+        one.stop()
+        lines = one.log_path.read_text(encoding="ascii").splitlines()
+        self.assertTrue(any(line.startswith("<6>") and "event=started" in line for line in lines), lines)
+        self.assertTrue(all(line[:3] in ("<3>", "<4>", "<6>") for line in lines), lines)
+        one.launch()
+        self.assertEqual(one.wait_exit(), 78)
+        self.assertRegex(one.tail(), "(?m)^<3>sternpost: --set: size-max")
+        one.process = None
+
+    def test_no_priorities_elsewhere(self):
+        one = self.private_relay(env={"JOURNAL_STREAM": "1:2"}).start()
+        self.assertNotIn("<6>", one.tail())
+
+    def test_status_and_reload(self):
+        one = self.private_relay()
+        path = one.directory / "main.conf"
+        path.write_text("hostname = relay.example\n", encoding="ascii")
+        one.arguments = ["-c", str(path)]
+        del one.settings["hostname"]
+        self.assertEqual(one.run("reload").returncode, 69)
+        one.start()
+        done = one.run("status")
+        self.assertIn(done.returncode, (0, 1), done)
+        self.assertIn("runs as relay.example, process %d" % one.process.pid, done.stdout)
+        status = one.json("status")[0]
+        self.assertEqual((status["messages"], status["pid"]), (0, one.process.pid))
+        path.write_text("hostname = renamed.example\n[queue]\nsize-max = 3G\n", encoding="ascii")
+        done = one.run("reload")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn("[queue] size-max keeps its value until the relay is restarted", done.stderr)
+        self.assertEqual(one.json("status")[0]["hostname"], "renamed.example")
+        path.write_text("hostname = relay.example\n[queue]\nsize = 3G\n", encoding="ascii")
+        done = one.run("reload")
+        self.assertEqual(done.returncode, 78, done)
+        self.assertIn("%s:3: unknown key" % path, done.stderr)
+        self.assertEqual(one.json("status")[0]["hostname"], "renamed.example")
+
     def test_an_abstract_socket_and_a_watchdog(self):
         one, hear = self.watched_relay("@sternpost-watched", WATCHDOG_USEC="200000")
         one.start()

@@ -96,6 +96,34 @@ static void test_formats(void **state)
     }
 }
 
+/* Each level, in each format, behind the priority that a journal takes off. */
+static void test_priorities(void **state)
+{
+    static const struct {
+        enum log_level level;
+        const char *priority;
+    } cases[] = {{LOG_ERROR, "<3>"}, {LOG_WARNING, "<4>"}, {LOG_INFO, "<6>"}, {LOG_DEBUG, "<7>"}};
+    static const enum log_format formats[] = {LOG_LOGFMT, LOG_JSON, LOG_HUMAN};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        for (size_t j = 0; j < COUNT_OF(formats); j++) {
+            char plain[LOG_LINE_MAX], wanted[LOG_LINE_MAX + 8];
+            for (int with = 0; with <= 1; with++) {
+                struct log log = log_in(formats[j]);
+                struct log_line line;
+                log.level = LOG_DEBUG;
+                log.has_priority = with;
+                assert_true(log_open(&line, &log, cases[i].level, "delivered"));
+                log_close(&line);
+                if (!with)
+                    snprintf(plain, sizeof plain, "%.*s", SLICE_ARGS(captured_line()));
+            }
+            snprintf(wanted, sizeof wanted, "%s%s", cases[i].priority, plain);
+            check_slice(cases[i].priority, captured_line(), slice_of(wanted));
+        }
+    }
+}
+
 static void test_levels(void **state)
 {
     static const struct {
@@ -291,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_formats),
         cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_priorities),
         cmocka_unit_test(test_values_are_cleaned),
         cmocka_unit_test(test_a_long_value_is_cut),
         cmocka_unit_test(test_exactly_fitting_value_is_whole),

@@ -112,6 +112,30 @@ static const struct printed printed[] = {
      "1 message is held.\n2 are being delivered right now and are left alone.\n"},
     {"flushed", print_changed, "{\"command\":\"queue flush\",\"messages\":0,\"unchanged\":0,\"active\":0,\"held\":3}",
      "0 messages are to be tried now.\n3 are held and stay so (see queue release).\n"},
+    {"status", cli_text_status,
+     "{\"version\":\"0.1.0\",\"pid\":12,\"hostname\":\"relay.example\",\"started\":\"2026-11-24T14:00:00Z\",\"configured\":\"2026-11-24T14:30:00Z\","
+     "\"ready\":true,\"stopping\":false,\"messages\":1,\"bytes\":1536,\"oldest_age_ms\":60000,\"sessions\":1,\"deliveries\":2,"
+     "\"policies_enforce\":3,\"policies_testing\":1,\"policies_failing\":0,\"listen\":[\"127.0.0.1:25\",\"smtp\"],\"paused_routes\":[]}",
+     "Sternpost 0.1.0 runs as relay.example, process 12, since 2026-11-24T14:00:00Z (1h ago)\n"
+     "  Ready         yes\n"
+     "  Configuration read 2026-11-24T14:30:00Z (30m ago)\n"
+     "  Listening     127.0.0.1:25 smtp\n"
+     "  Queue         1 message, 1.5KB; the oldest waits for 1m\n"
+     "  Now           1 session of clients, 2 deliveries\n"
+     "  Policies      3 enforced, 1 testing; the last refresh of 0 failed\n"},
+    {"status in trouble", cli_text_status,
+     "{\"version\":\"0.1.0\",\"pid\":12,\"hostname\":\"r\",\"started\":\"2026-11-24T15:00:00Z\",\"configured\":\"2026-11-24T15:00:00Z\","
+     "\"ready\":false,\"stopping\":true,\"problem\":\"no resolver answers\",\"listen\":[],"
+     "\"paused_routes\":[{\"route\":\"*\",\"host\":\"up.example\",\"wait_ms\":240000,\"reason\":\"535 no\"}]}",
+     "Sternpost 0.1.0 runs as r, process 12, since 2026-11-24T15:00:00Z (now)\n"
+     "  Stopping      it ends what is under way\n"
+     "  Ready         no: no resolver answers\n"
+     "  Configuration read 2026-11-24T15:00:00Z (now)\n"
+     "  Listening     \n"
+     "  Queue         0 messages\n"
+     "  Now           0 sessions of clients, 0 deliveries\n"
+     "  Policies      0 enforced, 0 testing; the last refresh of 0 failed\n"
+     "  Paused        [route \"*\"] for 4m: up.example refuses the credentials: 535 no\n"},
     {"delivered", print_outcome, "{\"address\":\"a@b\",\"status\":\"delivered\",\"host\":\"mx.b\",\"text\":\"250 ok\"}",
      "a@b: delivered to mx.b: 250 ok\n"},
     {"deferred", print_outcome,

@@ -20,6 +20,8 @@ static void test_requests(void **state)
     } cases[] = {
         {"health", "{\"command\":\"health\"}", 0, ""},
         {"not ready before a name server has answered", "{\"command\":\"health\",\"ready\":true}", 1, "not ready"},
+        {"status of one that is not ready", "{\"command\":\"status\"}", 1, ""},
+        {"reload where nobody can", "{\"command\":\"reload\"}", 69, "cannot reload"},
         {"unknown", "{\"command\":\"wibble\"}", 64, "wibble"},
         {"no command", "{}", 64, "no command"},
         {"an array", "[1]", 64, ""},

@@ -266,6 +266,52 @@ static void test_lenient(void **state)
     unload(&loaded);
 }
 
+/* What is shown says the same when it is read, secrets apart, and shows the same then. */
+static void test_shown(void **state)
+{
+    (void)state;
+    struct loaded loaded, again;
+    struct buffer shown, twice;
+    buffer_init(&shown, 1u << 20);
+    buffer_init(&twice, 1u << 20);
+    load_text(&loaded, "hostname = a.example\n[queue]\nsize-max = 1G\n[route \"B.example\"]\nvia = up.example\n[route \"*\"]\nvia = c.example:25\n"
+                       "tls = implicit\n[dkim \"d.example\"]\nselector = s\nkey = /k\n[retry]\nschedule = 1m\n  2m\n");
+    assert_int_equal(loaded.err, ERR_NONE);
+    config_print_effective(loaded.config, &shown);
+    struct slice text = buffer_slice(&shown);
+    check_true("a value and its place", slice_find_slice(text, SLICE("main.conf:3\nsize-max = 1G\n")) < text.length);
+    check_true("a default", slice_find_slice(text, SLICE("\nfree-min = 256M\n")) < text.length);
+    check_true("a section with a name", slice_find_slice(text, SLICE("[route \"b.example\"]\n")) < text.length);
+    check_true("its default", slice_find_slice(text, SLICE("\ntls = verify\n")) < text.length);
+    buffer_add_byte(&shown, '\0');
+    load_text(&again, buffer_slice(&shown).data);
+    check_slice("no faults", buffer_slice(&again.faults), SLICE_EMPTY);
+    assert_int_equal(again.err, ERR_NONE);
+    check_number("routes", again.config->route_count, 2);
+    check_number("waits", again.config->retry.count, 2);
+    config_print_effective(again.config, &twice);
+    check_true("all is there", buffer_slice(&twice).length >= text.length);
+    unload(&again);
+    unload(&loaded);
+    buffer_free(&shown);
+    buffer_free(&twice);
+}
+
+static void test_shown_without_secrets(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    struct buffer shown;
+    buffer_init(&shown, 1u << 20);
+    load_text(&loaded, "[route \"*\"]\nvia = up.example\nusername = u\npassword = hunter2\n");
+    config_print_effective(loaded.config, &shown);
+    struct slice text = buffer_slice(&shown);
+    check_true("its place", slice_find_slice(text, SLICE("main.conf:4\n#password = (hidden)\n")) < text.length);
+    check_true("not itself", slice_find_slice(text, SLICE("hunter2")) == text.length);
+    unload(&loaded);
+    buffer_free(&shown);
+}
+
 static void test_files_are_named(void **state)
 {
     (void)state;
@@ -543,7 +589,7 @@ int main(void)
         cmocka_unit_test(test_directory_beside_the_file), cmocka_unit_test(test_faults_name_place_and_cure),
         cmocka_unit_test(test_warnings), cmocka_unit_test(test_continued_values), cmocka_unit_test(test_no_line_can_be_indented),
         cmocka_unit_test(test_environment_of_named_sections), cmocka_unit_test(test_variables),
-        cmocka_unit_test(test_every_key_has_a_variable), cmocka_unit_test(test_lenient), cmocka_unit_test(test_files_are_named),
+        cmocka_unit_test(test_every_key_has_a_variable), cmocka_unit_test(test_shown), cmocka_unit_test(test_shown_without_secrets), cmocka_unit_test(test_lenient), cmocka_unit_test(test_files_are_named),
         cmocka_unit_test(test_doors), cmocka_unit_test(test_secrets),            cmocka_unit_test(test_environment),
         cmocka_unit_test(test_routes),             cmocka_unit_test(test_sets),
         cmocka_unit_test(test_sample_loads),
