@@ -24,8 +24,9 @@ struct reading {
 };
 
 static void take_line(struct reading *reading);
-static void take_items(struct reading *reading, struct slice value);
-static void keep(struct reading *reading, struct slice name);
+static bool take_items(struct reading *reading, struct slice value);
+static void keep(struct reading *reading, struct slice name, bool is_too_long);
+static bool is_good_name(struct reading *reading, struct slice name);
 static bool is_usable(struct reading *reading, struct slice item);
 static size_t find_unquoted(struct slice text, char byte);
 static struct slice without_quotes(struct slice name);
@@ -97,32 +98,39 @@ static void take_line(struct reading *reading)
     size_t colon = find_unquoted(line, ':');
     struct slice name = without_quotes(slice_trim(slice_to(line, colon)));
     struct slice value = slice_trim(slice_from(line, colon + 1));
-    if (buffer_failed(&reading->line))
-        warn(reading, "the line with its continuations is longer than 1 MiB and is skipped");
-    else if (reading->number == 0)
+    if (reading->number == 0)
         return;
-    else if (name.length == 0 || value.length == 0)
+    bool is_too_long = buffer_failed(&reading->line);
+    if (name.length == 0 || value.length == 0)
         warn(reading, "not \"name: address\"; the line is skipped");
-    else if (slice_has(name, '@') || name.length > SMTP_ADDRESS_MAX)
-        warn(reading, "an alias is a short name without a domain; the line is skipped");
-    else if (aliases_find(reading->aliases, name) != NULL)
-        warn(reading, "\"%.*s\" is defined already; the first one counts", SLICE_ARGS(name));
-    else {
-        take_items(reading, value);
-        keep(reading, name);
+    else if (is_good_name(reading, name)) {
+        if (is_too_long)
+            warn(reading, "the line with its continuations is longer than 1 MiB: mail for \"%.*s\" is refused", SLICE_ARGS(name));
+        is_too_long = !take_items(reading, value) || is_too_long;
+        keep(reading, name, is_too_long);
     }
     buffer_clear(&reading->line);
 }
 
-static void keep(struct reading *reading, struct slice name)
+static bool is_good_name(struct reading *reading, struct slice name)
+{
+    bool is_name = !slice_has(name, '@') && name.length <= SMTP_ADDRESS_MAX;
+    if (!is_name)
+        warn(reading, "an alias is a short name without a domain; the line is skipped");
+    else if (aliases_find(reading->aliases, name) != NULL)
+        warn(reading, "\"%.*s\" is defined already; the first one counts", SLICE_ARGS(name));
+    return is_name && aliases_find(reading->aliases, name) == NULL;
+}
+
+static void keep(struct reading *reading, struct slice name, bool is_too_long)
 {
     struct arena *arena = reading->aliases->arena;
     char lower[SMTP_ADDRESS_MAX];
     struct slice key;
-    if (reading->count == 0)
+    if (reading->count == 0 && !is_too_long)
         return;
     struct alias *alias = arena_alloc(arena, sizeof *alias);
-    struct slice *items = arena_array(arena, reading->count, sizeof *items);
+    struct slice *items = arena_array(arena, reading->count + 1, sizeof *items);
     bool is_kept = alias != NULL && items != NULL && arena_slice(arena, lower_of(name, lower), &key);
     for (size_t i = 0; is_kept && i < reading->count; i++)
         is_kept = arena_slice(arena, reading->items[i], &items[i]);
@@ -130,6 +138,7 @@ static void keep(struct reading *reading, struct slice name)
         alias->items = items;
         alias->count = reading->count;
         alias->line = reading->number;
+        alias->is_too_long = is_too_long;
         is_kept = map_add(&reading->aliases->names, &alias->node, key) == ERR_NONE;
     }
     if (!is_kept)
@@ -138,7 +147,8 @@ static void keep(struct reading *reading, struct slice name)
 
 /* ---- what a name stands for ---- */
 
-static void take_items(struct reading *reading, struct slice value)
+/* False: there are more than an expansion may have. */
+static bool take_items(struct reading *reading, struct slice value)
 {
     reading->count = 0;
     while (value.length > 0) {
@@ -148,11 +158,12 @@ static void take_items(struct reading *reading, struct slice value)
         if (item.length == 0 || !is_usable(reading, item))
             continue;
         if (reading->count == ITEMS_MAX) {
-            warn(reading, "more than %d addresses; the rest is left out", ITEMS_MAX);
-            return;
+            warn(reading, "more than %d addresses: mail for it is refused; use a mailing list program, or fewer", ITEMS_MAX);
+            return false;
         }
         reading->items[reading->count++] = item;
     }
+    return true;
 }
 
 static bool is_usable(struct reading *reading, struct slice item)

@@ -10,7 +10,8 @@
 struct alias {
     struct map_node node;      /* key: the name in lower case */
     const struct slice *items; /* addresses and names; "\name" is a name that is no alias */
-    size_t count;              /* at least 1 */
+    size_t count;              /* at least 1, but of one that is too long */
+    bool is_too_long;          /* not all of it was kept: mail for it is refused, or some would go astray */
     size_t line;               /* of the file */
 };
 struct aliases {

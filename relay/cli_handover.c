@@ -108,7 +108,14 @@ static enum locals_result find_local(const struct sendmail *sendmail, struct sli
 int sendmail_check_local(const struct sendmail *sendmail, struct slice address, struct buffer *fault)
 {
     const struct handover silent = {.fault = fault};
-    if (find_local(sendmail, address) != LOCALS_UNKNOWN)
+    enum locals_result result = find_local(sendmail, address);
+    if (result == LOCALS_LOOP || result == LOCALS_TOO_MANY) {
+        complain(&silent, "%.*s: %s", SLICE_ARGS(address),
+                 result == LOCALS_LOOP ? "its aliases lead back to it; correct the aliases file"
+                                       : "its aliases lead to more than 1000 addresses; shorten them in the aliases file");
+        return SENDMAIL_DATA;
+    }
+    if (result != LOCALS_UNKNOWN)
         return SENDMAIL_DONE;
     complain(&silent, "%.*s: no such user here: nothing is delivered locally; name an address in [local] root or the aliases file",
              SLICE_ARGS(address));

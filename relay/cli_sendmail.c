@@ -166,6 +166,7 @@ int sendmail_aliases(struct sendmail *sendmail)
     struct cli_asking asking;
     buffer_init(&warnings, WARNINGS_MAX);
     enum err err = locals_load(sendmail->config, &locals, &warnings);
+    size_t faults = err == ERR_NONE ? locals_check(locals, sendmail->config->aliases_file, &warnings) : 0;
     struct slice rest = buffer_slice(&warnings);
     while (slice_cut(&rest, '\n', &line)) {
         if (line.length > 0)
@@ -187,5 +188,6 @@ int sendmail_aliases(struct sendmail *sendmail)
     asking.config = sendmail->config;
     asking.is_submit = asking.is_optional = true;
     int status = cli_ask(&asking);
-    return status == SENDMAIL_UNAVAILABLE ? SENDMAIL_DONE : status;
+    bool is_done = status == SENDMAIL_UNAVAILABLE || status == SENDMAIL_DONE;
+    return !is_done ? status : faults > 0 ? SENDMAIL_DATA : SENDMAIL_DONE;
 }

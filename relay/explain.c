@@ -117,6 +117,8 @@ static bool follow_aliases(struct explain *explain)
         json_set_string(step, "problem", "this is our own domain, and the address has neither an alias nor [local] root");
     else if (result == LOCALS_LOOP)
         json_set_string(step, "problem", "its aliases refer to each other without end");
+    else if (result == LOCALS_TOO_MANY)
+        json_set_string(step, "problem", "its aliases lead to more than 1000 addresses");
     else if (!goes_on)
         json_set_string(step, "problem", "its alias leads nowhere");
     explain->tell(explain, &step);

@@ -29,6 +29,11 @@ struct expansion {
     size_t count, visits;
     enum locals_result result;
 };
+/* What stands in the place of a name. */
+struct targets {
+    struct config_list list;
+    bool is_too_long; /* it is not all there */
+};
 
 static enum err read_file(struct slice path, struct buffer *content);
 static bool copy_config(struct locals *locals, const struct config *config);
@@ -149,36 +154,38 @@ static void add_address(struct expansion *expansion, struct slice address)
             return;
     }
     if (expansion->count == EXPANDED_MAX)
-        expansion->result = LOCALS_LOOP;
+        expansion->result = LOCALS_TOO_MANY;
     else if (arena_slice(expansion->arena, address, &expansion->items[expansion->count]))
         expansion->count++;
     else
         expansion->result = LOCALS_MEMORY;
 }
 
-static struct config_list items_of(const struct alias *alias)
+static struct targets targets_of(const struct alias *alias)
 {
-    return alias == NULL ? (struct config_list){.count = 0} : (struct config_list){.items = alias->items, .count = alias->count};
+    if (alias == NULL)
+        return (struct targets){.is_too_long = false};
+    return (struct targets){.list = {.items = alias->items, .count = alias->count}, .is_too_long = alias->is_too_long};
 }
 
 /* For whom there is no alias. */
-static struct config_list fallback_of(const struct locals *locals)
+static struct targets fallback_of(const struct locals *locals)
 {
     if (locals->root.count > 0)
-        return locals->root;
+        return (struct targets){.list = locals->root};
     const struct alias *everyone = aliases_find(&locals->aliases, SLICE("*"));
-    return items_of(everyone != NULL ? everyone : aliases_find(&locals->aliases, SLICE("default")));
+    return targets_of(everyone != NULL ? everyone : aliases_find(&locals->aliases, SLICE("default")));
 }
 
 /* What root says goes out as it stands when it is remote; a bare name of a user is an alias like others. */
-static struct config_list items_for(const struct locals *locals, struct slice local)
+static struct targets targets_for(const struct locals *locals, struct slice local)
 {
     if (slice_starts(local, SLICE("\\")))
         return fallback_of(locals);
     const struct alias *alias = aliases_find(&locals->aliases, local);
     if (alias == NULL && slice_equal_nocase(local, SLICE("MAILER-DAEMON")))
         alias = aliases_find(&locals->aliases, SLICE("postmaster"));
-    return alias != NULL ? items_of(alias) : fallback_of(locals);
+    return alias != NULL ? targets_of(alias) : fallback_of(locals);
 }
 
 static void expand(struct expansion *expansion, struct slice address, unsigned depth)
@@ -186,16 +193,18 @@ static void expand(struct expansion *expansion, struct slice address, unsigned d
     if (expansion->result != LOCALS_EXPANDED)
         return;
     if (depth > DEPTH_MAX || ++expansion->visits > EXPANDED_MAX * 4) {
-        expansion->result = LOCALS_LOOP;
+        expansion->result = depth > DEPTH_MAX ? LOCALS_LOOP : LOCALS_TOO_MANY;
         return;
     }
     if (!is_local(expansion, address)) {
         add_address(expansion, address);
         return;
     }
-    struct config_list items = items_for(expansion->locals, smtp_address_local(address));
-    for (size_t i = 0; i < items.count; i++)
-        expand(expansion, items.items[i], depth + 1);
+    struct targets targets = targets_for(expansion->locals, smtp_address_local(address));
+    if (targets.is_too_long)
+        expansion->result = LOCALS_TOO_MANY;
+    for (size_t i = 0; i < targets.list.count; i++)
+        expand(expansion, targets.list.items[i], depth + 1);
 }
 
 static bool leads_on(const struct locals *locals, struct slice address)
@@ -214,6 +223,27 @@ bool locals_knows_root(const struct locals *locals)
 
 /* ---- warnings ---- */
 
+size_t locals_check(const struct locals *locals, struct slice path, struct buffer *faults)
+{
+    const struct map *names = &locals->aliases.names;
+    size_t count = 0;
+    for (struct map_node *node = map_first(names); node != NULL; node = map_after(names, node)) {
+        const struct alias *alias = LIST_OF(node, struct alias, node);
+        struct config_list list;
+        struct arena *arena = arena_new(ALIASES_SIZE_MAX);
+        enum locals_result result = arena == NULL ? LOCALS_MEMORY : locals_expand(locals, node->key, arena, &list);
+        arena_free(&arena);
+        if (result == LOCALS_EXPANDED || result == LOCALS_UNKNOWN || result == LOCALS_REMOTE)
+            continue;
+        count++;
+        buffer_print(faults, "%.*s:%zu: mail for %.*s is refused: %s\n", SLICE_ARGS(path), alias->line, SLICE_ARGS(node->key),
+                     result == LOCALS_LOOP       ? "it leads back to itself"
+                     : result == LOCALS_TOO_MANY ? "it leads to more than 1000 addresses"
+                                                 : err_text(ERR_MEMORY));
+    }
+    return count;
+}
+
 /* root's address is where everything ends: one of our own, without an alias, sends its mail round to itself. */
 static void warn_of_root(const struct locals *locals, const struct config *config, struct buffer *warnings)
 {
@@ -231,12 +261,12 @@ static void warn_of_root(const struct locals *locals, const struct config *confi
 static void warn_of_dead_ends(const struct locals *locals, struct slice path, struct buffer *warnings)
 {
     const struct map *names = &locals->aliases.names;
-    if (fallback_of(locals).count > 0)
+    if (fallback_of(locals).list.count > 0)
         return;
     for (struct map_node *node = map_first(names); node != NULL; node = map_after(names, node)) {
         const struct alias *alias = LIST_OF(node, struct alias, node);
         for (size_t i = 0; alias->count > 1 && i < alias->count; i++) {
-            if (smtp_address_domain(alias->items[i]).length == 0 && items_for(locals, alias->items[i]).count == 0)
+            if (smtp_address_domain(alias->items[i]).length == 0 && targets_for(locals, alias->items[i]).list.count == 0)
                 buffer_print(warnings, "%.*s:%zu: %.*s leads nowhere: it is no alias, and [local] root is not set\n",
                              SLICE_ARGS(path), alias->line, SLICE_ARGS(alias->items[i]));
         }

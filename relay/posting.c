@@ -122,8 +122,9 @@ static enum posting_exit exit_of(enum recipient_result result)
         return POSTING_NO_USER;
     case RECIPIENT_INVALID:
     case RECIPIENT_TOO_MANY:
-        return POSTING_DATA;
     case RECIPIENT_LOOP:
+    case RECIPIENT_LIST:
+        return POSTING_DATA;
     case RECIPIENT_MEMORY:
     case RECIPIENT_ADDED:
         break;

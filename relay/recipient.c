@@ -27,6 +27,8 @@ enum recipient_result recipient_add(const struct locals *locals, struct draft *d
         return RECIPIENT_UNKNOWN;
     case LOCALS_LOOP:
         return RECIPIENT_LOOP;
+    case LOCALS_TOO_MANY:
+        return RECIPIENT_LIST;
     case LOCALS_MEMORY:
         break;
     }
@@ -80,7 +82,9 @@ struct smtp_reply recipient_reply(enum recipient_result result)
         return smtp_reply_make(
             550, 1, 1, "no such user here: nothing is delivered locally; name an address in [local] root or the aliases file");
     case RECIPIENT_LOOP:
-        return smtp_reply_make(451, 3, 5, "the aliases of this address have no end; mend the aliases file");
+        return smtp_reply_make(550, 4, 6, "the aliases of this address lead back to it; correct the aliases file");
+    case RECIPIENT_LIST:
+        return smtp_reply_make(550, 2, 4, "the aliases of this address lead to more than 1000 addresses; shorten them in the aliases file");
     case RECIPIENT_INVALID:
         return smtp_reply_make(501, 1, 3, "this is not an address that mail can be sent to");
     case RECIPIENT_TOO_MANY:

@@ -11,6 +11,7 @@ enum recipient_result {
     RECIPIENT_ADDED,
     RECIPIENT_UNKNOWN,  /* of our own, with neither an alias nor [local] root */
     RECIPIENT_LOOP,     /* the aliases have no end */
+    RECIPIENT_LIST,     /* an alias leads to more addresses than one may */
     RECIPIENT_INVALID,  /* no address that mail can be sent to */
     RECIPIENT_TOO_MANY, /* the draft takes no more */
     RECIPIENT_MEMORY,

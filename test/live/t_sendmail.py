@@ -205,6 +205,23 @@ class LocalUsers(SendmailCase):
         run = mail.call("-bi", user="root")
         self.assertEqual((run.returncode, run.stdout), (0, "%s: 1 aliases\n" % path))
         self.assertRegex(run.stderr, "aliases:2: .*\n.*aliases:3: ")
+        self.check_lists_without_end(path, mail)
+
+    def check_lists_without_end(self, path, mail):
+        """No address of theirs is left out: mail for them is refused, whether the relay runs or not."""
+        path.write_text("root: ann@dest.example\nmany: %s\nring: ring\n" % ", ".join("u%d@dest.example" % n for n in range(1001)),
+                        encoding="ascii")
+        run = mail.call(name="newaliases", user="root")
+        self.assertEqual(run.returncode, EX["DATAERR"], run)
+        self.assertRegex(run.stderr, "aliases:2: mail for many is refused: .*1000")
+        self.assertRegex(run.stderr, "aliases:3: mail for ring is refused: ")
+        for name in ("many", "ring"):
+            run = mail.call("root", name, text="X: y\n\nz\n")
+            self.assertEqual(run.returncode, EX["DATAERR"], run)
+            self.assertRegex(run.stderr, name + "@relay.example: the aliases .* lead")
+        mail.relay.stop()
+        self.assertEqual(mail.call("root", "many", text="X: y\n\nz\n").returncode, EX["DATAERR"])
+        self.assertEqual(mail.dropped(), [])
 
     def test_verify(self):
         run = self.mail.call("-bv", "ann@dest.example")

@@ -280,7 +280,7 @@ static const struct {
 } sizes[] = {
     {"as many as may be", 1000, 1, LOCALS_EXPANDED},
     {"as many as may be, in lists", 100, 10, LOCALS_EXPANDED},
-    {"one list more", 100, 11, LOCALS_LOOP},
+    {"one list more", 100, 11, LOCALS_TOO_MANY},
 };
 
 static void test_large_lists(void **state)
@@ -322,7 +322,7 @@ static void test_a_small_file_costs_little(void **state)
     buffer_print(&text, "x30: a@corp.example\n");
     write_aliases(buffer_slice(&text));
     struct locals *locals = load("");
-    assert_int_equal(locals_expand(locals, SLICE("x0"), arena, &expanded), LOCALS_LOOP);
+    assert_int_equal(locals_expand(locals, SLICE("x0"), arena, &expanded), LOCALS_TOO_MANY);
     locals_free(&locals);
     buffer_free(&text);
 }
@@ -348,9 +348,35 @@ static void test_what_is_too_long_is_told(void **state)
         struct config_list expanded = {.count = 0};
         arena_reset(arena);
         check_number(expected[i], locals_expand(locals, SLICE("y"), arena, &expanded), LOCALS_EXPANDED);
+        if (i < 2) /* none of its addresses is left out: mail for it is refused */
+            check_number(expected[i], locals_expand(locals, SLICE("x"), arena, &expanded), LOCALS_TOO_MANY);
         locals_free(&locals);
         buffer_free(&text);
     }
+}
+
+/* What newaliases says: each alias for which no mail can be taken, and no other. */
+static void test_every_alias_is_checked(void **state)
+{
+    (void)state;
+    struct buffer text, faults;
+    buffer_init(&text, 1u << 20);
+    buffer_init(&faults, 65536);
+    buffer_print(&text, ALIASES "many:");
+    for (size_t k = 0; k < 1001; k++)
+        buffer_print(&text, " user%zu@corp.example,", k);
+    buffer_print(&text, "\nabove: many, anna@corp.example\n");
+    write_aliases(buffer_slice(&text));
+    struct locals *locals = load("");
+    check_number("faults", locals_check(locals, SLICE("file"), &faults), 6);
+    static const char *const told[] = {":6: mail for ring1 is refused: it leads back",   ":7: mail for ring2 is refused: it leads back",
+                                       ":8: mail for ring3 is refused: it leads back",   ":9: mail for self is refused: it leads back",
+                                       ":16: mail for many is refused: it leads to more", ":17: mail for above is refused: it leads to more"};
+    for (size_t i = 0; i < COUNT_OF(told); i++)
+        check_true(told[i], slice_find_slice(buffer_slice(&faults), slice_of(told[i])) < buffer_length(&faults));
+    locals_free(&locals);
+    buffer_free(&text);
+    buffer_free(&faults);
 }
 
 static void test_little_memory(void **state)
@@ -386,6 +412,7 @@ int main(void)
         LOCALS_TEST(test_large_lists),
         LOCALS_TEST(test_a_small_file_costs_little),
         LOCALS_TEST(test_what_is_too_long_is_told),
+        LOCALS_TEST(test_every_alias_is_checked),
         LOCALS_TEST(test_little_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
