@@ -118,8 +118,8 @@ const struct config_key config_keys[] = {
 
     {"destination", "rate", RATE(messages), config_parse_rate, "", false, "Most messages in a time, such as 100/h."},
 
-    {"dkim", "selector", DKIM(selector), config_parse_text, "", false, "Selector of the key in DNS: the record is SELECTOR._domainkey.DOMAIN. Mail whose From is of this domain, and that nobody has signed, is signed "
-     "(rsa-sha256, relaxed/relaxed) in the form in which it leaves."},
+    {"dkim", "selector", DKIM(selector), config_parse_text, "", false, "Selector of the key in DNS: the record is SELECTOR._domainkey.DOMAIN. Mail whose From is of this domain is signed "
+     "(rsa-sha256, relaxed/relaxed) in the form in which it leaves, unless it carries a signature of this domain."},
     {"dkim", "key", DKIM(key_file), config_parse_text, "", false, "PEM file of the RSA key, made by `sternpost dkim keygen`. Not readable by everybody; read again on SIGHUP."},
 };
 const size_t config_key_count = sizeof config_keys / sizeof config_keys[0];

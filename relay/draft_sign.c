@@ -12,8 +12,9 @@
 #define CONVERTED_MAX (4u * QUEUE_CHUNK_MAX + 4 * SMTP_HEAD_MAX)
 #define SIGNED_MAX (8 * SMTP_HEAD_MAX)
 
-/* A DKIM signature on its way. Mail that leaves as it came is hashed while it streams in. Other mail is signed in its 7-bit form (RFC 6376
- * 5.3), which can be made only when all of it is known: then it is read once more, a chunk in a turn of the loop. */
+/* A DKIM signature on its way. Mail that leaves as it came (plain, or signed by somebody) is hashed while it streams in. Other mail is
+ * signed in its 7-bit form (RFC 6376 5.3), which can be made only when all of it is known: then it is read once more, a chunk in a turn
+ * of the loop. */
 struct draft_signing {
     struct draft *draft;
     struct slice domain, selector;
@@ -31,6 +32,7 @@ struct draft_signing {
 };
 
 static const struct signer *find_signer(struct draft *draft);
+static void log_unsigned(const struct draft *draft, struct slice domain, const char *why);
 static enum err hash_body(struct draft_signing *signing, struct slice content);
 static void read_again(struct draft_signing *signing);
 static void on_chunk(struct timer *timer);
@@ -65,25 +67,45 @@ void draft_sign_begin(struct draft *draft)
         draft_fail(draft);
 }
 
+/* Also of mail that carries somebody else's signature: receivers want one of the author's domain (RFC 7489 3.1). */
 static const struct signer *find_signer(struct draft *draft)
 {
     const struct signer *signer = NULL;
-    struct slice domain;
+    struct slice section = buffer_slice(&draft->front), domain;
     struct buffer text;
-    if (draft->relay->signers == NULL || draft->is_report || draft->message.is_signed)
+    if (draft->relay->signers == NULL || draft->is_report)
         return NULL;
     buffer_init(&text, DOMAIN_MAX);
-    if (smtp_head_author_domain(buffer_slice(&draft->front), &text) &&
-        idna_canonical(buffer_slice(&text), draft->arena, &domain) == ERR_NONE)
+    if (smtp_head_author_domain(section, &text) && idna_canonical(buffer_slice(&text), draft->arena, &domain) == ERR_NONE)
         signer = signers_find(draft->relay->signers, domain);
     buffer_free(&text);
-    return signer;
+    if (signer == NULL || smtp_dkim_is_signed_by(section, signer->domain))
+        return NULL;
+    const char *obstacle = smtp_dkim_obstacle(section);
+    if (obstacle == NULL)
+        return signer;
+    log_unsigned(draft, signer->domain, obstacle);
+    return NULL;
+}
+
+static void log_unsigned(const struct draft *draft, struct slice domain, const char *why)
+{
+    struct log_line line;
+    char id[QUEUE_ID_TEXT];
+    if (!log_open(&line, draft->relay->log, LOG_WARNING, "unsigned"))
+        return;
+    log_text(&line, "id", queue_id_print(draft->message.id, id));
+    log_text(&line, "domain", domain);
+    log_string(&line, "why", why);
+    log_string(&line, "advice", "the program that makes this message has to make it otherwise");
+    log_close(&line);
 }
 
 void draft_sign_body(struct draft *draft, struct slice content)
 {
     bool is_plain = !draft->message.eight_bit && draft->line_length_max <= SMTP_LINE_MAX;
-    if (draft->signing != NULL && draft->err == ERR_NONE && is_plain && hash_body(draft->signing, content) != ERR_NONE)
+    bool leaves_as_it_came = is_plain || draft->message.is_signed;
+    if (draft->signing != NULL && draft->err == ERR_NONE && leaves_as_it_came && hash_body(draft->signing, content) != ERR_NONE)
         draft_fail(draft);
 }
 
@@ -120,7 +142,7 @@ bool draft_sign(struct draft *draft)
     struct draft_signing *signing = draft->signing;
     if (signing == NULL)
         return false;
-    if (draft->message.form.length > 0) {
+    if (draft->message.form.length > 0 && !draft->message.is_signed) {
         read_again(signing);
     } else {
         buffer_add(&signing->header, buffer_slice(&draft->front));
@@ -238,7 +260,7 @@ static void add_signature(struct draft_signing *signing)
     draft->front = front;
     draft->message.header_length += (uint32_t)added;
     draft->message.size += added;
-    draft->message.is_sealed = true;
+    draft->message.is_sealed = !draft->message.is_signed;
     if (buffer_failed(&draft->front) || added > DRAFT_FRONT_RESERVE)
         draft_fail(draft);
 }

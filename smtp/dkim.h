@@ -23,8 +23,14 @@ struct smtp_dkim_signature {
     struct slice body_hash; /* SHA-256, 32 bytes */
     int64_t time_ms;
 };
-/* What the signature is made over: the header fields that matter, each as often as it is there (From once more, so that
- * none can be added), and the signature's own field. section: the header section of the message as it leaves. */
+/* Why no signature over this header section would protect what a reader sees; NULL: nothing is in the way. For a log line. */
+const char *smtp_dkim_obstacle(struct slice section);
+/* Whether the section carries a DKIM-Signature whose d= is this domain (an A-label form, without regard to case). */
+bool smtp_dkim_is_signed_by(struct slice section, struct slice domain);
+
+/* What the signature is made over: the header fields that matter, each as often as it is there, and the signature's own
+ * field. A field that a reader expects once is named once more than it is there, so that nobody can put another on top
+ * (RFC 6376 8.15). section: the header section of the message as it leaves, without an obstacle. */
 void smtp_dkim_header(const struct smtp_dkim_signature *signature, struct slice section, struct buffer *out);
 /* The DKIM-Signature field with its CRLF; value: the signature, bytes. */
 void smtp_dkim_field(const struct smtp_dkim_signature *signature, struct slice section, struct slice value,

@@ -17,7 +17,9 @@ static bool take_line(struct smtp_head *head);
 static enum line_kind judge_line(const struct smtp_head *head, struct slice line);
 static bool is_field(struct slice line);
 static void complete(struct smtp_head *head, size_t length);
-static void qualify(const struct smtp_header_field *field, struct slice hostname, struct buffer *out);
+static struct slice add_name(const struct smtp_header_field *field, struct buffer *out);
+static void qualify(const struct smtp_header_field *field, struct slice value, struct slice hostname,
+                    struct buffer *out);
 static bool has_addresses(struct slice name);
 static void add_missing(struct presence has, const struct smtp_head_repair *repair, struct buffer *out);
 static void add_author(const struct smtp_head_repair *repair, struct buffer *out);
@@ -160,10 +162,11 @@ void smtp_head_repair(const struct smtp_head *head, const struct smtp_head_repai
         has.from = has.from || slice_equal_nocase(field.name, SLICE("From"));
         has.date = has.date || slice_equal_nocase(field.name, SLICE("Date"));
         has.message_id = has.message_id || slice_equal_nocase(field.name, SLICE("Message-ID"));
+        struct slice value = add_name(&field, out);
         if (has_addresses(field.name)) {
-            qualify(&field, repair->hostname, out);
+            qualify(&field, value, repair->hostname, out);
         } else {
-            buffer_add(out, field.whole);
+            buffer_add(out, value);
         }
         if (!slice_ends(field.whole, SLICE("\n"))) {
             buffer_add(out, SLICE("\r\n")); /* the content ended here */
@@ -187,10 +190,24 @@ static bool has_addresses(struct slice name)
     return false;
 }
 
-/* RFC 6409 8.5: a local part alone means a user of this place. What is no address stays as it is. */
-static void qualify(const struct smtp_header_field *field, struct slice hostname, struct buffer *out)
+/* Writes the name with its colon, and returns what follows. Blanks between them (RFC 5322 4.5.8) go: verifiers of
+ * signatures disagree on them, and some readers take such a line for text. */
+static struct slice add_name(const struct smtp_header_field *field, struct buffer *out)
 {
-    const char *written = field->whole.data;
+    if (field->name.length == 0) {
+        return field->whole;
+    }
+    buffer_add(out, field->name);
+    buffer_add_byte(out, ':');
+    return slice_from(field->whole, slice_find(field->whole, ':') + 1);
+}
+
+/* RFC 6409 8.5: a local part alone means a user of this place. What is no address stays as it is. `value`: what stands
+ * behind the colon, with its line end. */
+static void qualify(const struct smtp_header_field *field, struct slice value, struct slice hostname,
+                    struct buffer *out)
+{
+    const char *written = value.data;
     struct smtp_mailbox_list list = smtp_mailbox_list_of(field->body);
     struct smtp_mailbox mailbox;
     struct buffer address;
@@ -204,7 +221,7 @@ static void qualify(const struct smtp_header_field *field, struct slice hostname
             written = end;
         }
     }
-    const char *end = field->whole.data + field->whole.length;
+    const char *end = value.data + value.length;
     buffer_add(out, slice_make(written, (size_t)(end - written)));
     buffer_free(&address);
 }

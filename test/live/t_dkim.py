@@ -84,7 +84,36 @@ class Signatures(SignedCase):
         self.assertLess(data.index(b"DKIM-Signature:"), data.index(b"by relay.example"))
         for change in ((b"bob@", b"eve@"), (b"Subject:  two", b"Subject:  too"), (b"From: Ann", b"From: Eve")):
             self.assertFalse(self.verifies(data.replace(*change)), change)
-        self.assertFalse(self.verifies(data.replace(b"To: bob", b"From: eve@x.example\r\nTo: bob", 1)))
+
+    def test_nothing_can_be_put_on_top(self):
+        """Of a field that a reader expects once another one, above or below, breaks the signature: also where there was none."""
+        one = self.signing_relay()
+        data = self.transmit(one, "eight.example", self.HEADER + b"Sender: x@signed.example\nList-Id: <a.signed.example>\n\nbody\n")
+        self.assert_signed(data)
+        self.assertTrue(self.verifies(b"X-Spam: no\r\n" + data.replace(b"To: bob", b"Received: x\r\nTo: bob", 1)))
+        for name in (b"From", b"Sender", b"Reply-To", b"To", b"Cc", b"Subject", b"Date", b"Message-ID", b"In-Reply-To", b"References",
+                     b"MIME-Version", b"Content-Type", b"Content-Transfer-Encoding", b"List-Id"):
+            with self.subTest(name):
+                field = name + b": eve@x.example\r\n"
+                self.assertFalse(self.verifies(field + data))
+                self.assertFalse(self.verifies(data.replace(b"\r\n\r\n", b"\r\n" + field + b"\r\n", 1)))
+
+    def test_obsolete_syntax(self):
+        """Blanks before a colon are gone before it is signed: verifiers disagree on them."""
+        one = self.signing_relay()
+        data = self.transmit(one, "eight.example", b"From: ann@signed.example\nSubject : x\nCc\t: b@eight.example\n\nbody\n")
+        self.assert_signed(data)
+        self.assertIn(b"\r\nSubject: x\r\nCc: b@eight.example\r\n", data)
+
+    def test_beside_somebody_elses(self):
+        """A signature of another domain does not keep ours away; nothing that it covers is touched, 8-bit text neither."""
+        one = self.signing_relay()
+        content = (b"DKIM-Signature: v=1; a=rsa-sha256; d=other.example; s=x; h=from; bh=AAAA; b=AAAA\n" + self.HEADER
+                   + b"\n" + UTF8 + b"\n")
+        data = self.transmit(one, "eight.example", content)
+        self.assertTrue(data.endswith(wire(content)))
+        self.assertTrue(self.verifies(data))
+        self.assertFalse(self.verifies(data + b"more\r\n"))
 
     def test_after_repair(self):
         """Fields that were added, and addresses that were completed, are signed."""
@@ -198,6 +227,7 @@ class Keys(SignedCase):
         os.system("openssl ecparam -genkey -name prime256v1 -out %s" % other)
         for name in (short, other):
             name.chmod(0o640)
+            shutil.chown(name, "root", "sternpost")
         cases = [({"selector": "s1"}, "needs selector and key"), ({"selector": "s 1", "key": path}, "no selector"),
                  ({"selector": "s1", "key": one.directory / "none"}, "not found"),
                  ({"selector": "s1", "key": short}, "768 bits"), ({"selector": "s1", "key": other}, "no RSA key")]

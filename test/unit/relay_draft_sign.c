@@ -11,7 +11,15 @@ static struct {
     struct tls_sign_key *key;
     struct config_dkim dkim;
     char path[256];
+    struct log log;
+    char line[LOG_LINE_MAX]; /* the last that was logged */
 } keys;
+
+static void keep_line(struct log *log, struct slice line)
+{
+    (void)log;
+    snprintf(keys.line, sizeof keys.line, "%.*s", SLICE_ARGS(line));
+}
 
 static int make_keys(void **state)
 {
@@ -42,6 +50,9 @@ static int set_up_signers(void **state)
     keys.dkim = (struct config_dkim){.domain = SLICE("example.com"), .selector = SLICE("s1"), .key_file = slice_of(keys.path)};
     test.config.dkims = &keys.dkim;
     test.config.dkim_count = 1;
+    keys.log = (struct log){.level = LOG_INFO, .write = keep_line};
+    keys.line[0] = '\0';
+    test.relay.log = &keys.log;
     assert_int_equal(signers_load(&test.config, &test.relay.signers, &fault, &fault), ERR_NONE);
     buffer_free(&pem);
     buffer_free(&fault);
@@ -198,6 +209,21 @@ static void test_whose_mail_is_signed(void **state)
     }
 }
 
+/* Where a signature would protect nothing there is none, and the log says why. */
+static void test_two_authors(void **state)
+{
+    (void)state;
+    struct queue_message message;
+    struct buffer stored;
+    buffer_init(&stored, CONTENT_MAX);
+    store("two", SLICE("From: a@example.com\r\nFrom: b@example.com\r\n\r\nbody\r\n"), SIZE_MAX, &stored, &message);
+    assert_false(message.is_sealed);
+    assert_false(slice_starts(buffer_slice(&stored), SLICE("DKIM-Signature:")));
+    assert_non_null(strstr(keys.line, "event=unsigned"));
+    assert_non_null(strstr(keys.line, "domain=example.com why=\"it has several From fields"));
+    buffer_free(&stored);
+}
+
 static void test_what_is_signed_already(void **state)
 {
     (void)state;
@@ -208,6 +234,34 @@ static void test_what_is_signed_already(void **state)
     assert_true(message.is_signed && !message.is_sealed);
     check_slice("signed", buffer_slice(&stored), SLICE(TRACE SIGNED HEADER "body\r\n"));
     buffer_free(&stored);
+}
+
+/* Somebody else's signature stays as it is, and so does all it covers; ours is put on top, over the form in which it leaves: as it came. */
+static void test_what_others_have_signed(void **state)
+{
+#define FOREIGN "DKIM-Signature: v=1; a=rsa-sha256;\r\n\td=example.net; s=x; h=from; bh=AA==; b=AA==\r\n"
+    static const struct {
+        const char *name, *content;
+        bool is_ours_on_top;
+    } cases[] = {
+        {"plain", FOREIGN HEADER "body\r\n", true},
+        {"eight bits", FOREIGN HEADER "gr\xc3\xbc\xc3\x9f" "e\r\n", true},
+        {"two authors", FOREIGN HEADER "From: b@example.com\r\n\r\nbody\r\n", true}, /* the second stands in the body */
+        {"two authors in the header section", FOREIGN "From: b@example.com\r\n" HEADER "body\r\n", false},
+        {"a blank before a colon", FOREIGN "Subject : x\r\n" HEADER "body\r\n", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct queue_message message;
+        struct buffer stored;
+        buffer_init(&stored, CONTENT_MAX);
+        store(cases[i].name, slice_of(cases[i].content), SIZE_MAX, &stored, &message);
+        struct slice got = buffer_slice(&stored);
+        check_true(cases[i].name, message.is_signed && !message.is_sealed);
+        check_true(cases[i].name, slice_starts(got, SLICE("DKIM-Signature: v=1;")) == cases[i].is_ours_on_top);
+        check_slice(cases[i].name, slice_from(got, slice_find_slice(got, SLICE(TRACE)) + sizeof TRACE - 1), slice_of(cases[i].content));
+        buffer_free(&stored);
+    }
 }
 
 /* A reload puts other keys in force while a signature is being made. */
@@ -258,7 +312,9 @@ int main(void)
         SIGN_TEST(test_signatures),
         SIGN_TEST(test_long_lines),
         SIGN_TEST(test_whose_mail_is_signed),
+        SIGN_TEST(test_two_authors),
         SIGN_TEST(test_what_is_signed_already),
+        SIGN_TEST(test_what_others_have_signed),
         SIGN_TEST(test_keys_that_go),
         SIGN_TEST(test_chunks_that_are_gone),
         SIGN_TEST(test_given_up),

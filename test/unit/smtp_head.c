@@ -192,6 +192,9 @@ static void test_qualifying(void **state)
         {"blind copies", "Bcc: root", "Bcc: root@r.example"},
         {"other fields", "X-To: root", NULL},
         {"a subject", "Subject: root, me", NULL},
+        {"a blank before the colon", "Subject : x", "Subject: x"},
+        {"blanks before the colon", "Cc \t : root, b@c.example", "Cc: root@r.example, b@c.example"},
+        {"a blank before the colon of what is folded", "X-Other :\r\n\ta : b", "X-Other:\r\n\ta : b"},
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
