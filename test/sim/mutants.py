@@ -1,6 +1,7 @@
 """Breaks one rule of the engine after the other, in a copy of the sources, and demands that the simulator finds each.
 
     python3 test/sim/mutants.py BUILD-FOLDER [NAME]        NAME: only that one
+    python3 test/sim/mutants.py --bites SIMULATOR          breaks the word of the stand-ins instead, which takes seconds
     python3 test/sim/mutants.py --check                    only whether the lines to change are still there
 """
 
@@ -37,6 +38,11 @@ MUTANTS = [
     ("plaintext where STARTTLS is not offered", "died of signal 6",
      ("relay/delivery_talk.c", ": delivery_demands_tls(delivery)           ? SMTP_CLIENT_STARTTLS_MUST",
       ": delivery->transaction_count > 999 ? SMTP_CLIENT_STARTTLS_MUST")),
+    ("our own name bounces mail under a policy", "without a reason",
+     ("relay/verdict.c", "    case TROUBLE_LOOP:\n        /* A domain",
+      "        return !facts->by_policy;\n    case TROUBLE_LOOP:\n        return true;\n        /* A domain")),
+    ("a policy is never stored", "has not written it down",
+     ("relay/finder.c", "    if (sts_lookup_result(&flight->lookup)->store)\n", "    if (flight->is_storing)\n")),
     # The gate before the envelope still holds, so this mail waits without end.
     ("a record gone ends the policy", "was never told",
      ("sts/lookup.c", "    else\n        finish_kept_or(lookup, STS_SOURCE_NONE);", "    else\n        finish(lookup, STS_SOURCE_NONE);")),
@@ -59,6 +65,24 @@ MUTANTS = [
       "        destination_release(items[i].destination, items[i].entry->id, items[i].entry->number);\n"),
      ("relay/record.c", "        destination_release(part->destination, part->entry.id, part->entry.number);\n", "")),
 ]
+
+# What a stand-in says and does not keep, and what the simulator is to say.
+BROKEN_WORDS = [
+    ("policies", "has not written it down"),
+    ("proofs", "without a proof of the host's name"),
+    ("mail", "which is not on the disk"),
+    ("outcomes", "twice"),
+]
+
+
+def bite(simulator):
+    """The words are those of a rule, whichever seed breaks it first."""
+    for rule, words in BROKEN_WORDS:
+        done = subprocess.run([simulator, "--break", rule, "--seeds", "100"], cwd=ROOT / "test/sim", capture_output=True,
+                              text=True, errors="replace")
+        verdicts = [line for line in done.stdout.splitlines() if line.startswith(("seed ", "died "))]
+        if done.returncode == 0 or not any(words in line for line in verdicts):
+            raise SystemExit(f"nobody finds out that {rule} are lost: {verdicts}")
 
 
 def copy_tree(target):
@@ -120,6 +144,9 @@ def main():
     if sys.argv[1:] == ["--check"]:
         for _, _, *changes in MUTANTS:
             check(ROOT, changes)
+        return
+    if sys.argv[1] == "--bites":
+        bite(sys.argv[2])
         return
     folder = pathlib.Path(sys.argv[1]).resolve()
     wanted = sys.argv[2:] or [mutant[0] for mutant in MUTANTS]

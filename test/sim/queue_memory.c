@@ -127,6 +127,22 @@ static bool damage(struct memory_table *table, size_t index, size_t offset)
     return err == ERR_NONE;
 }
 
+void queue_memory_lose(struct queue_memory_disk *disk, enum queue_change_kind kind)
+{
+    disk->loses = true;
+    disk->lost_kind = kind;
+}
+
+uint64_t queue_memory_policy_changes(const struct queue *queue)
+{
+    return queue->directory->state.policy_changes;
+}
+
+bool queue_memory_is_broken(const struct queue *queue)
+{
+    return queue->is_broken;
+}
+
 /* ---- queue.h: opening and applying ---- */
 
 enum err queue_open(const struct queue_options *options, struct queue **queue, struct buffer *fault)
@@ -171,6 +187,21 @@ void queue_close(struct queue **queue)
     *queue = NULL;
 }
 
+static enum err apply_kept(const struct queue *queue, struct memory_state *next, const struct queue_change *const *changes,
+                           size_t count)
+{
+    if (!queue->disk->loses) {
+        return memory_state_apply(next, &queue->options, changes, count);
+    }
+    enum err err = ERR_NONE;
+    for (size_t i = 0; err == ERR_NONE && i < count; i++) {
+        if (changes[i]->kind != queue->disk->lost_kind) {
+            err = memory_state_apply(next, &queue->options, &changes[i], 1);
+        }
+    }
+    return err;
+}
+
 enum err queue_apply(struct queue *queue, const struct queue_change *const *changes, size_t count)
 {
     assert(!queue->options.read_only);
@@ -181,7 +212,7 @@ enum err queue_apply(struct queue *queue, const struct queue_change *const *chan
     struct memory_state next;
     enum err err = memory_state_copy(&queue->directory->state, &next);
     if (err == ERR_NONE) {
-        err = memory_state_apply(&next, &queue->options, changes, count);
+        err = apply_kept(queue, &next, changes, count);
     }
     if (err == ERR_NONE) {
         err = commit(queue, &next, has_new_mail(changes, count));

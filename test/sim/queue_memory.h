@@ -33,8 +33,15 @@ void queue_memory_set_room(struct queue_memory_disk *disk, enum queue_memory_roo
 /* Bytes of records after which the disk is QUEUE_MEMORY_FULL by itself. */
 void queue_memory_set_capacity(struct queue_memory_disk *disk, uint64_t bytes);
 
+/* To see that it is found out: changes of this kind are said to be stored and are not. */
+void queue_memory_lose(struct queue_memory_disk *disk, enum queue_change_kind kind);
+
 /* The process has died: locks are gone, and what is still open of the queues can only be closed. */
 void queue_memory_crash(struct queue_memory_disk *disk);
+
+/* How often a policy was written, ever; the disk of this queue has failed, and nothing is written any more. */
+uint64_t queue_memory_policy_changes(const struct queue *queue);
+bool queue_memory_is_broken(const struct queue *queue);
 
 uint64_t queue_memory_commit_count(const struct queue_memory_disk *disk); /* since the disk was made */
 

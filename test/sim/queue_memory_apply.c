@@ -66,7 +66,7 @@ void memory_state_sweep(struct memory_state *state)
 
 enum err memory_state_copy(const struct memory_state *from, struct memory_state *to)
 {
-    *to = (struct memory_state){.totals = from->totals};
+    *to = (struct memory_state){.totals = from->totals, .policy_changes = from->policy_changes};
     for (size_t i = 0; i < MEMORY_TABLE_COUNT; i++) {
         enum err err = memory_table_copy(&from->tables[i], &to->tables[i]);
         if (err != ERR_NONE) {
@@ -241,6 +241,7 @@ static enum err named(struct change_set *set, enum memory_table_name table, cons
 {
     assert(change->key.length > 0);
     assert(change->key.length <= QUEUE_NAME_MAX);
+    set->state->policy_changes += table == MEMORY_POLICY;
     if (change->bytes.length == 0) {
         memory_table_remove(&set->state->tables[table], change->key);
         return ERR_NONE;

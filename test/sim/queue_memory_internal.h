@@ -25,6 +25,7 @@ enum memory_table_name {
 struct memory_state {
     struct memory_table tables[MEMORY_TABLE_COUNT];
     struct queue_totals totals; /* without the ids, which the tables tell */
+    uint64_t policy_changes;    /* how often a policy was written */
 };
 /* A directory on the disk. */
 struct memory_directory {
@@ -46,6 +47,8 @@ struct queue_memory_disk {
     struct queue_memory_fault fault; /* nth counts down */
     enum queue_memory_room room;
     uint64_t capacity, commit_count;
+    bool loses;
+    enum queue_change_kind lost_kind;
 };
 
 struct memory_key {

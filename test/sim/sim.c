@@ -2,6 +2,9 @@
  *
  *   sternpost-sim --seeds 1000 [--first N]   the seeds kept in seeds.txt, then as many from N (1) on
  *   sternpost-sim --seed N [--verbose]       one of them, with its log; the same each time
+ *   ... --classes                          tells how often each class of situations was met
+ *   ... --break RULE                       policies, proofs, mail, outcomes: what the stand-ins say of them is not so; the
+ *                                          oracles must find it
  *   ... --attack                             a siege instead: for days the attacker has DNS and the network */
 #include "base/slice.h"
 #include "test/sim/sim_client.h"
@@ -9,6 +12,7 @@
 #include "test/sim/sim_event.h"
 #include "test/sim/sim_host.h"
 #include "test/sim/sim_https.h"
+#include "test/sim/sim_known.h"
 #include "test/sim/sim_ledger.h"
 #include "test/sim/sim_log.h"
 #include "test/sim/sim_memory.h"
@@ -17,6 +21,7 @@
 #include "test/sim/sim_oracle.h"
 #include "test/sim/sim_peer.h"
 #include "test/sim/sim_relay.h"
+#include "test/sim/sim_seen.h"
 #include "test/sim/sim_story.h"
 #include "test/sim/sim_wire.h"
 #include "test/sim/world.h"
@@ -32,12 +37,18 @@
 #define EVENTS_MAX 3000000
 /* A seed whose number this divides is run twice. */
 #define REPEAT_EVERY 50
+/* From so many seeds on, the least of envelopes judged under an enforced policy (the mean is over four times as much); and from
+ * so many on every class of situations has been met. */
+#define JUDGED_SEEDS_MIN 20
+#define JUDGED_PER_SEED 2
+#define CLASS_SEEDS_MIN 200
 /* What the relay may hold at most, whatever happens. */
 #define MEMORY_MAX ((size_t)24 << 20)
 
 static struct options {
     uint64_t first, count, seed;
-    bool has_seed, is_verbose, is_attack;
+    bool has_seed, is_verbose, is_attack, shows_classes;
+    const char *broken;
 } options;
 
 static bool run_seed(uint64_t seed, bool is_verbose, uint64_t *hash);
@@ -73,6 +84,7 @@ static void on_given(struct sim_link *link)
 {
     if (link->wire != NULL)
         sim_ledger_given(link);
+    sim_known_given(link);
 }
 
 static void on_closed(struct sim_link *link)
@@ -80,19 +92,52 @@ static void on_closed(struct sim_link *link)
     sim_wire_close(link);
 }
 
+static void on_asked(struct slice name)
+{
+    struct slice label = SLICE("_mta-sts.");
+    const struct world_domain *domain = world_find_domain(slice_from(name, label.length));
+    sim_oracle_asked(name);
+    if (domain != NULL && slice_starts(name, label))
+        sim_known_asked(domain);
+}
+
 /* Whoever says that a domain does not exist may be believed, unless its policy is known. */
 static void on_denied(const struct world_domain *domain)
 {
-    if (sim_oracle_known(domain) == NULL)
+    if (!sim_known_of(domain).is_free)
+        sim_saw(SIM_SEEN_DENIED_ENFORCED);
+    else
         sim_ledger_excuse_domain(domain);
 }
 
 /* ---- a run ---- */
 
+static bool is_broken(const char *rule)
+{
+    return options.broken != NULL && strcmp(options.broken, rule) == 0;
+}
+
+/* The stand-ins break their word, so that the oracles have something to find. False: there is no such rule. */
+static bool break_rule(void)
+{
+    static const struct {
+        const char *rule;
+        enum queue_change_kind lost;
+    } rows[] = {{"policies", QUEUE_CHANGE_POLICY}, {"mail", QUEUE_CHANGE_ACCEPT}, {"outcomes", QUEUE_CHANGE_UPDATE}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (!is_broken(rows[i].rule))
+            continue;
+        queue_memory_lose(sim_relay_disk(), rows[i].lost);
+        return true;
+    }
+    sim_tls_believe(is_broken("proofs"));
+    return options.broken == NULL || is_broken("proofs");
+}
+
 static void open_world(uint64_t seed, bool is_verbose)
 {
     static const struct sim_net_world net = {on_incoming, on_written, on_given, on_closed};
-    static const struct sim_dns_watch dns = {sim_oracle_asked, on_denied};
+    static const struct sim_dns_watch dns = {on_asked, on_denied};
     sim_event_start();
     sim_log_start(is_verbose);
     sim_memory_reset();
@@ -105,7 +150,10 @@ static void open_world(uint64_t seed, bool is_verbose)
     sim_wires_start();
     sim_ledger_start();
     sim_oracle_start();
+    sim_known_start();
     sim_relay_begin();
+    if (!break_rule())
+        sim_fail("there is no rule \"%s\"", options.broken);
     sim_story_start();
     sim_clients_start(world.message_count);
     sim_relay_start();
@@ -122,6 +170,7 @@ static void close_world(void)
     sim_dns_end();
     sim_host_end();
     sim_ledger_end();
+    sim_known_end();
     sim_event_end();
 }
 
@@ -253,6 +302,23 @@ static int try_kept_seeds(const char *path)
     return failures;
 }
 
+/* Whoever judged nothing has found nothing. */
+static bool has_judged(void)
+{
+    struct buffer text;
+    uint64_t judged = sim_seen_count(SIM_SEEN_ENFORCED);
+    buffer_init(&text, 65536);
+    bool is_enough = options.count < JUDGED_SEEDS_MIN || judged >= options.count * JUDGED_PER_SEED;
+    bool has_all = options.count < CLASS_SEEDS_MIN || sim_seen_all(&text);
+    if (!is_enough)
+        buffer_print(&text, "too few envelopes were judged: nothing is known about policies\n");
+    if (options.shows_classes)
+        sim_seen_print(&text);
+    printf("%.*s", SLICE_ARGS(buffer_slice(&text)));
+    buffer_free(&text);
+    return is_enough && has_all;
+}
+
 static bool read_options(int argc, char **argv)
 {
     options.first = 1;
@@ -265,6 +331,10 @@ static bool read_options(int argc, char **argv)
             options.is_verbose = true;
         else if (strcmp(argv[i], "--attack") == 0)
             options.is_attack = true;
+        else if (strcmp(argv[i], "--classes") == 0)
+            options.shows_classes = true;
+        else if (strcmp(argv[i], "--break") == 0 && i + 1 < argc)
+            options.broken = argv[++i];
         else if (number == NULL || i + 1 == argc || !slice_number(slice_of(argv[++i]), UINT64_MAX, number))
             return false;
         options.has_seed = options.has_seed || number == &options.seed;
@@ -275,7 +345,7 @@ static bool read_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     if (!read_options(argc, argv)) {
-        fprintf(stderr, "usage: sternpost-sim [--attack] --seeds COUNT [--first SEED] | --seed SEED [--verbose]\n");
+        fprintf(stderr, "usage: sternpost-sim [--attack] [--classes] --seeds COUNT [--first SEED] | --seed SEED [--verbose]\n");
         return 64;
     }
     signal(SIGABRT, on_fatal);
@@ -290,7 +360,7 @@ int main(int argc, char **argv)
     for (uint64_t i = 0; i < options.count && failures < 5; i++)
         failures += !try_seed(options.first + i, false, (options.first + i) % REPEAT_EVERY == 0);
     printf("%llu seeds, %d failed; %llu envelopes were judged under an enforced policy, %llu connections were the attacker's\n",
-           (unsigned long long)options.count, failures, (unsigned long long)sim_wire_judged_count(),
-           (unsigned long long)sim_wire_attacked_count());
-    return failures == 0 ? 0 : 1;
+           (unsigned long long)options.count, failures, (unsigned long long)sim_seen_count(SIM_SEEN_ENFORCED),
+           (unsigned long long)sim_seen_count(SIM_SEEN_ATTACKED));
+    return failures == 0 && has_judged() ? 0 : 1;
 }

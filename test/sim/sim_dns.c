@@ -6,12 +6,14 @@
 #include "test/sim/sim_event.h"
 #include "test/sim/sim_log.h"
 #include "test/sim/sim_memory.h"
+#include "test/sim/sim_seen.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #define RECORDS_MAX 8
 #define TIMEOUT_MS 15000
+#define OWN_HOST "mail.elsewhere.example" /* has the relay's own address */
 
 struct query {
     struct sim_event event;
@@ -221,16 +223,30 @@ static bool forge_mx(const struct world_domain *domain, struct reply *reply)
     return way % 2 == 0;
 }
 
+/* The relay's own name, or a host that has its address; alone or better than the true ones, which must not be tried then. */
+static bool forge_own(const struct world_domain *domain, struct reply *reply)
+{
+    bool is_forged = world_has_fault(WORLD_FAULT_DNS_FORGED_OWN, domain->index);
+    uint64_t way = (world.seed + domain->index) % 4;
+    if (!is_forged && domain->kind != WORLD_DOMAIN_OWN)
+        return false;
+    add_mx(reply, way % 2 == 0 ? SLICE(WORLD_RELAY_NAME) : SLICE(OWN_HOST), 0);
+    dns.watch.denied(domain);
+    if (!is_forged)
+        sim_saw(SIM_SEEN_OWN_MX);
+    return !is_forged || way != 2;
+}
+
 static void fill_mx(const struct world_domain *domain, struct reply *reply)
 {
-    if (forge_mx(domain, reply))
+    if (forge_own(domain, reply) || forge_mx(domain, reply))
         return;
     if (domain->kind == WORLD_DOMAIN_NULL_MX) {
         add_mx(reply, SLICE_EMPTY, 0);
         dns.watch.denied(domain);
     }
     for (size_t i = 0; domain->kind == WORLD_DOMAIN_MX && i < domain->mx_count; i++)
-        add_mx(reply, slice_of(world.hosts[domain->mx[i].host].name), domain->mx[i].preference);
+        add_mx(reply, slice_of(world.hosts[domain->mx[i].host].name), (uint16_t)(domain->mx[i].preference + 1));
     if (reply->answer.count == 0)
         fail(reply, RESOLVE_NODATA, SLICE_EMPTY);
 }
@@ -273,6 +289,9 @@ static void fill_address(const struct query *query, struct reply *reply)
         host = &world.hosts[world.attacker];
     for (size_t i = 0; host != NULL && i < host->ip_count; i++)
         add_ip(reply, query->kind, &host->ips[i]);
+    struct ip own;
+    if (slice_equal(name, SLICE(OWN_HOST)) && ip_parse(SLICE(WORLD_RELAY_ADDRESS), &own))
+        add_ip(reply, query->kind, &own);
     if (host == NULL && slice_starts(name, policy)) {
         const struct world_domain *domain = world_find_domain(slice_from(name, policy.length));
         if (domain != NULL)

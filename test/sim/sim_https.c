@@ -2,8 +2,8 @@
 
 #include "base/text.h"
 #include "test/sim/sim_dice.h"
+#include "test/sim/sim_known.h"
 #include "test/sim/sim_log.h"
-#include "test/sim/sim_oracle.h"
 #include "test/sim/sim_peer.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@ struct policy_host {
     const struct world_domain *domain;
     struct sim_certificate certificate;
     bool is_intercepted, is_answered;
-    int64_t from_ms;
+    struct sim_link *link;
     struct sim_event pause;
 };
 
@@ -40,7 +40,7 @@ static void make_certificate(struct policy_host *host)
     text_print(certificate->names[0], SIM_TLS_NAME_MAX, "mta-sts.%s", host->domain->name);
     if (!host->is_intercepted && !has(host, WORLD_FAULT_HTTPS_CERTIFICATE))
         return;
-    switch (sim_dice_below(4)) {
+    switch (sim_dice_below(5)) {
     case 0:
         certificate->is_expired = true;
         break;
@@ -49,6 +49,9 @@ static void make_certificate(struct policy_host *host)
         break;
     case 2:
         certificate->is_untrusted = true;
+        break;
+    case 3:
+        certificate->is_foreign = true;
         break;
     default:
         text_print(certificate->names[0], SIM_TLS_NAME_MAX, "mta-sts.evil.example");
@@ -67,7 +70,7 @@ enum sim_net_answer sim_https_accept(struct sim_link *link, const struct world_d
     host->peer = (struct sim_peer){.connected = on_connected, .readable = on_readable, .secured = on_secured,
                                    .ended = on_ended, .release = release};
     host->domain = domain;
-    host->from_ms = sim_now_ms();
+    host->link = link;
     host->is_intercepted = is_intercepted;
     make_certificate(host);
     sim_peer_accept(&host->peer, link);
@@ -206,6 +209,9 @@ static void respond(struct policy_host *host)
         size_t body = slice_find_slice(buffer_slice(&out), SLICE("\r\n\r\n"));
         buffer_truncate(&out, body + sim_dice_below(buffer_length(&out) - body));
     }
+    /* Without a length only close_notify makes it whole. */
+    bool has_length = slice_find_slice(buffer_slice(&out), SLICE("Content-Length: ")) < buffer_length(&out) ||
+                      slice_find_slice(buffer_slice(&out), SLICE("chunked")) < buffer_length(&out);
     sim_peer_write(&host->peer, buffer_slice(&out));
     buffer_free(&out);
     if (is_cut) {
@@ -214,8 +220,9 @@ static void respond(struct policy_host *host)
     }
     struct slice name = slice_of(host->domain->name);
     char proved[SIM_TLS_NAME_MAX + 16];
+    uint64_t end = sim_peer_written(&host->peer) + (has_length ? 0 : SIM_TLS_CLOSE_SIZE);
     if (is_policy && sim_certificate_proves(&host->certificate,
                                             text_print(proved, sizeof proved, "mta-sts.%.*s", SLICE_ARGS(name))))
-        sim_oracle_served(host->domain, &host->domain->publications[host->domain->served], host->from_ms);
+        sim_known_offered(host->domain, host->link, end);
     sim_peer_close(&host->peer);
 }

@@ -7,13 +7,12 @@
 #include "test/sim/sim_log.h"
 #include "test/sim/sim_memory.h"
 #include "test/sim/sim_report.h"
+#include "test/sim/sim_seen.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A crash that comes so soon after the answer was heard may come before it is written down. */
-#define WRITING_DOWN_MS 4000
 /* Attempts that began in the storm may hang for so long, and the next one waits. */
 #define AFTERMATH_MS 5400000
 
@@ -164,8 +163,10 @@ static void add_store(const struct sim_stored *stored, struct sim_message *messa
     store->answer_end = stored->answer_end;
     store->heard_ms = -1;
     text_print(store->host, sizeof store->host, "%s", stored->host->name);
-    if (recipient->store_count++ > 0)
+    if (recipient->store_count++ > 0) {
+        sim_saw(SIM_SEEN_COPY);
         check_second_store(store);
+    }
     list_add_last(&ledger.stores, &store->node);
 }
 
@@ -195,7 +196,7 @@ void sim_ledger_stored(const struct sim_stored *stored)
 /* Was the fault there when the answer was heard, or right after? */
 static bool met_fault(const struct store *store, const struct world_fault *fault)
 {
-    return store->heard_ms < fault->to_ms && store->heard_ms + WRITING_DOWN_MS >= fault->from_ms;
+    return store->heard_ms < fault->to_ms && store->heard_ms + WORLD_WRITING_DOWN_MS >= fault->from_ms;
 }
 
 static bool may_lack_memory(const struct store *store)
@@ -207,24 +208,10 @@ static bool may_lack_memory(const struct store *store)
     return false;
 }
 
-/* When what was heard is on the disk at the latest. While that takes nothing at all it waits; outages may overlap. */
-static int64_t written_by_ms(const struct store *store)
-{
-    int64_t end_ms = store->heard_ms + WRITING_DOWN_MS;
-    for (size_t i = 0; i < world.fault_count;) {
-        const struct world_fault *fault = &world.faults[i++];
-        if (fault->kind != WORLD_FAULT_DISK_EXHAUSTED || fault->from_ms > end_ms || fault->to_ms + WRITING_DOWN_MS <= end_ms)
-            continue;
-        end_ms = fault->to_ms + WRITING_DOWN_MS;
-        i = 0; /* an earlier one may go on from here */
-    }
-    return end_ms;
-}
-
 /* Without memory it may never be. */
 static bool is_written_down(const struct store *store)
 {
-    return store->heard_ms >= 0 && !may_lack_memory(store) && sim_now_ms() > written_by_ms(store);
+    return store->heard_ms >= 0 && !may_lack_memory(store) && sim_now_ms() > world_written_by_ms(store->heard_ms);
 }
 
 /* A second copy is right only where the first was not known to the relay: its answer was lost, or the relay's memory of it. */

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "test/sim/sim_dice.h"
 #include "test/sim/sim_log.h"
+#include "test/sim/sim_seen.h"
 #include "test/sim/sim_wire.h"
 
 #include <stdlib.h>
@@ -42,7 +43,8 @@ static void choose_oddity(struct mx *mx, unsigned percent)
     mx->content_limit = sim_dice_below(2000);
 }
 
-/* What the attacker can show: the right name without a root's word, an expired one, or his own good name. */
+/* What the attacker can show: the right name without a root's word, an expired one, one by an authority for other uses, or
+ * his own good name. */
 static void forge_certificate(struct mx *mx)
 {
     struct sim_certificate *certificate = &mx->certificate;
@@ -50,16 +52,19 @@ static void forge_certificate(struct mx *mx)
     if (sim_dice_percent(30))
         return;
     text_print(certificate->names[0], SIM_TLS_NAME_MAX, "%s", mx->host->name);
-    uint64_t way = sim_dice_below(3);
+    uint64_t way = sim_dice_below(4);
     certificate->is_self_signed = way == 0;
     certificate->is_untrusted = way == 1;
     certificate->is_expired = way == 2;
+    certificate->is_foreign = way == 3;
 }
 
 static void worsen_certificate(struct sim_certificate *certificate)
 {
-    if (sim_dice_percent(50))
+    if (sim_dice_percent(40))
         certificate->is_expired = true;
+    else if (sim_dice_percent(30))
+        certificate->is_foreign = true;
     else
         text_print(certificate->names[0], SIM_TLS_NAME_MAX, "www.elsewhere.example");
 }
@@ -221,6 +226,8 @@ bool sim_mx_act(struct mx *mx, enum stage stage)
     if (mx->stage != stage)
         return false;
     mx->stage = STAGE_NOWHERE;
+    sim_saw(SIM_SEEN_STAGES + stage);
+    sim_saw(SIM_SEEN_ODDITIES + mx->oddity);
     mx->is_confused = mx->is_confused || stage == STAGE_CONTENT;
     switch (mx->oddity) {
     case ODDITY_DROP:
@@ -346,6 +353,7 @@ static bool feed_command(struct mx *mx)
         return true;
     }
     if (injects) {
+        sim_saw(SIM_SEEN_ODDITIES + ODDITY_INJECTION);
         sim_mx_say(mx, SLICE("220 2.0.0 go\r\n250 2.0.0 injected\r\n"));
         sim_peer_consume(&mx->peer, line.length);
         return true;
@@ -364,9 +372,11 @@ static bool feed(struct mx *mx)
         return false;
     if (strcmp(smtp_server_state(mx->server), "command") == 0)
         return feed_command(mx);
-    if (strcmp(smtp_server_state(mx->server), "content") == 0 && mx->content_seen >= mx->content_limit &&
-        sim_mx_act(mx, STAGE_CONTENT))
-        return !sim_mx_is_over(mx);
+    if (mx->stage == STAGE_CONTENT && strcmp(smtp_server_state(mx->server), "content") == 0) {
+        if (mx->content_seen >= mx->content_limit && sim_mx_act(mx, STAGE_CONTENT))
+            return !sim_mx_is_over(mx);
+        input = slice_to(input, (size_t)(mx->content_limit - mx->content_seen));
+    }
     size_t taken = smtp_server_feed(mx->server, input);
     sim_peer_consume(&mx->peer, taken);
     mx->content_seen += taken;

@@ -48,6 +48,8 @@ static bool feed_open(struct mx *mx)
             sim_mx_refuse_chunk(mx, mx->chunks.left);
         return !sim_mx_is_over(mx);
     }
+    if (mx->stage == STAGE_CONTENT)
+        input = slice_to(input, (size_t)(mx->content_limit - mx->content_seen));
     size_t taken = sim_chunk_feed(&mx->chunks, input);
     sim_peer_consume(&mx->peer, taken);
     mx->content_seen += taken;

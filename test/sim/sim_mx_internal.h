@@ -26,6 +26,7 @@ enum oddity {
 #define X(name) ODDITY_##name,
     ODDITY_LIST(X)
 #undef X
+    ODDITY_KINDS
 };
 
 struct mx {

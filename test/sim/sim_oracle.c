@@ -8,29 +8,10 @@
 
 #include <string.h>
 
-#define SERVINGS_MAX 256
-/* From the start of a lookup, whose time counts as the time of the fetch, to the end of the response. */
-#define LOOKUP_MAX_MS 180000
-#define NOTHING (-1)
 #define WINDOW_MS 600000
-/* Where the stored form of a cache entry has the time of its fetch (sts/cache.c): eight bytes, the highest first. */
-#define FETCHED_OFFSET 2
 
-struct known {
-    int publication;    /* index; NOTHING: none, or none that was published */
-    int64_t stored_ms;  /* when it was fetched by the relay's word, wall clock */
-    int64_t fetched_ms; /* the same as it may be counted, at the least, after steps of the clock */
-};
-struct serving {
-    size_t domain;
-    int publication;
-    int64_t from_ms, to_ms;
-};
 static struct {
     struct queue *queue;
-    struct known known[WORLD_DOMAINS_MAX];
-    struct serving servings[SERVINGS_MAX];
-    size_t serving_count;
     int64_t stepped_back_ms; /* when the clock last did; -1: never */
     bool was_reloaded;
     size_t early_count; /* attempts that were not held against the wait of their destination */
@@ -39,16 +20,12 @@ static struct {
     size_t query_count, connection_count;
 } oracle;
 
-static int find_publication(const struct world_domain *domain, struct slice bytes);
-static void judge_change(const struct world_domain *domain, const struct known *before, const struct known *after);
 static void count(size_t *counter, const char *what);
 
 void sim_oracle_start(void)
 {
     memset(&oracle, 0, sizeof oracle);
     oracle.stepped_back_ms = -1;
-    for (size_t i = 0; i < WORLD_DOMAINS_MAX; i++)
-        oracle.known[i].publication = NOTHING;
 }
 
 void sim_oracle_watch(struct queue *queue)
@@ -62,115 +39,10 @@ void sim_oracle_reloaded(void)
     oracle.was_reloaded = true;
 }
 
-/* ---- what the relay knows ---- */
-
-static bool is_live(const struct world_domain *domain, const struct known *known)
-{
-    if (known->publication == NOTHING)
-        return false;
-    const struct world_publication *publication = &domain->publications[known->publication];
-    return clock_wall_ms() < known->fetched_ms + publication->max_age_s * 1000;
-}
-
-const struct world_publication *sim_oracle_known(const struct world_domain *domain)
-{
-    const struct known *known = &oracle.known[domain->index];
-    if (!is_live(domain, known) || domain->publications[known->publication].mode != WORLD_ENFORCE)
-        return NULL;
-    return &domain->publications[known->publication];
-}
-
-static struct known read_known(const struct world_domain *domain)
-{
-    struct known known = {.publication = NOTHING};
-    struct slice bytes;
-    struct arena *arena = arena_new(1u << 20);
-    if (queue_policy_get(oracle.queue, slice_of(domain->name), arena, &bytes) == ERR_NONE) {
-        struct reader reader = reader_of(slice_from(bytes, FETCHED_OFFSET));
-        known.stored_ms = known.fetched_ms = (int64_t)reader_u64(&reader);
-        known.publication = find_publication(domain, bytes);
-    }
-    arena_free(&arena);
-    return known;
-}
-
-/* By the line with which every body names itself. */
-static int find_publication(const struct world_domain *domain, struct slice bytes)
-{
-    char line[64];
-    for (size_t i = 0; i < domain->publication_count; i++) {
-        struct slice text = text_print(line, sizeof line, "publication: %s.", domain->publications[i].id);
-        if (slice_find_slice(bytes, text) < bytes.length)
-            return (int)i;
-    }
-    if (slice_find_slice(bytes, SLICE("publication: ")) < bytes.length)
-        sim_fail("the relay took over a policy for %s that was never published", domain->name);
-    return NOTHING;
-}
-
-void sim_oracle_committed(void)
-{
-    for (size_t i = 0; oracle.queue != NULL && i < world.domain_count; i++) {
-        const struct world_domain *domain = &world.domains[i];
-        struct known after = read_known(domain);
-        struct known before = oracle.known[i];
-        if (after.publication == before.publication && after.stored_ms == before.stored_ms)
-            continue;
-        judge_change(domain, &before, &after);
-        if (after.fetched_ms > clock_wall_ms())
-            after.fetched_ms = clock_wall_ms();
-        oracle.known[i] = after;
-    }
-}
-
-static bool was_served(const struct world_domain *domain, const struct known *known)
-{
-    for (size_t i = 0; i < oracle.serving_count && i < SERVINGS_MAX; i++) {
-        const struct serving *serving = &oracle.servings[i];
-        if (serving->domain == domain->index && serving->publication == known->publication &&
-            sim_clock_showed(known->stored_ms, serving->from_ms - LOOKUP_MAX_MS, serving->to_ms))
-            return true;
-    }
-    return false;
-}
-
-/* A policy in force gives way to one that was validly fetched, to nothing else; and only a fetch makes it younger. */
-static void judge_change(const struct world_domain *domain, const struct known *before, const struct known *after)
-{
-    const char *id = after->publication == NOTHING ? "nothing" : domain->publications[after->publication].id;
-    sim_log("the relay knows %s of %s now, fetched at %lld", id, domain->name, (long long)after->stored_ms);
-    if (after->publication == NOTHING) {
-        if (is_live(domain, before))
-            sim_fail("the relay forgot the policy %s, which is in force", domain->publications[before->publication].id);
-        return;
-    }
-    bool is_older = after->publication == before->publication && after->stored_ms < before->stored_ms;
-    if (is_older && oracle.stepped_back_ms >= 0)
-        return; /* what was fetched in the future counts as fetched now */
-    if (!was_served(domain, after))
-        sim_fail("the relay counts the policy %s as fetched at %lld, when nobody served it", id, (long long)after->stored_ms);
-}
-
-void sim_oracle_served(const struct world_domain *domain, const struct world_publication *publication, int64_t from_ms)
-{
-    struct serving *serving = &oracle.servings[oracle.serving_count++ % SERVINGS_MAX]; /* the last ones count */
-    *serving = (struct serving){
-        .domain = domain->index,
-        .publication = (int)(publication - domain->publications),
-        .from_ms = from_ms,
-        .to_ms = sim_now_ms(),
-    };
-}
-
-/* After a step back what was fetched in the future counts as fetched at that moment, at the earliest. */
 void sim_oracle_clock_stepped(int64_t step_ms)
 {
     if (step_ms < 0)
         oracle.stepped_back_ms = sim_now_ms();
-    for (size_t i = 0; i < world.domain_count; i++) {
-        if (oracle.known[i].fetched_ms > clock_wall_ms())
-            oracle.known[i].fetched_ms = clock_wall_ms();
-    }
 }
 
 /* ---- no haste ---- */

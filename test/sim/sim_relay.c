@@ -13,6 +13,7 @@
 #include "test/sim/sim_dns.h"
 #include "test/sim/sim_event.h"
 #include "test/sim/sim_host.h"
+#include "test/sim/sim_known.h"
 #include "test/sim/sim_ledger.h"
 #include "test/sim/sim_log.h"
 #include "test/sim/sim_memory.h"
@@ -60,7 +61,7 @@ void sim_relay_begin(void)
     sim.is_kept_up = true;
     sim.is_stopping = false;
     sim.log = (struct log){.level = LOG_INFO, .format = LOG_LOGFMT, .write = write_log};
-    sim_host_watch_lanes(sim_oracle_committed);
+    sim_host_watch_lanes(sim_known_committed);
 }
 
 void sim_relay_end(void)
@@ -104,6 +105,18 @@ static void write_log(struct log *log, struct slice line)
     sim_party_leave(before);
 }
 
+static void watch(struct queue *queue)
+{
+    sim_oracle_watch(queue);
+    sim_known_watch(queue);
+}
+
+static void lose_memory(void)
+{
+    sim_ledger_lost_memory();
+    sim_known_lost_memory();
+}
+
 /* ---- the start ---- */
 
 struct sets {
@@ -129,8 +142,8 @@ static enum err load_config(struct config **config)
 {
     struct sets sets = {.count = 0};
     struct buffer faults, warnings;
-    add_set(&sets, "hostname=relay.example");
-    add_set(&sets, "listen.smtp=%s", SIM_CLIENT_DOOR);
+    add_set(&sets, "hostname=%s", WORLD_RELAY_NAME);
+    add_set(&sets, "listen.smtp=%s %s:25", SIM_CLIENT_DOOR, WORLD_RELAY_ADDRESS);
     add_set(&sets, "access.networks=%s", SIM_CLIENT_NETWORK);
     add_set(&sets, "tls.certificate=simulated");
     add_set(&sets, "tls.key=simulated");
@@ -215,8 +228,7 @@ void sim_relay_start(void)
         sim.queue = queue;
         if (world.seed % 2 == 0) /* the disk is soon behind: whoever waits for it must be called again */
             journal_set_pending_max(relay->journal, PRESSED_BYTES);
-        sim_oracle_watch(queue);
-        sim_oracle_committed();
+        watch(queue);
         return;
     }
     /* It lacked memory: the process ends, the supervisor tries again. */
@@ -288,11 +300,11 @@ static void on_stopped(struct relay *relay)
     (void)sim_party_enter(SIM_WORLD);
     sim_log("the relay has stopped with status %d", status);
     sim_event_cancel(&sim.overdue);
-    sim_oracle_watch(NULL);
+    watch(NULL);
     sim.queue = NULL;
     sim.is_stopping = false;
     if (status != 0 || world_has_fault(WORLD_FAULT_DISK_EXHAUSTED, 0))
-        sim_ledger_lost_memory();
+        lose_memory();
     sim_event_plan(&sim.aftermath, AFTERMATH_MS, on_aftermath);
     (void)sim_party_enter(SIM_RELAY);
 }
@@ -316,8 +328,8 @@ void sim_relay_crash(void)
         return;
     sim_log("the relay crashes");
     sim_event_cancel(&sim.overdue);
-    sim_ledger_lost_memory();
-    sim_oracle_watch(NULL);
+    lose_memory();
+    watch(NULL);
     sim_net_crash();
     sim_dns_crash();
     sim_host_crash();

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "test/sim/sim_ledger.h"
 #include "test/sim/sim_log.h"
+#include "test/sim/sim_seen.h"
 
 #include <string.h>
 
@@ -68,6 +69,7 @@ static void take_failed(struct sim_message *message, struct sim_recipient *recip
         sim_fail("<%s> was reported as failed twice: %s and %s", recipient->address, recipient->bounce_id, id);
     if (recipient->bounce_id[0] == '\0')
         text_print(recipient->bounce_id, sizeof recipient->bounce_id, "%s", id);
+    sim_saw(SIM_SEEN_BOUNCED);
     int64_t age_ms = clock_wall_ms() - message->arrival_wall_ms;
     bool is_over = (age_ms > message->age_max_ms ? age_ms : message->age_max_ms) >= world.expire_ms;
     if (sim_ledger_is_settled(recipient))
@@ -83,5 +85,6 @@ static void take_delayed(struct sim_message *message, struct sim_recipient *reci
     if (recipient->notice_id[0] != '\0' && strcmp(recipient->notice_id, id) != 0)
         sim_fail("<%s> was reported as delayed twice: %s and %s", recipient->address, recipient->notice_id, id);
     text_print(recipient->notice_id, sizeof recipient->notice_id, "%s", id);
+    sim_saw(SIM_SEEN_DELAYED);
     (void)message;
 }

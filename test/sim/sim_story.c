@@ -4,11 +4,13 @@
 #include "test/sim/sim_dice.h"
 #include "test/sim/sim_event.h"
 #include "test/sim/sim_host.h"
+#include "test/sim/sim_known.h"
 #include "test/sim/sim_ledger.h"
 #include "test/sim/sim_log.h"
 #include "test/sim/sim_memory.h"
 #include "test/sim/sim_oracle.h"
 #include "test/sim/sim_relay.h"
+#include "test/sim/sim_seen.h"
 #include "test/sim/world.h"
 
 #include <stdlib.h>
@@ -18,14 +20,6 @@
 #define SCENES_MAX 24
 #define POLL_MS 500
 
-#define SCENE_LIST(X)                                                                                                  \
-    X(CRASH) X(STOP) X(RELOAD) X(CLOCK_FORWARD) X(CLOCK_BACK) X(POLICY) X(POLICY_GONE) X(COMMIT_FULL) X(COMMIT_IO)     \
-    X(COMMIT_LOST)
-enum scene_kind {
-#define X(name) SCENE_##name,
-    SCENE_LIST(X)
-#undef X
-};
 struct scene {
     struct sim_event event;
     enum scene_kind kind;
@@ -43,6 +37,29 @@ static void on_scene(struct sim_event *event);
 static void on_poll(struct sim_event *event);
 static void on_record(struct sim_event *event);
 
+static const struct {
+    unsigned weight, weight_in_siege;
+} rows[] = {
+#define X(name, weight, weight_in_siege) {weight, weight_in_siege},
+    SIM_SCENE_LIST(X)
+#undef X
+};
+
+bool sim_story_makes(enum scene_kind kind)
+{
+    return (world.is_attacked ? rows[kind].weight_in_siege : rows[kind].weight) > 0;
+}
+
+static enum scene_kind choose_scene(void)
+{
+    unsigned weights[SIM_SCENE_KINDS], sum = 0, kind = 0;
+    for (size_t i = 0; i < SIM_SCENE_KINDS; i++)
+        sum += weights[i] = world.is_attacked ? rows[i].weight_in_siege : rows[i].weight;
+    for (uint64_t left = sim_dice_below(sum); left >= weights[kind]; kind++)
+        left -= weights[kind];
+    return (enum scene_kind)kind;
+}
+
 static int64_t random_step(enum scene_kind kind)
 {
     int64_t step_ms = sim_dice_percent(50) ? sim_dice_between(1000, 10 * MINUTE_MS) : sim_dice_between(MINUTE_MS, 5 * HOUR_MS);
@@ -53,15 +70,13 @@ static int64_t random_step(enum scene_kind kind)
 
 void sim_story_start(void)
 {
-    static const unsigned weights[] = {28, 12, 6, 3, 3, 22, 5, 6, 5, 5, 0};
-    static const unsigned weights_of_siege[] = {40, 20, 6, 0, 2, 4, 0, 4, 4, 4, 0};
     world.expire_latest_ms = world.expire_ms;
     story.count = world.is_attacked       ? (size_t)sim_dice_between(4, SCENES_MAX)
                   : sim_dice_percent(10) ? 0
                                          : (size_t)sim_dice_between(1, 10);
     for (size_t i = 0; i < story.count; i++) {
         struct scene *scene = &story.scenes[i];
-        scene->kind = (enum scene_kind)sim_dice_choose(world.is_attacked ? weights_of_siege : weights);
+        scene->kind = choose_scene();
         if (scene->kind == SCENE_CLOCK_FORWARD || scene->kind == SCENE_CLOCK_BACK)
             scene->step_ms = random_step(scene->kind);
         sim_event_plan(&scene->event, sim_dice_between(0, world.storm_ms), on_scene);
@@ -119,6 +134,7 @@ static void step_clock(int64_t step_ms)
     sim_clock_step(step_ms);
     sim_ledger_clock_stepped();
     sim_oracle_clock_stepped(step_ms);
+    sim_known_clock_stepped(step_ms);
 }
 
 /* The owner changes HTTPS first and the record a while after (RFC 8461 8.3 says how), or forgets the record. */
@@ -166,6 +182,7 @@ static void fail_commit(enum err err, bool is_stored)
 static void on_scene(struct sim_event *event)
 {
     struct scene *scene = LIST_OF(event, struct scene, event);
+    sim_saw(SIM_SEEN_SCENES + scene->kind);
     switch (scene->kind) {
     case SCENE_CRASH:
         if (sim_relay_is_up())
@@ -195,6 +212,8 @@ static void on_scene(struct sim_event *event)
         break;
     case SCENE_COMMIT_LOST:
         fail_commit(ERR_IO, true);
+        break;
+    case SIM_SCENE_KINDS:
         break;
     }
 }

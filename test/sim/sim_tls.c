@@ -1,6 +1,7 @@
 #include "test/sim/sim_tls.h"
 
 #include "base/text.h"
+#include "test/sim/sim_seen.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -40,6 +41,15 @@ static void take_handshake(struct tls_session *session, struct slice payload);
 static void take_alert(struct tls_session *session, struct slice payload);
 static void fail(struct tls_session *session, enum tls_failure failure, const char *detail);
 static enum tls_failure judge(const struct sim_certificate *certificate, struct slice name);
+
+static_assert(SIM_TLS_CLOSE_SIZE == OVERHEAD + sizeof NOTE_CLOSE - 1, "the record of close_notify");
+
+static bool believes_all;
+
+void sim_tls_believe(bool believes)
+{
+    believes_all = believes;
+}
 
 /* ---- contexts ---- */
 
@@ -303,10 +313,12 @@ static void say_server_hello(struct tls_session *session)
 {
     const struct sim_certificate *certificate = &session->certificate;
     struct buffer hello;
+    if (certificate->is_foreign)
+        sim_saw(SIM_SEEN_FOREIGN_USAGE);
     buffer_init(&hello, RECORD_MAX);
-    buffer_print(&hello, "%c%s%s%s%s", SERVER_HELLO, certificate->is_expired ? "x" : "",
+    buffer_print(&hello, "%c%s%s%s%s%s", SERVER_HELLO, certificate->is_expired ? "x" : "",
                  certificate->is_untrusted ? "u" : "", certificate->is_self_signed ? "s" : "",
-                 certificate->is_old ? "o" : "");
+                 certificate->is_foreign ? "e" : "", certificate->is_old ? "o" : "");
     for (size_t i = 0; i < certificate->name_count; i++)
         buffer_print(&hello, " %s", certificate->names[i]);
     say(session, SIM_TLS_HANDSHAKE, buffer_slice(&hello));
@@ -324,6 +336,7 @@ static void read_server_hello(struct slice payload, struct sim_certificate *cert
     certificate->is_expired = slice_has(facts, 'x');
     certificate->is_untrusted = slice_has(facts, 'u');
     certificate->is_self_signed = slice_has(facts, 's');
+    certificate->is_foreign = slice_has(facts, 'e');
     certificate->is_old = slice_has(facts, 'o');
     while (certificate->name_count < SIM_TLS_NAMES_MAX && slice_word(&payload, &name))
         text_print(certificate->names[certificate->name_count++], SIM_TLS_NAME_MAX, "%.*s", SLICE_ARGS(name));
@@ -338,7 +351,7 @@ static void take_server_hello(struct tls_session *session, struct slice payload)
         fail(session, TLS_FAILURE_VERSION, tls_failure_text(TLS_FAILURE_VERSION));
         return;
     }
-    verdict->failure = judge(&certificate, slice_of(session->name));
+    verdict->failure = believes_all ? TLS_FAILURE_NONE : judge(&certificate, slice_of(session->name));
     verdict->verified = verdict->failure == TLS_FAILURE_NONE;
     text_print(verdict->subject, sizeof verdict->subject, "%s", certificate.names[0]);
     if (session->demand == TLS_VERIFY && !verdict->verified) {
@@ -402,6 +415,8 @@ static enum tls_failure judge(const struct sim_certificate *certificate, struct 
         return TLS_FAILURE_SELF_SIGNED;
     if (certificate->is_untrusted)
         return TLS_FAILURE_NOT_TRUSTED;
+    if (certificate->is_foreign)
+        return TLS_FAILURE_USAGE;
     if (certificate->is_expired)
         return TLS_FAILURE_EXPIRED;
     if (certificate->name_count == 0)

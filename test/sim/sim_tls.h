@@ -15,6 +15,7 @@ struct sim_certificate {
     char names[SIM_TLS_NAMES_MAX][SIM_TLS_NAME_MAX]; /* dNSName SANs */
     size_t name_count;
     bool is_expired, is_untrusted, is_self_signed;
+    bool is_foreign; /* issued by an authority that is not for TLS servers, below a trusted root */
     bool is_old; /* the server speaks no version that is allowed */
 };
 
@@ -23,6 +24,10 @@ struct tls_session *sim_tls_server(const struct sim_certificate *certificate);
 /* Would this certificate prove the name? Reckoned without the code of tls/. */
 bool sim_certificate_proves(const struct sim_certificate *certificate, struct slice name);
 
+/* To see that it is found out: from now on the relay's sessions take every certificate for a proof. */
+void sim_tls_believe(bool believes);
+
+#define SIM_TLS_CLOSE_SIZE 9 /* bytes on the wire of close_notify */
 #define SIM_TLS_ALERT 0x15
 #define SIM_TLS_HANDSHAKE 0x16
 #define SIM_TLS_DATA 0x17

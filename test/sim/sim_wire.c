@@ -2,9 +2,11 @@
 
 #include "base/text.h"
 #include "test/sim/sim_chunk.h"
+#include "test/sim/sim_known.h"
 #include "test/sim/sim_ledger.h"
 #include "test/sim/sim_log.h"
 #include "test/sim/sim_oracle.h"
+#include "test/sim/sim_seen.h"
 
 #include <stdlib.h>
 
@@ -21,13 +23,11 @@ struct wire {
     char wanted[256];              /* the name that the relay wants proved */
     struct sim_certificate shown;
     struct buffer raw, text;       /* bytes not read yet; of them the text */
-    /* Policies as they were known when MAIL left, by domain; NULL: none that forbids anything. */
-    const struct world_publication *known[WORLD_DOMAINS_MAX];
+    struct sim_known known[WORLD_DOMAINS_MAX]; /* when MAIL left, by domain */
     size_t destination;
 };
 
 static struct list wires;
-static uint64_t judged_count, attacked_count;
 
 static void take_line(struct wire *wire, struct slice line);
 static void take_record(struct wire *wire, unsigned char type, struct slice payload);
@@ -62,7 +62,8 @@ void sim_wire_open(struct sim_link *link, const struct world_host *host)
         abort();
     wire->link = link;
     wire->host = host;
-    attacked_count += host->is_attackers;
+    if (host->is_attackers)
+        sim_saw(SIM_SEEN_ATTACKED);
     wire->destination = NO_DOMAIN;
     buffer_init(&wire->raw, SIZE_MAX / 2);
     buffer_init(&wire->text, SIZE_MAX / 2);
@@ -72,8 +73,12 @@ void sim_wire_open(struct sim_link *link, const struct world_host *host)
 
 void sim_wire_close(struct sim_link *link)
 {
-    if (link->wire != NULL)
-        release(link->wire);
+    const struct wire *wire = link->wire;
+    if (wire == NULL)
+        return;
+    if (wire->host->is_attackers && wire->destination == NO_DOMAIN)
+        sim_saw(SIM_SEEN_ATTACKER_REFUSED);
+    release(link->wire);
 }
 
 void sim_wire_chunking(struct sim_link *link)
@@ -184,20 +189,10 @@ static void take_line(struct wire *wire, struct slice line)
 
 /* ---- judging ---- */
 
-uint64_t sim_wire_judged_count(void)
-{
-    return judged_count;
-}
-
-uint64_t sim_wire_attacked_count(void)
-{
-    return attacked_count;
-}
-
 static void take_mail(struct wire *wire)
 {
     for (size_t i = 0; i < world.domain_count; i++)
-        wire->known[i] = sim_oracle_known(&world.domains[i]);
+        wire->known[i] = sim_known_of(&world.domains[i]);
 }
 
 static size_t count_destination(size_t domain)
@@ -210,19 +205,23 @@ static size_t count_destination(size_t domain)
 
 static void judge_policy(const struct wire *wire, const struct world_domain *domain, struct slice address)
 {
-    const struct world_publication *policy = wire->known[domain->index];
+    const struct sim_known *known = &wire->known[domain->index];
     struct slice wanted = slice_of(wire->wanted);
-    if (policy == NULL)
+    if (known->is_free) {
+        sim_saw(wire->is_secure ? SIM_SEEN_FREE_TLS : SIM_SEEN_FREE_PLAIN);
         return;
-    judged_count++;
+    }
+    sim_saw(known->ways[1] == NULL ? SIM_SEEN_ENFORCED : SIM_SEEN_ENFORCED_BETWEEN);
+    bool is_admitted = world_admits(known->ways[0], wanted) ||
+                       (known->ways[1] != NULL && world_admits(known->ways[1], wanted));
     const char *fault = !wire->is_secure                                  ? "in plaintext"
                         : !sim_certificate_proves(&wire->shown, wanted) ? "without a proof of the host's name"
-                        : !world_admits(policy, wanted)                 ? "although the policy does not admit the host"
+                        : !is_admitted                                  ? "although the policy does not admit the host"
                                                                           : NULL;
     if (fault != NULL)
         sim_fail("the envelope for <%.*s> left on link %llu to %s (wanted: %s) %s, under the enforced policy %s",
                  SLICE_ARGS(address), (unsigned long long)wire->link->number, wire->host->name, wire->wanted, fault,
-                 policy->id);
+                 known->ways[0]->id);
 }
 
 static void take_recipient(struct wire *wire, struct slice line)
@@ -238,7 +237,7 @@ static void take_recipient(struct wire *wire, struct slice line)
     }
     sim_log("link %llu: RCPT <%.*s> to %s%s, %s", (unsigned long long)wire->link->number, SLICE_ARGS(address),
             wire->host->name, wire->is_secure ? " over TLS" : "",
-            wire->known[domain->index] == NULL ? "free" : wire->known[domain->index]->id);
+            wire->known[domain->index].is_free ? "free" : wire->known[domain->index].ways[0]->id);
     judge_policy(wire, domain, address);
     bool is_elsewhere = !wire->host->is_attackers && !world_has_host(domain, world_host_index(wire->host));
     if (is_elsewhere)

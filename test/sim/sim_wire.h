@@ -14,9 +14,6 @@ void sim_wire_written(struct sim_link *link, struct slice bytes);
 void sim_wire_chunking(struct sim_link *link);
 void sim_wire_shown(struct sim_link *link, const struct sim_certificate *certificate);
 void sim_wire_content(struct sim_link *link);
-/* Over all seeds: envelopes for domains whose enforced policy the relay knew, and connections that ended at the attacker. */
-uint64_t sim_wire_judged_count(void);
-uint64_t sim_wire_attacked_count(void);
 void sim_wires_start(void);
 void sim_wires_end(void);
 

@@ -4,6 +4,7 @@
 #include "test/sim/sim_dice.h"
 #include "test/sim/sim_event.h"
 #include "test/sim/sim_log.h"
+#include "test/sim/sim_seen.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -91,7 +92,7 @@ static struct world_host *add_host(const char *name)
 
 static void spoil_certificate(struct sim_certificate *certificate)
 {
-    switch (sim_dice_below(6)) {
+    switch (sim_dice_below(7)) {
     case 0:
         certificate->is_expired = true;
         break;
@@ -105,6 +106,9 @@ static void spoil_certificate(struct sim_certificate *certificate)
         certificate->is_old = true;
         break;
     case 4:
+        certificate->is_foreign = true;
+        break;
+    case 5:
         certificate->name_count = 0;
         break;
     default:
@@ -212,7 +216,7 @@ static void make_domain(enum world_domain_kind kind)
 /* The first one is the senders'. */
 static void make_domains(void)
 {
-    static const unsigned weights[] = {80, 10, 5, 5, 0};
+    static const unsigned weights[] = {77, 10, 5, 5, 3, 0};
     size_t count = (size_t)sim_dice_between(2, 5);
     make_domain(WORLD_DOMAIN_MX);
     make_domain(WORLD_DOMAIN_MX);
@@ -262,7 +266,9 @@ struct world_publication *world_publish(struct world_domain *domain, enum world_
         return NULL;
     struct world_publication *publication = &domain->publications[domain->publication_count++];
     publication->mode = mode;
-    publication->max_age_s = max_ages_s[world.is_attacked ? sim_dice_between(3, 5) : (int64_t)sim_dice_below(6)];
+    /* No two of a domain have the same: by it they are told apart. */
+    publication->max_age_s = max_ages_s[world.is_attacked ? sim_dice_between(3, 5) : (int64_t)sim_dice_below(6)] -
+                             (int64_t)domain->publication_count;
     choose_patterns(domain, publication);
     text_print(publication->id, sizeof publication->id, "d%zup%zu", domain->index, domain->publication_count);
     const char *end = sim_dice_percent(50) ? "\r\n" : "\n";
@@ -337,6 +343,24 @@ static bool is_rare(enum world_fault_kind kind)
     return world_fault_target(kind) == WORLD_TARGET_NOTHING && !sim_dice_percent(40);
 }
 
+/* What a siege is made of: all that an attacker without a certificate can do. */
+static const enum world_fault_kind attack_kinds[] = {
+    WORLD_FAULT_DNS_FORGED_MX,     WORLD_FAULT_DNS_FORGED_OWN,    WORLD_FAULT_DNS_FORGED_ADDRESS,
+    WORLD_FAULT_DNS_FORGED_TXT,    WORLD_FAULT_DNS_DENIED,        WORLD_FAULT_DNS_FAILING,
+    WORLD_FAULT_DNS_SILENT,        WORLD_FAULT_HTTPS_INTERCEPTED, WORLD_FAULT_HTTPS_DOWN,
+    WORLD_FAULT_HTTPS_CERTIFICATE, WORLD_FAULT_HTTPS_GARBAGE,     WORLD_FAULT_HOST_INTERCEPTED,
+    WORLD_FAULT_HOST_INTERCEPTED,
+};
+#define ATTACK_KINDS (sizeof attack_kinds / sizeof attack_kinds[0])
+
+bool world_makes_fault(enum world_fault_kind kind)
+{
+    bool is_attack = false;
+    for (size_t i = 0; i < ATTACK_KINDS; i++)
+        is_attack = is_attack || attack_kinds[i] == kind;
+    return !world.is_attacked || is_attack;
+}
+
 static void make_faults(void)
 {
     size_t count = sim_dice_percent(5) ? 0 : (size_t)sim_dice_between(1, WORLD_FAULTS_MAX / 2);
@@ -344,7 +368,7 @@ static void make_faults(void)
         struct world_fault *fault = &world.faults[world.fault_count++];
         do
             fault->kind = (enum world_fault_kind)sim_dice_below(sizeof fault_rows / sizeof fault_rows[0]);
-        while (is_rare(fault->kind));
+        while (is_rare(fault->kind) || !world_makes_fault(fault->kind));
         fault->target = random_target(world_fault_target(fault->kind));
         fault->from_ms = sim_dice_between(0, world.storm_ms);
         int64_t longest_ms = sim_dice_percent(50) ? 10 * MINUTE_MS : world.storm_ms;
@@ -353,19 +377,15 @@ static void make_faults(void)
     }
 }
 
-/* After an hour in which the relay may learn the policies, all that an attacker without a certificate can do, for hours or to
- * the end. */
+/* After an hour in which the relay may learn the policies, for hours or to the end. */
 static void make_attacks(void)
 {
-    static const enum world_fault_kind kinds[] = {
-        WORLD_FAULT_DNS_FORGED_MX, WORLD_FAULT_DNS_FORGED_ADDRESS, WORLD_FAULT_DNS_FORGED_TXT, WORLD_FAULT_DNS_DENIED,
-        WORLD_FAULT_DNS_FAILING, WORLD_FAULT_DNS_SILENT, WORLD_FAULT_HTTPS_INTERCEPTED, WORLD_FAULT_HTTPS_DOWN,
-        WORLD_FAULT_HTTPS_CERTIFICATE, WORLD_FAULT_HTTPS_GARBAGE, WORLD_FAULT_HOST_INTERCEPTED, WORLD_FAULT_HOST_INTERCEPTED,
-    };
     size_t count = (size_t)sim_dice_between(WORLD_FAULTS_MAX / 2, WORLD_FAULTS_MAX);
     while (world.fault_count < count) {
         struct world_fault *fault = &world.faults[world.fault_count++];
-        fault->kind = kinds[sim_dice_below(sizeof kinds / sizeof kinds[0])];
+        do
+            fault->kind = attack_kinds[sim_dice_below(ATTACK_KINDS)];
+        while (!world_makes_fault(fault->kind));
         fault->target = random_target(world_fault_target(fault->kind));
         fault->from_ms = sim_dice_percent(50) ? HOUR_MS : sim_dice_between(HOUR_MS, world.storm_ms);
         fault->to_ms = sim_dice_percent(50) ? world.storm_ms : sim_dice_between(fault->from_ms + 1000, world.storm_ms + 2000);
@@ -382,10 +402,27 @@ bool world_has_fault(enum world_fault_kind kind, size_t target)
     int64_t now_ms = sim_now_ms();
     for (size_t i = 0; i < world.fault_count; i++) {
         const struct world_fault *fault = &world.faults[i];
-        if (fault->kind == kind && fault->target == target && now_ms >= fault->from_ms && now_ms < fault->to_ms)
+        if (fault->kind == kind && fault->target == target && now_ms >= fault->from_ms && now_ms < fault->to_ms) {
+            sim_saw(SIM_SEEN_FAULTS + kind);
             return true;
+        }
     }
     return false;
+}
+
+/* While the disk takes nothing at all it waits; outages may overlap. */
+int64_t world_written_by_ms(int64_t learned_ms)
+{
+    int64_t end_ms = learned_ms + WORLD_WRITING_DOWN_MS;
+    for (size_t i = 0; i < world.fault_count;) {
+        const struct world_fault *fault = &world.faults[i++];
+        if (fault->kind != WORLD_FAULT_DISK_EXHAUSTED || fault->from_ms > end_ms ||
+            fault->to_ms + WORLD_WRITING_DOWN_MS <= end_ms)
+            continue;
+        end_ms = fault->to_ms + WORLD_WRITING_DOWN_MS;
+        i = 0; /* an earlier one may go on from here */
+    }
+    return end_ms;
 }
 
 /* ---- finding ---- */

@@ -12,6 +12,11 @@
 #define WORLD_PUBLICATIONS_MAX 6
 #define WORLD_FAULTS_MAX 32
 #define WORLD_NAME_MAX SIM_TLS_NAME_MAX
+/* The relay's own name, and its own address at the port of mail hosts. */
+#define WORLD_RELAY_NAME "relay.example"
+#define WORLD_RELAY_ADDRESS "20.2.2.2"
+/* A crash that comes so soon after something was learned may come before it is written down. */
+#define WORLD_WRITING_DOWN_MS 4000
 
 struct world_host {
     char name[WORLD_NAME_MAX];
@@ -35,7 +40,8 @@ struct world_publication {
 };
 
 #define WORLD_DOMAIN_LIST(X)                                                                                           \
-    X(MX, "mx") X(IMPLICIT, "implicit") X(NULL_MX, "null-mx") X(ABSENT, "absent") /* does not exist */
+    X(MX, "mx") X(IMPLICIT, "implicit") X(NULL_MX, "null-mx") X(ABSENT, "absent") /* does not exist */         \
+    X(OWN, "own") /* its only mail host is the relay */
 enum world_domain_kind {
 #define X(name, text) WORLD_DOMAIN_##name,
     WORLD_DOMAIN_LIST(X)
@@ -63,6 +69,7 @@ struct world_domain {
     X(DNS_SILENT, DOMAIN, "DNS does not answer for")                                                                   \
     X(DNS_DENIED, DOMAIN, "DNS says NXDOMAIN for")                                                                     \
     X(DNS_FORGED_MX, DOMAIN, "the attacker forges the MX records of")                                                  \
+    X(DNS_FORGED_OWN, DOMAIN, "the attacker names the relay itself as the mail host of")                               \
     X(DNS_FORGED_ADDRESS, HOST, "the attacker forges the addresses of")                                                \
     X(DNS_FORGED_TXT, DOMAIN, "the attacker forges the MTA-STS record of")                                             \
     X(HTTPS_DOWN, DOMAIN, "the policy host is down of")                                                                \
@@ -86,6 +93,7 @@ enum world_fault_kind {
 #define X(name, target, text) WORLD_FAULT_##name,
     WORLD_FAULT_LIST(X)
 #undef X
+    WORLD_FAULT_KINDS
 };
 enum world_target { WORLD_TARGET_DOMAIN, WORLD_TARGET_HOST, WORLD_TARGET_NOTHING };
 struct world_fault {
@@ -117,7 +125,10 @@ extern struct world world;
 void world_make(uint64_t seed, bool is_attacked);
 void world_describe(void); /* into the log */
 bool world_is_stormy(void);
-bool world_has_fault(enum world_fault_kind kind, size_t target);
+bool world_has_fault(enum world_fault_kind kind, size_t target); /* ... now; it is met where this is true */
+bool world_makes_fault(enum world_fault_kind kind); /* of those that a world like this one may have */
+/* When what the relay learned at that time is on its disk at the latest. */
+int64_t world_written_by_ms(int64_t learned_ms);
 const char *world_fault_text(enum world_fault_kind kind);
 enum world_target world_fault_target(enum world_fault_kind kind);
 const char *world_mode_name(enum world_mode mode);
