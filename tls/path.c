@@ -188,7 +188,8 @@ static bool may_issue(struct search *search, const mbedtls_x509_crt *issuer, boo
     }
     size_t below = 0;
     for (size_t i = 1; i < search->path.length; i++) {
-        below += !is_self_issued(search->sent[search->path.at[i]]);
+        bool is_last = i + 1 == search->path.length; /* whom the library counts in any case */
+        below += is_last || !is_self_issued(search->sent[search->path.at[i]]);
     }
     int limit = issuer->MBEDTLS_PRIVATE(max_pathlen); /* one more than was written; 0: none */
     bool is_old_anchor = is_anchor && issuer->version < 3;

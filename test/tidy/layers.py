@@ -30,7 +30,7 @@ OWNERS = [
     ("cmocka.h", ["test/*"]),
     ("pthread.h", ["relay/host_uv*", "test/*"]),
     ("threads.h", []),
-    ("openssl/*", ["test/bench/sink*"]),
+    ("openssl/*", ["test/bench/sink*", "test/unit/forge.h", "test/unit/tls_chains*"]),
 ]
 
 # A socket, a process or a wait is the host's business; the command line's, and the tests'.
