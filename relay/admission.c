@@ -33,26 +33,36 @@ static bool refuse(const struct session *session, struct smtp_reply *reply, stru
 
 /* ---- greeting ---- */
 
+/* Of IPv6 a network: whoever has an address of it has all. */
+static bool is_same_client(const struct ip *a, const struct ip *b)
+{
+    return a->family == b->family && memcmp(a->bytes, b->bytes, a->family == IP_V6 ? 8 : sizeof a->bytes) == 0;
+}
+
 static size_t sessions_of_client(const struct session *session)
 {
     size_t count = 0;
     struct list_node *node = list_first(&session->intake->sessions);
     for (; node != NULL; node = list_next(&session->intake->sessions, node)) {
         const struct session *other = LIST_OF(node, struct session, node);
-        count += ip_equal(&other->peer.ip, &session->peer.ip) ? 1 : 0;
+        count += is_same_client(&other->peer.ip, &session->peer.ip);
     }
     return count;
 }
 
 bool admission_greet(const struct session *session, struct smtp_reply *reply)
 {
-    const struct config *config = session->intake->relay->config;
-    if (session->intake->sessions.count > config->connections_max && !intake_make_room(session->intake, session))
-        return refuse(session, reply, smtp_reply_make(421, 3, 2, "too many connections; try again later"), SLICE_EMPTY);
-    if (session->peer.ip.family != IP_NONE && sessions_of_client(session) > config->connections_per_client)
-        return refuse(session, reply, smtp_reply_make(421, 7, 0, "too many connections from your address; try again later"),
-                      SLICE_EMPTY);
-    return true;
+    static const char too_many[] = "too many connections ([listen] connections-max); try again later";
+    static const char too_many_of_yours[] = "too many connections from %s ([listen] connections-per-client is %u); try again later";
+    unsigned per_client = session->intake->relay->config->connections_per_client;
+    struct slice text;
+    if (session->intake->sessions.count > intake_places(session->intake) && !intake_make_room(session->intake, session))
+        return refuse(session, reply, smtp_reply_make(421, 3, 2, too_many), SLICE_EMPTY);
+    if (session->peer.ip.family == IP_NONE || sessions_of_client(session) <= per_client)
+        return true;
+    if (!arena_print(session->arena, &text, too_many_of_yours, session->client, per_client))
+        text = SLICE("too many connections from your address; try again later");
+    return refuse(session, reply, (struct smtp_reply){.code = 421, .status = {4, 7, 0}, .text = text}, SLICE_EMPTY);
 }
 
 /* ---- MAIL ---- */

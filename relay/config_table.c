@@ -25,13 +25,16 @@ const struct config_key config_keys[] = {
     {"listen", "proxy-networks", TOP(proxy_networks), config_parse_networks, "", false,
      "Networks of proxies whose PROXY protocol header (version 1 or 2) is believed. Every connection from there must begin "
      "with one."},
-    {"listen", "connections-max", TOP(connections_max), config_parse_count, "1000", false, "Inbound connections at once."},
+    {"listen", "connections-max", TOP(connections_max), config_parse_count, "1000", false,
+     "Inbound connections at once, at most as many as the limit of open files leaves room for. When all places are taken clients that "
+     "may not relay give way to those that may."},
     {"listen", "connections-per-client", TOP(connections_per_client), config_parse_count, "50", false,
-     "Of them, from one address."},
+     "Of them, from one address (of IPv6, one /64 network)."},
     {"listen", "recipients-max", TOP(recipients_max), config_parse_count, "1000", false, "Recipients of one message."},
 
     {"access", "networks", TOP(access_networks), config_parse_networks, "127.0.0.0/8 ::1/128", false,
-     "Networks whose hosts may relay without AUTH. A network of everybody (/0) is refused."},
+     "Networks whose hosts may relay without AUTH. A network of everybody (/0) is refused, and so are networks that together hold half of "
+     "all addresses of IPv4, or of the IPv6 Internet."},
     {"access", "users-file", TOP(users_file), config_parse_text, "", false,
      "File of NAME:HASH lines, made by `sternpost passwd NAME`: who logs in (AUTH PLAIN or LOGIN, over TLS only) may relay. "
      "Read again when it changes; the relay's user must be able to."},

@@ -55,6 +55,9 @@ bool stream_peer_uid(const struct stream *stream, uint32_t *uid, uint32_t *gid);
 bool stream_peer_in_group(const struct stream *stream, uint32_t gid); /* that user, by any of its groups */
 void stream_own_user(uint32_t *uid, uint32_t *gid);                   /* what our peers see */
 
+/* So many may be open at once, in and out: beyond it what comes in waits. */
+size_t host_connection_max(void);
+
 /* ---- listeners ---- */
 struct listener {
     void (*incoming)(struct listener *listener); /* call stream_accept() now; a connection not accepted stays queued, and no

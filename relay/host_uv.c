@@ -14,6 +14,7 @@
 #define POOL_THREADS_MAX 64U
 /* Descriptors kept back from connections: the resolver's sockets, the database, logs, policies being fetched. */
 #define DESCRIPTORS_KEPT 400U
+#define FILES_WANTED 65536U
 
 struct watched_signal {
     uv_signal_t signal;
@@ -180,11 +181,13 @@ static void raise_file_limit(void)
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
         limit.rlim_cur = limit.rlim_max = 1024;
     }
+    if (limit.rlim_max < FILES_WANTED) { /* only root may */
+        struct rlimit wanted = {.rlim_cur = FILES_WANTED, .rlim_max = FILES_WANTED};
+        limit = setrlimit(RLIMIT_NOFILE, &wanted) == 0 ? wanted : limit;
+    }
     if (limit.rlim_cur < limit.rlim_max) {
         struct rlimit wanted = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
-        if (setrlimit(RLIMIT_NOFILE, &wanted) == 0) {
-            limit = wanted;
-        }
+        limit = setrlimit(RLIMIT_NOFILE, &wanted) == 0 ? wanted : limit;
     }
     size_t all = limit.rlim_cur > 1000000 ? 1000000 : (size_t)limit.rlim_cur;
     host.connection_max = all >= 4 * DESCRIPTORS_KEPT ? all - DESCRIPTORS_KEPT : all - all / 4;

@@ -1,6 +1,8 @@
 #include "relay/intake.h"
 
+#include "base/text.h"
 #include "relay/intake_internal.h"
+#include "relay/open_relay.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@ static enum err open_listen(struct intake *intake, const struct config_listen *l
                             struct buffer *fault);
 static enum err open_door(struct intake *intake, const struct config_listen *listen, int fd, struct buffer *fault);
 static void close_door(struct door *door);
+static void tell_places(struct intake *intake);
 static bool is_open(const struct intake *intake, const struct config_listen *listen);
 static bool is_listed(const struct door *door, const struct config *config);
 static bool is_exposed(const struct config *config, const struct endpoint *endpoint);
@@ -64,6 +67,7 @@ enum err intake_open(struct intake *intake, const struct intake_fds *fds, struct
         if (err != ERR_NONE)
             return err;
     }
+    tell_places(intake);
     return ERR_NONE;
 }
 
@@ -262,6 +266,33 @@ bool intake_log_open(struct intake *intake, struct log_line *line, enum log_leve
 #define STRANGER_MS 2000
 #define SILENT_MS 20000
 
+/* Connections of other kinds: the control socket's, and to name servers. */
+#define OTHER_CONNECTIONS 64
+
+/* Clients must never take the descriptors of all, or the next could not even be looked at. What delivers has its own, up to half. */
+size_t intake_places(const struct intake *intake)
+{
+    const struct config *config = intake->relay->config;
+    size_t all = host_connection_max();
+    size_t others = config->delivery_connections_max + OTHER_CONNECTIONS;
+    size_t places = all - (others < all / 2 ? others : all / 2);
+    return places < config->connections_max ? places : config->connections_max;
+}
+
+static void tell_places(struct intake *intake)
+{
+    struct log_line line;
+    char problem[160];
+    size_t places = intake_places(intake), wanted = intake->relay->config->connections_max;
+    if (places == wanted || !log_open(&line, intake->relay->log, LOG_WARNING, "connections_limited"))
+        return;
+    text_print(problem, sizeof problem, "[listen] connections-max is %zu, but the limit of open files leaves room for %zu clients", wanted,
+               places);
+    log_string(&line, "problem", problem);
+    log_string(&line, "advice", "raise the limit (LimitNOFILE= of the unit, ulimit -n), or lower the number");
+    log_close(&line);
+}
+
 /* Who may relay, or comes from where somebody was let in before. */
 static bool is_welcome(const struct session *session)
 {
@@ -312,11 +343,6 @@ bool intake_make_room(struct intake *intake, const struct session *newcomer)
 
 /* ---- no open relay ---- */
 
-static bool is_open_to_all(const struct ip_network *network)
-{
-    return network->prefix_bits == 0;
-}
-
 /* Reachable from elsewhere, although nothing says who may relay. */
 static bool is_exposed(const struct config *config, const struct endpoint *endpoint)
 {
@@ -333,15 +359,30 @@ static void print_exposed(struct slice where, struct buffer *fault)
                  SLICE_ARGS(where));
 }
 
+static void print_open(const struct config *config, enum ip_family family, struct buffer *fault)
+{
+    const struct config_networks *networks = &config->access_networks;
+    char text[56];
+    config_place_print(config, SLICE("access"), SLICE("networks"), fault);
+    for (size_t i = 0; i < networks->count; i++) {
+        if (networks->items[i].prefix_bits != 0)
+            continue;
+        buffer_print(fault, ": %.*s would let anybody relay; list the networks of your applications\n",
+                     SLICE_ARGS(ip_network_print(&networks->items[i], text)));
+        return;
+    }
+    buffer_print(fault,
+                 ": these would let anybody relay: together they hold half of all %s addresses or more; list the networks of your "
+                 "applications\n",
+                 family == IP_V4 ? "IPv4" : "IPv6");
+}
+
 enum err intake_check(const struct config *config, struct buffer *fault)
 {
     char text[128];
-    for (size_t i = 0; i < config->access_networks.count; i++) {
-        if (!is_open_to_all(&config->access_networks.items[i]))
-            continue;
-        config_place_print(config, SLICE("access"), SLICE("networks"), fault);
-        buffer_print(fault, ": %.*s would let anybody relay; list the networks of your applications\n",
-                     SLICE_ARGS(ip_network_print(&config->access_networks.items[i], text)));
+    enum ip_family family = open_relay_family(config->access_networks.items, config->access_networks.count);
+    if (family != IP_NONE) {
+        print_open(config, family, fault);
         return ERR_PERMISSION;
     }
     /* Of sockets that are handed over the address is not known yet. */

@@ -79,6 +79,7 @@ void session_drop(struct session *session);
 /* intake.c: a line about a client, unless there were too many in this second: a flood of clients must not become one of lines,
  * which fills a disk. How many were left out is said. */
 bool intake_log_open(struct intake *intake, struct log_line *line, enum log_level level, const char *event);
+size_t intake_places(const struct intake *intake); /* for clients at once: [listen] connections-max, or what fits */
 /* One who proved nothing, or is silent, gives way to one who comes when all places are taken. */
 bool intake_make_room(struct intake *intake, const struct session *newcomer);
 

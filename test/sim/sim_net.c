@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define SIM_CONNECTIONS_MAX 100000
 #define WINDOW ((size_t)65536)
 
 static struct {
@@ -310,6 +311,11 @@ void stream_write(struct stream *stream, struct slice bytes)
 void stream_acknowledge(struct stream *stream)
 {
     (void)stream;
+}
+
+size_t host_connection_max(void)
+{
+    return SIM_CONNECTIONS_MAX;
 }
 
 size_t stream_pending(const struct stream *stream)

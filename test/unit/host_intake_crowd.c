@@ -1,6 +1,10 @@
 /* Many at once at the SMTP door, while the disk is behind: every session ends, with its answer, and so does the relay. */
 #include "test/unit/visiting.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #define UPLOADS 40
 #define LINES 4500 /* of 78 bytes: five chunks and a half */
 
@@ -82,6 +86,114 @@ static void test_nobody_pays_for_the_disk(void **state)
     assert_true(timer_is_running(&session->timer));
 }
 
+/* ---- more strangers than places ---- */
+
+#define FILES 24 /* connections that this process may have open */
+#define STRANGERS 60
+#define OUTBOUND 4
+
+/* One that connects and says nothing: its own end is not among those that are counted. */
+static int stranger_open(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(place.port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static size_t files_before;
+
+static int open_small_door(void **state)
+{
+    static struct ip_network trusted;
+    open_door(state);
+    assert_int_equal(ip_network_parse(SLICE("127.0.0.2/32"), &trusted), ERR_NONE);
+    struct config *config = running.relay->config;
+    config->access_networks = (struct config_networks){.items = &trusted, .count = 1};
+    config->delivery_connections_max = OUTBOUND;
+    files_before = host_connection_max();
+    return 0;
+}
+
+static int close_small_door(void **state)
+{
+    host_connection_max_set(files_before);
+    return running_teardown(state);
+}
+
+/* However many hold their connections and say nothing, also more than there are descriptors: whoever may relay is served at once. */
+static void test_a_trusted_client_always_gets_in(void **state)
+{
+    struct endpoint trusted = {.port = 0};
+    struct visitor friend;
+    int strangers[STRANGERS];
+    (void)state;
+    assert_true(ip_parse(SLICE("127.0.0.2"), &trusted.ip));
+    host_connection_max_set(FILES);
+    size_t places = intake_places(running.relay->intake);
+    assert_true(places < STRANGERS && places < FILES);
+    for (size_t i = 0; i < STRANGERS; i++)
+        strangers[i] = stranger_open();
+    loop_for(10);
+    for (size_t i = 0; i < 3; i++) {
+        visitor_connect(&friend, &trusted);
+        hear(&friend, 1);
+        check_slice("greeting", slice_to(buffer_slice(&friend.heard), 4), SLICE("220 "));
+        visitor_close(&friend);
+    }
+    assert_true(intake_session_count(running.relay->intake) <= places);
+    for (size_t i = 0; i < STRANGERS; i++)
+        close(strangers[i]);
+}
+
+static void test_places(void **state)
+{
+    static const struct {
+        size_t files;
+        uint32_t wanted, outbound;
+        size_t places;
+    } cases[] = {
+        {100000, 1000, 200, 1000},
+        {768, 1000, 200, 504},
+        {768, 300, 200, 300},
+        {768, 1000, 20000, 384},
+        {12, 1000, 200, 6},
+    };
+    struct config *config = running.relay->config;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        host_connection_max_set(cases[i].files);
+        config->connections_max = cases[i].wanted;
+        config->delivery_connections_max = cases[i].outbound;
+        assert_int_equal(intake_places(running.relay->intake), cases[i].places);
+        struct intake_fds none = {.count = 0};
+        struct buffer fault;
+        size_t warnings = running.lines[LOG_WARNING];
+        buffer_init(&fault, 4096);
+        assert_int_equal(intake_open(running.relay->intake, &none, &fault), ERR_NONE);
+        assert_int_equal(running.lines[LOG_WARNING] - warnings, cases[i].places < cases[i].wanted);
+        buffer_free(&fault);
+    }
+}
+
+/* What it may have is named, and who sees it can set it. */
+static void test_too_many_of_one_client(void **state)
+{
+    static const char told[] = "421 4.7.0 too many connections from [127.0.0.1] ([listen] connections-per-client is 2); try again later\r\n";
+    (void)state;
+    running.relay->config->connections_per_client = 2;
+    for (size_t i = 0; i < 3; i++) {
+        visitor_connect(&visitors[i], NULL);
+        hear(&visitors[i], 1);
+    }
+    check_slice("the third", buffer_slice(&visitors[2].heard), slice_of(told));
+    for (size_t i = 0; i < 3; i++)
+        visitor_close(&visitors[i]);
+}
+
+#define WITH_SMALL_DOOR(test) cmocka_unit_test_setup_teardown(test, open_small_door, close_small_door)
 #define WITH_CROWD(test) cmocka_unit_test_setup_teardown(test, open_crowd, close_crowd)
 
 int main(void)
@@ -90,6 +202,9 @@ int main(void)
         WITH_CROWD(test_all_are_answered),
         WITH_CROWD(test_all_end),
         WITH_CROWD(test_nobody_pays_for_the_disk),
+        WITH_SMALL_DOOR(test_a_trusted_client_always_gets_in),
+        WITH_SMALL_DOOR(test_places),
+        WITH_SMALL_DOOR(test_too_many_of_one_client),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,12 +87,18 @@ static inline size_t reply_count(const struct visitor *visitor)
     return count;
 }
 
-static inline void visitor_open(struct visitor *visitor)
+/* From another address of this machine, or any (NULL). */
+static inline void visitor_connect(struct visitor *visitor, const struct endpoint *source)
 {
     *visitor = (struct visitor){.stream = {.connected = visitor_connected, .received = visitor_received, .drained = visitor_drained, .ended = visitor_ended}};
     buffer_init(&visitor->heard, 1u << 20);
-    stream_connect(&visitor->stream, &place, NULL);
+    stream_connect(&visitor->stream, &place, source);
     loop_until("the connection", &visitor->connected, 1);
+}
+
+static inline void visitor_open(struct visitor *visitor)
+{
+    visitor_connect(visitor, NULL);
     loop_until("the greeting", &visitor->lines, 1);
     stream_write(&visitor->stream, SLICE(EHLO));
     while (reply_count(visitor) < 2)
