@@ -30,6 +30,9 @@ enum cli_exit {
     X(FROM, "--from", "ADDRESS", "only mail from this sender; <> is the null sender")                                  \
     X(OLDER, "--older", "TIME", "only mail that waits longer, such as 2h")                                             \
     X(STATUS, "--status", "STATUS", "only mail that is deferred, held, active or waiting (never tried)")               \
+    X(LIMIT, "--limit", "NUMBER", "no more than so many")                                                              \
+    X(SUMMARY, "--summary", "", "how much, by destination and reason, instead of each message")                        \
+    X(OUT, "--out", "FILE", "write to this file, which must not exist; nobody else can read it (mode 0600)")           \
     X(DONE, "--done", "", "what has ended in the last days instead of what waits")                                     \
     X(ALL, "--all", "", "everything in the queue")                                                                     \
     X(CONNECT, "--connect", "", "connect to each host too, up to STARTTLS and its certificate")                        \

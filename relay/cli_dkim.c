@@ -8,7 +8,12 @@
 #include "tls/context.h"
 #include "tls/sign.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define OUTPUT_MAX (1u << 20)
 #define STRING_MAX 255 /* bytes of one string of a TXT record, RFC 1035 3.3 */
@@ -23,6 +28,8 @@ static bool name_record(const struct cli *cli, struct arena *arena, struct slice
 static enum err make_key(struct keygen *keygen);
 static enum err print_record(const struct tls_sign_key *key, struct buffer *record);
 static void print_zone(const struct keygen *keygen, struct buffer *out);
+static void print_record_of_zone(const struct keygen *keygen, struct buffer *out);
+static int write_file(const struct cli *cli, const struct keygen *keygen);
 static enum err print_json(const struct keygen *keygen, struct buffer *out);
 static void wipe(struct buffer *buffer);
 
@@ -48,15 +55,46 @@ int cli_dkim_keygen(const struct cli *cli)
         print_zone(&keygen, &out);
     if (err == ERR_NONE && buffer_failed(&out))
         err = ERR_MEMORY;
-    if (err == ERR_NONE)
-        cli_put(buffer_slice(&out));
-    else
+    int status = err == ERR_NONE ? CLI_DONE : CLI_SOFTWARE;
+    if (err != ERR_NONE)
         cli_say("%s", err_text(err));
+    else if (cli_has(cli, CLI_OPTION_OUT))
+        status = write_file(cli, &keygen);
+    else
+        cli_put(buffer_slice(&out));
     wipe(&keygen.key);
     wipe(&out);
     buffer_free(&keygen.record);
     arena_free(&arena);
-    return err == ERR_NONE ? CLI_DONE : CLI_SOFTWARE;
+    return status;
+}
+
+/* Nobody else may read it from its first byte on, and no key that signs already is overwritten. */
+static int write_file(const struct cli *cli, const struct keygen *keygen)
+{
+    struct slice path = cli->values[CLI_OPTION_OUT];
+    struct buffer zone;
+    int fd = open(path.data, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
+    if (file == NULL) {
+        cli_say("%s: %s", path.data, errno == EEXIST ? "is there already; a key is never overwritten" : strerrordesc_np(errno));
+        return CLI_NO;
+    }
+    buffer_init(&zone, OUTPUT_MAX);
+    print_record_of_zone(keygen, &zone);
+    struct slice key = buffer_slice(&keygen->key), record = buffer_slice(&zone);
+    bool is_written = fchmod(fd, 0600) == 0 && fwrite(key.data, 1, key.length, file) == key.length &&
+                      fwrite(record.data, 1, record.length, file) == record.length && fflush(file) == 0 && fsync(fd) == 0;
+    if (fclose(file) != 0 || !is_written) {
+        cli_say("%s: cannot be written: %s", path.data, strerrordesc_np(errno));
+        (void)unlink(path.data);
+        buffer_free(&zone);
+        return CLI_IO;
+    }
+    cli_put(record);
+    cli_say("%s is made, mode 0600; for the relay: chgrp sternpost and chmod 0640 it", path.data);
+    buffer_free(&zone);
+    return CLI_DONE;
 }
 
 static bool name_record(const struct cli *cli, struct arena *arena, struct slice *name)
@@ -102,8 +140,13 @@ static enum err print_record(const struct tls_sign_key *key, struct buffer *reco
 /* The key as PEM; the record as a zone file has it, in strings that fit. */
 static void print_zone(const struct keygen *keygen, struct buffer *out)
 {
-    struct slice rest = buffer_slice(&keygen->record);
     buffer_add(out, buffer_slice(&keygen->key));
+    print_record_of_zone(keygen, out);
+}
+
+static void print_record_of_zone(const struct keygen *keygen, struct buffer *out)
+{
+    struct slice rest = buffer_slice(&keygen->record);
     buffer_print(out, "%.*s. IN TXT (", SLICE_ARGS(keygen->name));
     while (rest.length > 0) {
         struct slice part = slice_to(rest, STRING_MAX);

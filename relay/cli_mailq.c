@@ -55,7 +55,11 @@ static int list(struct sendmail *sendmail, struct listing *listing)
     asking.is_submit = true;
     asking.answer = take_message;
     asking.owner = listing;
-    return cli_ask(&asking);
+    int status = cli_ask(&asking);
+    struct slice drop = sendmail->config->drop_path;
+    if (status == SENDMAIL_UNAVAILABLE && drop.length > 0)
+        cli_say("what sendmail has taken meanwhile waits in %.*s, and is sent when the relay runs", SLICE_ARGS(drop));
+    return status;
 }
 
 static void take_message(void *owner, const struct json *message)

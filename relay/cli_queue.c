@@ -65,11 +65,12 @@ static void say_total(const struct printing *printing, bool is_done)
 
 int cli_queue_list(const struct cli *cli)
 {
-    struct printing printing = {.print = cli_text_listed};
+    bool sums_up = cli_has(cli, CLI_OPTION_SUMMARY);
+    struct printing printing = {.print = sums_up ? cli_text_summed : cli_text_listed};
     struct cli_asking asking;
-    cli_ask_new(&asking, cli, "queue list");
+    cli_ask_new(&asking, cli, sums_up ? "queue summary" : "queue list");
     int status = ask_and_print(&asking, &printing);
-    if (status == CLI_DONE && !cli_has(cli, CLI_OPTION_JSON))
+    if (status == CLI_DONE && (!sums_up || printing.messages == 0) && !cli_has(cli, CLI_OPTION_JSON))
         say_total(&printing, cli_has(cli, CLI_OPTION_DONE));
     return status;
 }

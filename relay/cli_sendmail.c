@@ -175,9 +175,12 @@ int sendmail_aliases(struct sendmail *sendmail)
     if (err == ERR_NONE) {
         struct buffer text;
         buffer_init(&text, FAULT_MAX);
-        buffer_print(&text, "%.*s: %zu aliases\n", SLICE_ARGS(slice_to(sendmail->config->aliases_file, 1000)), locals_alias_count(locals));
+        size_t count = locals_alias_count(locals);
+        buffer_print(&text, "%.*s: %zu %s\n", SLICE_ARGS(slice_to(sendmail->config->aliases_file, 1000)), count, count == 1 ? "alias" : "aliases");
         cli_put(buffer_slice(&text));
         buffer_free(&text);
+        if (!locals_knows_root(locals))
+            cli_say("%s", LOCALS_NO_ROOT);
     }
     locals_free(&locals);
     buffer_free(&warnings);

@@ -25,10 +25,12 @@ const struct cli_command cli_commands[] = {
     },
     {
         .words = "queue list",
-        .synopsis = FILTER_TEXT " [--done]",
+        .synopsis = FILTER_TEXT " [--done] [--limit NUMBER] [--summary]",
         .summary = "List what waits, or with --done what has ended in the last days",
-        .help = "STATUS is deferred (tried, to be tried again), held, active (being delivered now) or waiting (never tried).",
-        .options = FILTER | 1u << CLI_OPTION_DONE,
+        .help = "STATUS is deferred (tried, to be tried again), held, active (being delivered now) or waiting (never tried); with --done\n"
+                "delivered, failed, expired or deleted. What waits is listed oldest first, what has ended latest first, each with the\n"
+                "time of its end. --summary counts by destination, status and reason, the largest first.",
+        .options = FILTER | 1u << CLI_OPTION_DONE | 1u << CLI_OPTION_LIMIT | 1u << CLI_OPTION_SUMMARY,
         .run = cli_queue_list,
     },
     {
@@ -208,10 +210,12 @@ const struct cli_command cli_commands[] = {
     },
     {
         .words = "dkim keygen",
-        .synopsis = "DOMAIN SELECTOR",
+        .synopsis = "DOMAIN SELECTOR [--out FILE]",
         .summary = "Make a key for [dkim \"DOMAIN\"], and its record for DNS",
         .help = "Prints the private key (RSA, 2048 bits, PEM) and behind it the TXT record that DNS must have, in the form of a\n"
-                "zone file. The whole can be the file of the key: what stands behind the key is passed over. Needs no relay.",
+                "zone file. The whole can be the file of the key: what stands behind the key is passed over. --out makes that\n"
+                "file, readable by nobody else until you say so, and prints only the record. Needs no relay.",
+        .options = 1u << CLI_OPTION_OUT,
         .arguments_min = 2,
         .arguments_max = 2,
         .run = cli_dkim_keygen,

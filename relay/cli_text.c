@@ -95,7 +95,9 @@ void cli_text_listed(struct buffer *out, const struct json *message, int64_t now
     cli_text_clean(out, json_text(message, "id"));
     buffer_print(out, " %7.*s  ", SLICE_ARGS(buffer_slice(&size)));
     buffer_free(&size);
-    cli_text_clean(out, json_text(message, json_text(message, "ended").length > 0 ? "ended" : "arrived"));
+    bool has_ended = json_text(message, "ended").length > 0;
+    buffer_add(out, has_ended ? SLICE("ended ") : SLICE_EMPTY);
+    cli_text_clean(out, json_text(message, has_ended ? "ended" : "arrived"));
     buffer_add(out, SLICE("  from "));
     add_sender(out, message);
     buffer_add_byte(out, '\n');

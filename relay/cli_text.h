@@ -18,6 +18,8 @@ void cli_text_count(struct buffer *out, uint64_t count, const char *one, const c
 
 /* A message of `queue list` and its recipients; the same of `queue show`. */
 void cli_text_listed(struct buffer *out, const struct json *message, int64_t now_ms);
+/* A row of `queue list --summary`. */
+void cli_text_summed(struct buffer *out, const struct json *group, int64_t now_ms);
 void cli_text_shown(struct buffer *out, const struct json *message, int64_t now_ms);
 /* `queue why`: one entry in words. */
 void cli_text_why(struct buffer *out, const struct json *entry, int64_t now_ms);

@@ -46,6 +46,7 @@ static const struct control_command *const commands[] = {
     &control_status,
     &control_reload,
     &control_queue_list,
+    &control_queue_summary,
     &control_queue_show,
     &control_queue_why,
     &control_queue_export,

@@ -88,11 +88,39 @@ static bool read_older(struct control_session *session, struct control_filter *f
     return false;
 }
 
+static bool read_outcome(struct control_session *session, struct control_filter *filter, struct slice text)
+{
+    for (enum queue_status status = QUEUE_DELIVERED; status <= QUEUE_DELETED; status++) {
+        if (!slice_equal(text, slice_of(queue_status_name(status))))
+            continue;
+        filter->has_outcome = true;
+        filter->outcome = status;
+        return true;
+    }
+    control_fail(session, CONTROL_USAGE, "\"%.*s\" is no outcome: delivered, failed, expired or deleted; other statuses are of what waits",
+                 SLICE_ARGS(slice_to(text, 64)));
+    return false;
+}
+
+bool control_filter_read_limit(struct control_session *session, size_t *limit)
+{
+    struct slice text = control_text(session, "limit");
+    uint64_t number = 0;
+    if (text.length > 0 && (!slice_number(text, UINT32_MAX, &number) || number == 0)) {
+        control_fail(session, CONTROL_USAGE, "\"%.*s\" is no number of messages", SLICE_ARGS(slice_to(text, 64)));
+        return false;
+    }
+    *limit = (size_t)number;
+    return true;
+}
+
 static bool read_status(struct control_session *session, struct control_filter *filter)
 {
     struct slice text = control_text(session, "status");
     if (text.length == 0)
         return true;
+    if (json_flag(session->request, "done", false))
+        return read_outcome(session, filter, text);
     for (size_t i = 0; i < CONTROL_STATUS_COUNT; i++) {
         if (!slice_equal(text, slice_of(status_names[i])))
             continue;
@@ -108,7 +136,7 @@ static bool read_status(struct control_session *session, struct control_filter *
 bool control_filter_is_empty(const struct control_filter *filter)
 {
     return filter->id == 0 && filter->domain.length == 0 && !filter->has_sender && !filter->has_status &&
-           filter->arrived_before_ms == 0;
+           !filter->has_outcome && filter->arrived_before_ms == 0;
 }
 
 bool control_filter_admits(const struct control_filter *filter, const struct relay *relay,
@@ -126,7 +154,7 @@ bool control_filter_admits(const struct control_filter *filter, const struct rel
         return false;
     if (filter->has_status && control_status_of(relay, entry) != filter->status)
         return false;
-    if (filter->address.length == 0)
+    if (filter->address.length == 0 && !filter->has_outcome)
         return true;
     for (size_t i = 0; i < entry->recipient_count; i++) {
         if (control_filter_admits_recipient(filter, &entry->recipients[i]))
@@ -138,6 +166,8 @@ bool control_filter_admits(const struct control_filter *filter, const struct rel
 /* The domains are equal already: that of the entry is its destination. */
 bool control_filter_admits_recipient(const struct control_filter *filter, const struct queue_recipient *recipient)
 {
+    if (filter->has_outcome && recipient->status != filter->outcome)
+        return false;
     return filter->address.length == 0 ||
            slice_equal_nocase(smtp_address_local(filter->address), smtp_address_local(recipient->address));
 }

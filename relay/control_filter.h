@@ -23,14 +23,17 @@ struct control_filter {
     uint64_t id;             /* 0: any message */
     struct slice domain;     /* of --to; canonical; empty: any */
     struct slice address;    /* of --to, when it was an address; empty: any */
-    bool has_sender, has_status;
+    bool has_sender, has_status, has_outcome;
     struct slice sender;     /* empty: the null reverse-path */
     struct slice origin;     /* mail of this origin only: whose who asks may see; empty: any */
     int64_t arrived_before_ms; /* 0: any time */
     enum control_status status;
+    enum queue_status outcome; /* of a recipient, in what has ended */
 };
-/* From the request: id, to, from, older, status. The texts live as long as the session. False: it was answered with the fault. */
+/* From the request: id, to, from, older, status, which with done is an outcome. The texts live as long as the session. False: it was answered with the fault. */
 bool control_filter_read(struct control_session *session, struct control_filter *filter);
+/* How much is wanted at most; 0: all. */
+bool control_filter_read_limit(struct control_session *session, size_t *limit);
 bool control_filter_is_empty(const struct control_filter *filter);
 bool control_filter_admits(const struct control_filter *filter, const struct relay *relay,
                            const struct queue_message *message, const struct queue_entry *entry);

@@ -107,7 +107,7 @@ void control_set_id(struct json *object, const char *key, uint64_t id);
 /* A log line on what an administrator did. */
 bool control_log(struct control_session *session, struct log_line *line, const char *event);
 
-extern const struct control_command control_health, control_metrics, control_queue_list, control_queue_show, control_queue_why,
+extern const struct control_command control_health, control_metrics, control_queue_list, control_queue_summary, control_queue_show, control_queue_why,
     control_queue_export, control_queue_flush, control_queue_hold, control_queue_release, control_queue_delete,
     control_policy_list, control_policy_show, control_policy_refresh, control_policy_forget, control_policy_exempt,
     control_explain, control_status, control_reload, control_test_send, control_aliases, control_submit_message;

@@ -19,6 +19,8 @@ struct lister {
     struct json *message, *recipients; /* being gathered */
     uint64_t message_id;
     size_t message_count;
+    size_t limit;   /* of messages; 0: all */
+    bool is_cut;    /* there are more */
     /* The entry just read: what is still to be said of it needs a look at its destination. */
     bool has_entry;
     size_t first_recipient;
@@ -51,13 +53,9 @@ const struct control_command control_queue_show = {
 static void start_list(struct control_session *session)
 {
     struct lister *lister = session->own;
-    if (!control_filter_read(session, &lister->filter))
+    if (!control_filter_read(session, &lister->filter) || !control_filter_read_limit(session, &lister->limit))
         return;
     lister->is_done = json_flag(session->request, "done", false);
-    if (lister->is_done && lister->filter.has_status) {
-        control_fail(session, CONTROL_USAGE, "--status is for what waits; what has ended is told one by one");
-        return;
-    }
     if (!lister->is_done)
         lister->listing = control_filter_listing(&lister->filter);
     control_go_on(session);
@@ -145,6 +143,8 @@ static void step_list(struct control_session *session)
 static void finish_list(struct control_session *session, struct lister *lister)
 {
     flush_message(session, lister);
+    if (lister->is_cut)
+        control_note(session, lister->is_done ? "there are more; the latest are shown" : "there are more; the oldest are shown");
     if (lister->listing.damaged_count > 0)
         control_note(session, "%llu records cannot be read and were passed over; see sternpost queue check",
                      (unsigned long long)lister->listing.damaged_count);
@@ -212,6 +212,11 @@ static bool visit(void *owner, const struct queue_message *message, const struct
     bool is_full = json_count(lister->recipients) >= RECIPIENTS_PER_ANSWER;
     if (lister->message != NULL && (lister->is_done || is_full || lister->message_id != message->id))
         flush_message(session, lister);
+    if (lister->message == NULL && lister->limit > 0 && lister->message_count == lister->limit &&
+        (lister->is_done || lister->message_id != message->id)) {
+        lister->is_over = lister->is_cut = true;
+        return false;
+    }
     if (lister->message == NULL)
         open_message(lister, message);
     enum control_status status = control_status_of(session->relay, entry);

@@ -25,7 +25,15 @@ foreach(page IN LISTS pages)
 endforeach()
 
 file(GLOB units CONFIGURE_DEPENDS etc/systemd/*.service etc/systemd/*.socket)
-install(FILES ${units} DESTINATION lib/systemd/system)
+# With the path of the program below the prefix of the installation, which is known only then.
+foreach(unit IN LISTS units)
+    get_filename_component(name ${unit} NAME)
+    install(CODE "
+        file(READ \"${unit}\" text)
+        string(REPLACE \"/usr/sbin/sternpost\" \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_SBINDIR}/sternpost\" text \"\${text}\")
+        file(WRITE \"${CMAKE_BINARY_DIR}/units/${name}\" \"\${text}\")
+        file(INSTALL \"${CMAKE_BINARY_DIR}/units/${name}\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/systemd/system\")")
+endforeach()
 file(GLOB users CONFIGURE_DEPENDS etc/systemd/sysusers.d/*.conf)
 install(FILES ${users} DESTINATION lib/sysusers.d)
 file(GLOB folders CONFIGURE_DEPENDS etc/systemd/tmpfiles.d/*.conf)

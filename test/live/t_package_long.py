@@ -138,7 +138,7 @@ class Package(case.LiveCase):
         self.assertEqual((message.recipients, message.sender), (["ann@dest.example"], "nobody@relay.example"))
         self.chroot("/usr/lib/sendmail", "root", user="daemon", text="From: root\n\ncron\n")
         self.assertEqual(self.arrived(self.server, 2)[1].recipients, ["admin@dest.example"])
-        self.assertEqual(self.chroot("newaliases"), "/etc/aliases: 1 aliases\n")
+        self.assertEqual(self.chroot("newaliases"), "/etc/aliases: 1 alias\n")
 
         # One message waits in the queue, one in the drop directory: both outlive the package.
         self.slow.replies["TLS RCPT"] = "451 4.2.0 later"

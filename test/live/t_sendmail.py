@@ -203,7 +203,7 @@ class LocalUsers(SendmailCase):
         self.assertEqual(sorted(self.arrived()[0].recipients), ["ann@dest.example", "bob@dest.example"])
         path.write_text("root: ann@dest.example\nwrong\npiped: |/bin/sh\n", encoding="ascii")
         run = mail.call("-bi", user="root")
-        self.assertEqual((run.returncode, run.stdout), (0, "%s: 1 aliases\n" % path))
+        self.assertEqual((run.returncode, run.stdout), (0, "%s: 1 alias\n" % path))
         self.assertRegex(run.stderr, "aliases:2: .*\n.*aliases:3: ")
         self.check_lists_without_end(path, mail)
 
@@ -314,6 +314,7 @@ class Down(SendmailCase):
         run = self.mail.call(name="mailq")
         self.assertEqual((run.returncode, run.stdout), (EX["UNAVAILABLE"], ""))
         self.assertRegex(run.stderr, "does not run")
+        self.assertIn(str(self.drop), run.stderr)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -136,6 +137,28 @@ class Usage(unittest.TestCase):
             done = subprocess.run([PROGRAM, "--help"], stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
         self.assertEqual(done.returncode, 74)
         self.assertIn(b"standard output", done.stderr)
+
+
+class Keys(unittest.TestCase):
+    def test_a_key_in_a_file(self):
+        with tempfile.TemporaryDirectory(prefix="sternpost-key-") as folder:
+            path = pathlib.Path(folder, "dkim.pem")
+            mask = os.umask(0)
+            try:
+                done = run("dkim", "keygen", "a.example", "s1", "--out", str(path))
+            finally:
+                os.umask(mask)
+            self.assertEqual(done.returncode, 0, done)
+            self.assertEqual(path.stat().st_mode & 0o7777, 0o600)
+            text = path.read_text(encoding="ascii")
+            self.assertIn("PRIVATE KEY", text)
+            self.assertNotIn(b"PRIVATE KEY", done.stdout)
+            self.assertTrue(text.endswith(done.stdout.decode()), done)
+            self.assertTrue(done.stdout.startswith(b"s1._domainkey.a.example. IN TXT ("))
+            again = run("dkim", "keygen", "a.example", "s1", "--out", str(path))
+            self.assertEqual(again.returncode, 1, again)
+            self.assertEqual(path.read_text(encoding="ascii"), text)
+            self.assertEqual(run("dkim", "keygen", "a.example", "s1", "--out", folder + "/no/such").returncode, 1)
 
 
 class Configuration(unittest.TestCase):

@@ -42,6 +42,21 @@ class Units(unittest.TestCase):
     def test_they_are_valid(self):
         self.assertEqual(self.verify(), (0, ""))
 
+    def test_they_fit_the_prefix(self):
+        """Each path of the program in an installed unit is where the program was installed."""
+        build = pathlib.Path(relay.binary()).parent
+        self.assertTrue((build / "cmake_install.cmake").exists(), "STERNPOST must stand in its build directory")
+        for prefix in ("/usr", "/opt/relay"):
+            with self.subTest(prefix):
+                root = pathlib.Path(self.folder, "root")
+                subprocess.run(["cmake", "--install", build, "--prefix", prefix], env=os.environ | {"DESTDIR": str(root)},
+                               stdout=subprocess.DEVNULL, check=True)
+                unit = (root / prefix[1:] / "lib/systemd/system/sternpost.service").read_text(encoding="utf-8")
+                program = re.search(r"^ExecStart=(\S+) serve$", unit, re.MULTILINE)[1]
+                self.assertTrue((root / program[1:]).is_file(), program)
+                self.assertEqual(unit.replace(program, "/usr/sbin/sternpost"),
+                                 (UNITS / "sternpost.service").read_text(encoding="utf-8"))
+
     def test_a_fault_would_be_found(self):
         self.assertIn("notifi", self.verify(lambda text: text.replace("Type=notify", "Type=notifi"))[1])
 

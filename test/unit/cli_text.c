@@ -107,7 +107,14 @@ static const struct printed printed[] = {
     {"one that has ended", cli_text_listed,
      "{\"id\":\"1A\",\"arrived\":\"2026-11-24T14:00:00Z\",\"ended\":\"2026-11-24T14:30:00Z\",\"size\":1,\"sender\":\"a@b\","
      "\"recipients\":[{\"address\":\"c@d\",\"status\":\"delivered\",\"attempts\":1,\"text\":\"250 \\u001b[2Jok\"}]}",
-     "1A       1  2026-11-24T14:30:00Z  from a@b\n    to c@d: delivered, 1 attempt\n       250 ?[2Jok\n"},
+     "1A       1  ended 2026-11-24T14:30:00Z  from a@b\n    to c@d: delivered, 1 attempt\n       250 ?[2Jok\n"},
+    {"summed up", cli_text_summed,
+     "{\"destination\":\"a.example\",\"status\":\"deferred\",\"reason\":\"policy\",\"messages\":12,\"recipients\":13,\"bytes\":2048,"
+     "\"oldest\":\"2026-11-24T14:00:00Z\",\"text\":\"no host \\u001b is admitted\"}",
+     "     12 messages    2.0KB  a.example: deferred (policy), the oldest 2026-11-24T14:00:00Z (1h ago)\n       no host ? is admitted\n"},
+    {"summed up, one that ended", cli_text_summed,
+     "{\"destination\":\"a.example\",\"status\":\"delivered\",\"messages\":1,\"bytes\":1,\"oldest\":\"2026-11-24T14:00:00Z\"}",
+     "      1 message        1B  a.example: delivered, the oldest 2026-11-24T14:00:00Z (1h ago)\n"},
     {"held", print_changed, "{\"command\":\"queue hold\",\"messages\":1,\"unchanged\":0,\"active\":2,\"held\":0}",
      "1 message is held.\n2 are being delivered right now and are left alone.\n"},
     {"flushed", print_changed, "{\"command\":\"queue flush\",\"messages\":0,\"unchanged\":0,\"active\":0,\"held\":3}",

@@ -86,6 +86,94 @@ static void test_filters(void **state)
         check_slice(cases[i].request, slice_of(listed(cases[i].request)), slice_of(cases[i].ids));
 }
 
+/* The groups of a summary: "a.example waiting 2; b.example deferred 1". */
+static const char *summed(const char *request)
+{
+    static char text[4096];
+    size_t length = 0;
+    text[0] = '\0';
+    ask(request, &answers);
+    check_number(request, answers.status, 0);
+    for (size_t i = 0; i < answers.count; i++) {
+        const struct json *group = answers.lines[i];
+        if (json_text(group, "destination").length > 0)
+            length += text_print(text + length, sizeof text - length, "%s%.*s %.*s %lld", i > 0 ? "; " : "",
+                                 SLICE_ARGS(json_text(group, "destination")), SLICE_ARGS(json_text(group, "status")),
+                                 (long long)json_number(group, "messages", 0))
+                          .length;
+    }
+    answers_free(&answers);
+    return text;
+}
+
+static void test_summaries(void **state)
+{
+    static const struct {
+        const char *request, *groups;
+    } cases[] = {
+        {"{\"command\":\"queue summary\"}", "a.example waiting 2; b.example deferred 1; b.example waiting 1; c.example held 1"},
+        {"{\"command\":\"queue summary\",\"limit\":\"2\"}", "a.example waiting 2; b.example deferred 1"},
+        {"{\"command\":\"queue summary\",\"to\":\"b.example\"}", "b.example deferred 1; b.example waiting 1"},
+        {"{\"command\":\"queue summary\",\"status\":\"held\"}", "c.example held 1"},
+        {"{\"command\":\"queue summary\",\"from\":\"nobody@x.example\"}", ""},
+        {"{\"command\":\"queue summary\",\"done\":true}", "c.example deleted 1"},
+        {"{\"command\":\"queue summary\",\"done\":true,\"status\":\"delivered\"}", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        if (i == COUNT_OF(cases) - 2)
+            assert_int_equal(ask_status("{\"command\":\"queue delete\",\"id\":\"0000000000000003\"}"), 0);
+        check_slice(cases[i].request, slice_of(summed(cases[i].request)), slice_of(cases[i].groups));
+    }
+}
+
+/* A summary counts what the listing shows, whatever the filter. */
+static void test_a_summary_counts_what_is_listed(void **state)
+{
+    static const char *const filters[] = {"", ",\"to\":\"b.example\"", ",\"from\":\"ann@x.example\"", ",\"older\":\"1m\"", ",\"status\":\"waiting\""};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(filters); i++) {
+        char request[200];
+        int64_t recipients[2] = {0, 0};
+        for (size_t way = 0; way < 2; way++) {
+            snprintf(request, sizeof request, "{\"command\":\"queue %s\"%s}", way == 0 ? "list" : "summary", filters[i]);
+            ask(request, &answers);
+            for (size_t j = 0; j < answers.count; j++)
+                recipients[way] += way == 0 ? (int64_t)json_count(json_get(answers.lines[j], "recipients"))
+                                            : json_number(answers.lines[j], "recipients", 0);
+            answers_free(&answers);
+        }
+        check_true(request, recipients[0] > 0);
+        check_number(request, recipients[1], recipients[0]);
+    }
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    check_slice("the oldest", slice_of(listed("{\"command\":\"queue list\",\"limit\":\"2\"}")), SLICE("1 2"));
+    check_slice("enough", slice_of(listed("{\"command\":\"queue list\",\"limit\":\"3\",\"older\":\"1m\"}")), SLICE("1 2 3"));
+    ask("{\"command\":\"queue list\",\"limit\":\"1\",\"older\":\"1m\"}", &answers);
+    check_number("the message and a note", answers.count, 2);
+    check_slice("told", json_text(answers.lines[1], "note"), SLICE("there are more; the oldest are shown"));
+    check_number("all of its recipients", json_count(json_get(answers.lines[0], "recipients")), 2);
+    answers_free(&answers);
+    ask("{\"command\":\"queue list\",\"limit\":\"3\",\"older\":\"1m\"}", &answers);
+    check_number("no note where that is all", answers.count, 3);
+    answers_free(&answers);
+}
+
+static void test_outcomes(void **state)
+{
+    (void)state;
+    assert_int_equal(ask_status("{\"command\":\"queue delete\",\"id\":\"0000000000000003\"}"), 0);
+    check_slice("deleted", slice_of(listed("{\"command\":\"queue list\",\"done\":true,\"status\":\"deleted\"}")), SLICE("3"));
+    check_slice("delivered", slice_of(listed("{\"command\":\"queue list\",\"done\":true,\"status\":\"delivered\"}")), SLICE(""));
+    ask("{\"command\":\"queue list\",\"done\":true}", &answers);
+    check_true("its end", json_text(answers.lines[0], "ended").length > 0);
+    answers_free(&answers);
+}
+
 static void test_what_is_listed(void **state)
 {
     (void)state;
@@ -271,6 +359,7 @@ int main(void)
     folder_use_memory();
     const struct CMUnitTest tests[] = {
         QUEUE_TEST(test_filters),
+        QUEUE_TEST(test_summaries), QUEUE_TEST(test_a_summary_counts_what_is_listed), QUEUE_TEST(test_limits), QUEUE_TEST(test_outcomes),
         QUEUE_TEST(test_what_is_listed),
         QUEUE_TEST(test_a_destination_that_waits),
         QUEUE_TEST(test_export),

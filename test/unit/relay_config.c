@@ -264,6 +264,14 @@ static void test_lenient(void **state)
     assert_int_equal(loaded.err, ERR_NONE);
     check_slice("no warning", buffer_slice(&loaded.warnings), SLICE_EMPTY);
     unload(&loaded);
+    char long_path[300];
+    snprintf(long_path, sizeof long_path, "submit.socket=/%0200d", 1);
+    struct slice sets[] = {slice_of(long_path)};
+    source.sets = sets;
+    source.set_count = 1;
+    load(&loaded, &source);
+    assert_int_equal(loaded.err, ERR_NONE);
+    unload(&loaded);
 }
 
 /* What is shown says the same when it is read, secrets apart, and shows the same then. */
