@@ -68,6 +68,7 @@ void sts_http_request(struct buffer *out, struct slice host)
                  "Host: %.*s\r\n"
                  "User-Agent: sternpost\r\n"
                  "Accept: text/plain\r\n"
+                 "Accept-Encoding: identity\r\n"
                  "Connection: close\r\n"
                  "\r\n",
                  SLICE_ARGS(host));

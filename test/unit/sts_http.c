@@ -429,7 +429,8 @@ static void test_request(void **state)
     sts_http_request(&request, SLICE("mta-sts.example.com"));
     assert_true(slice_equal(buffer_slice(&request),
                             SLICE("GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: mta-sts.example.com\r\n"
-                                  "User-Agent: sternpost\r\nAccept: text/plain\r\nConnection: close\r\n\r\n")));
+                                  "User-Agent: sternpost\r\nAccept: text/plain\r\n"
+                                  "Accept-Encoding: identity\r\nConnection: close\r\n\r\n")));
     buffer_free(&request);
 }
 
