@@ -142,7 +142,7 @@ static const char *delay_of(const struct control_session *session, const struct 
         return "for its next attempt";
     if (destination != NULL && destination->pace_next_ms > clock_monotonic_ms())
         return "for its turn: the rate of its destination ([destination] rate) holds it back";
-    if (schedule->delivery_count >= session->relay->config->delivery_connections_max)
+    if (!schedule_has_room(schedule))
         return "for a connection: all ([delivery] connections-max) are in use";
     return "for its turn, which is due";
 }

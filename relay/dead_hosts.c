@@ -56,6 +56,12 @@ bool dead_hosts_ask(struct dead_hosts *hosts, const struct endpoint *peer, int64
     return true;
 }
 
+bool dead_hosts_rests(const struct dead_hosts *hosts, const struct endpoint *peer, int64_t now_ms)
+{
+    const struct record *record = hosts->map.count == 0 ? NULL : find(hosts, peer);
+    return record != NULL && record->end_ms > now_ms;
+}
+
 /* Never longer than a destination that has failed as often would wait itself. */
 static int64_t rest_ms(const struct queue_schedule *rests, uint32_t failures)
 {

@@ -32,6 +32,8 @@ void dead_hosts_init(struct dead_hosts *hosts, const uint64_t seed[2]);
 void dead_hosts_free(struct dead_hosts *hosts);
 /* Is it to be passed over? found: how it failed. False: the caller connects, and says what came of it. */
 bool dead_hosts_ask(struct dead_hosts *hosts, const struct endpoint *peer, int64_t now_ms, struct dead_host *found);
+/* The same without becoming the one that finds out: for whom it only decides about the order. */
+bool dead_hosts_rests(const struct dead_hosts *hosts, const struct endpoint *peer, int64_t now_ms);
 /* It did not answer. rests: [retry] schedule. True: it was not known to be dead. Without memory it is not remembered.
  */
 bool dead_hosts_failed(struct dead_hosts *hosts, const struct endpoint *peer, const struct trouble_facts *facts,

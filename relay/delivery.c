@@ -50,6 +50,16 @@ struct delivery *delivery_of_idle(struct list_node *node)
     return LIST_OF(node, struct delivery, idle_node);
 }
 
+struct delivery *delivery_of_place(struct place *place)
+{
+    return LIST_OF(place, struct delivery, place);
+}
+
+void delivery_has_place(struct delivery *delivery)
+{
+    delivery_find_hosts(delivery);
+}
+
 /* ---- work ---- */
 
 /* Takes entries until one can be read. One that was deleted meanwhile is nobody's; a damaged one stays marked as in flight, so
@@ -460,6 +470,7 @@ void delivery_finish(struct delivery *delivery)
     delivery_hang_up(delivery);
     list_remove(&destination->deliveries, &delivery->node);
     delivery->state = DELIVERY_FINISHED;
+    place_drop(destination->schedule, &delivery->place);
     give_back_work(delivery);
     arena_free(&delivery->arena);
     arena_free(&delivery->route_arena);

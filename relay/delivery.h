@@ -1,12 +1,13 @@
 /* A delivery: one connection's worth of work for one destination. It takes an entry, finds policy, hosts and addresses, connects,
  * proves the host, hands over the message, records the outcome, and goes on with the next entry of the same destination over the
- * same connection. States: FINDING_POLICY -> FINDING_HOSTS -> CHOOSING_HOST -> FINDING_ADDRESSES -> CONNECTING -> TALKING -> (IDLE) ->
+ * same connection. States: FINDING_POLICY (-> AWAITING_PLACE) -> FINDING_HOSTS -> CHOOSING_HOST -> FINDING_ADDRESSES -> CONNECTING -> TALKING -> (IDLE) ->
  * FINISHED.
  * Callbacks turn what they hear into facts; what a fact means is decided in one place (relay/verdict.h, delivery_conclude). */
 #ifndef RELAY_DELIVERY_H
 #define RELAY_DELIVERY_H
 
 #include "relay/destination.h"
+#include "relay/place.h"
 
 struct delivery;
 
@@ -22,5 +23,8 @@ void delivery_stop(struct delivery *delivery);
 void delivery_abort(struct delivery *delivery);
 struct delivery *delivery_of(struct list_node *node);      /* from destination.deliveries */
 struct delivery *delivery_of_idle(struct list_node *node); /* from schedule.idles */
+struct delivery *delivery_of_place(struct place *place);
+/* It lent its place while it waited for a policy, and has one again. */
+void delivery_has_place(struct delivery *delivery);
 
 #endif

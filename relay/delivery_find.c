@@ -1,6 +1,7 @@
 #include "relay/delivery_internal.h"
 
 #include "base/text.h"
+#include "relay/schedule.h"
 #include "smtp/address.h"
 
 #include <assert.h>
@@ -146,6 +147,16 @@ bool delivery_policy_is_current(struct delivery *delivery)
     return is_current;
 }
 
+/* What is slow is the policy host of whoever the mail is for: no other mail waits for that. */
+static void ask_finder(struct delivery *delivery, struct slice domain, enum sts_lookup_purpose purpose)
+{
+    delivery->state = DELIVERY_FINDING_POLICY;
+    delivery->finding.done = on_finding;
+    if (!delivery_is_connected(delivery) && !place_lend(delivery->destination->schedule, &delivery->place))
+        finder_make_way(delivery->relay->finder);
+    finder_start(delivery->relay->finder, &delivery->finding, domain, purpose);
+}
+
 void delivery_find_policy(struct delivery *delivery)
 {
     arena_reset(delivery->route_arena);
@@ -160,9 +171,7 @@ void delivery_find_policy(struct delivery *delivery)
         delivery_find_hosts(delivery);
         return;
     }
-    delivery->state = DELIVERY_FINDING_POLICY;
-    delivery->finding.done = on_finding;
-    finder_start(delivery->relay->finder, &delivery->finding, domain, STS_LOOKUP_DELIVERY);
+    ask_finder(delivery, domain, STS_LOOKUP_DELIVERY);
 }
 
 bool delivery_renew_policy(struct delivery *delivery)
@@ -171,10 +180,8 @@ bool delivery_renew_policy(struct delivery *delivery)
     struct slice domain = policy_domain(delivery);
     if (domain.length == 0 || delivery->is_stopping)
         return false;
-    delivery->state = DELIVERY_FINDING_POLICY;
     delivery->is_renewing = true;
-    delivery->finding.done = on_finding;
-    finder_start(delivery->relay->finder, &delivery->finding, domain, STS_LOOKUP_RENEW);
+    ask_finder(delivery, domain, STS_LOOKUP_RENEW);
     return true;
 }
 
@@ -306,6 +313,10 @@ static const struct sts_policy *enforced_policy(const struct delivery *delivery)
 
 void delivery_find_hosts(struct delivery *delivery)
 {
+    if (!place_claim(delivery->destination->schedule, &delivery->place)) {
+        delivery->state = DELIVERY_AWAITING_PLACE;
+        return;
+    }
     delivery->state = DELIVERY_FINDING_HOSTS;
     delivery->host_index = 0;
     delivery->address_index = 0;

@@ -16,7 +16,7 @@
 #include "smtp/convert.h"
 
 #define DELIVERY_STATE_LIST(X)                                                                                         \
-    X(FINDING_POLICY) X(FINDING_HOSTS) X(CHOOSING_HOST) X(FINDING_ADDRESSES) X(CONNECTING) X(TALKING) X(IDLE) X(FINISHED)
+    X(FINDING_POLICY) X(AWAITING_PLACE) X(FINDING_HOSTS) X(CHOOSING_HOST) X(FINDING_ADDRESSES) X(CONNECTING) X(TALKING) X(IDLE) X(FINISHED)
 enum delivery_state {
 #define X(name) DELIVERY_##name,
     DELIVERY_STATE_LIST(X)
@@ -42,6 +42,7 @@ struct delivery {
     struct relay *relay;
     struct destination *destination;
     struct list_node node, idle_node;
+    struct place place; /* lent while it waits for a policy */
     enum delivery_state state;
     bool is_stopping;
     bool is_through; /* the open connection has carried a transaction, and the destination counts it */

@@ -18,7 +18,7 @@ static void on_readable(struct channel *channel);
 static void on_writable(struct channel *channel);
 static void on_ended(struct channel *channel, enum err err);
 static void on_timeout(struct timer *timer);
-static void connect_next(struct fetch *fetch);
+static void next_address(struct fetch *fetch);
 static void finish(struct fetch *fetch, struct slice body, struct slice failure);
 static void release(struct fetch *fetch);
 
@@ -57,6 +57,32 @@ void fetch_start(struct fetch *fetch, struct relay *relay, struct slice host,
         resolve_start(&fetch->aaaa, RECORD_AAAA, host, on_aaaa);
 }
 
+static struct endpoint peer_of(const struct fetch *fetch)
+{
+    return (struct endpoint){.ip = fetch->addresses.items[fetch->address_index], .port = fetch->relay->config->https_port};
+}
+
+static bool is_dead(const struct fetch *fetch, const struct ip *address)
+{
+    struct endpoint peer = {.ip = *address, .port = fetch->relay->config->https_port};
+    return dead_hosts_rests(&fetch->relay->dead_hosts, &peer, clock_monotonic_ms());
+}
+
+static void put_dead_last(struct fetch *fetch)
+{
+    struct ip dead[FETCH_ADDRESSES_MAX];
+    size_t dead_count = 0, count = 0;
+    for (size_t i = 0; i < fetch->addresses.count; i++) {
+        struct ip address = fetch->addresses.items[i];
+        if (is_dead(fetch, &address))
+            dead[dead_count++] = address;
+        else
+            fetch->addresses.items[count++] = address;
+    }
+    for (size_t i = 0; i < dead_count; i++)
+        fetch->addresses.items[count++] = dead[i];
+}
+
 static void add_answer(struct fetch *fetch, const struct resolve_answer *answer)
 {
     /* Room for both families: one must not crowd out the other. */
@@ -73,7 +99,8 @@ static void add_answer(struct fetch *fetch, const struct resolve_answer *answer)
         set_failure(fetch, "its addresses are not on the open Internet (see [delivery] allow-networks)",
                     ip_print(&fetch->addresses.refused_first, refused));
     route_interleave(&fetch->addresses);
-    connect_next(fetch);
+    put_dead_last(fetch);
+    next_address(fetch);
 }
 
 static void on_a(struct resolve *resolve, const struct resolve_answer *answer)
@@ -90,12 +117,51 @@ static void on_aaaa(struct resolve *resolve, const struct resolve_answer *answer
     add_answer(fetch, answer);
 }
 
-static void connect_next(struct fetch *fetch)
+static bool pass_over(struct fetch *fetch)
 {
+    struct endpoint peer = peer_of(fetch);
+    struct dead_host found;
+    char age[64];
+    if (!fetch->passes_dead || !dead_hosts_ask(&fetch->relay->dead_hosts, &peer, clock_monotonic_ms(), &found))
+        return false;
+    set_failure(fetch, "did not answer", text_print(age, sizeof age, "known since %lld s ago, so it was passed over",
+                                                    (long long)(found.age_ms / 1000)));
+    fetch->relay->metrics.passed_over++;
+    return true;
+}
+
+static void next_address(struct fetch *fetch)
+{
+    while (fetch->address_index < fetch->addresses.count && pass_over(fetch))
+        fetch->address_index++;
     if (fetch->address_index >= fetch->addresses.count) {
         finish(fetch, SLICE_EMPTY, slice_of(fetch->failure));
         return;
     }
+    fetch->wants_ms = clock_monotonic_ms();
+    if (fetch->wants == NULL) {
+        fetch_connect(fetch);
+        return;
+    }
+    timer_cancel(&fetch->timer);
+    const struct ip *address = &fetch->addresses.items[fetch->address_index];
+    fetch->wants(fetch, address, is_dead(fetch, address));
+}
+
+static struct endpoint *choose_source(const struct fetch *fetch, struct endpoint *source, enum ip_family family)
+{
+    const struct config *config = fetch->relay->config;
+    for (size_t i = 0; i < config->sources.count; i++) {
+        if (config->sources.items[i].family != family)
+            continue;
+        *source = (struct endpoint){.ip = config->sources.items[i]};
+        return source;
+    }
+    return NULL;
+}
+
+void fetch_connect(struct fetch *fetch)
+{
     fetch->channel = (struct channel){
         .connected = on_connected,
         .secured = on_secured,
@@ -103,9 +169,12 @@ static void connect_next(struct fetch *fetch)
         .writable = on_writable,
         .ended = on_ended,
     };
-    struct endpoint peer = {.ip = fetch->addresses.items[fetch->address_index], .port = fetch->relay->config->https_port};
+    struct endpoint peer = peer_of(fetch);
+    struct endpoint source;
+    fetch->is_connected = false;
+    fetch->deadline_ms += clock_monotonic_ms() - fetch->wants_ms;
     progress(fetch);
-    if (channel_connect(&fetch->channel, &peer, NULL) != ERR_NONE)
+    if (channel_connect(&fetch->channel, &peer, choose_source(fetch, &source, peer.ip.family)) != ERR_NONE)
         finish(fetch, SLICE_EMPTY, SLICE("out of memory"));
 }
 
@@ -114,17 +183,41 @@ static void try_next(struct fetch *fetch)
     channel_abort(&fetch->channel);
     sts_http_free(&fetch->http);
     fetch->address_index++;
-    connect_next(fetch);
+    next_address(fetch);
+}
+
+/* Nobody answers there, whoever asks. */
+static void note_dead(struct fetch *fetch)
+{
+    struct endpoint peer = peer_of(fetch);
+    struct trouble_facts facts = {.trouble = TROUBLE_CONNECT, .detail = SLICE("timed out")};
+    struct relay *relay = fetch->relay;
+    char address[48];
+    struct log_line line;
+    if (fetch->wants == NULL ||
+        !dead_hosts_failed(&relay->dead_hosts, &peer, &facts, &relay->config->retry, clock_monotonic_ms()) ||
+        !log_open(&line, relay->log, LOG_INFO, "host_dead"))
+        return;
+    log_text(&line, "host", fetch->host);
+    log_text(&line, "ip", ip_print(&peer.ip, address));
+    log_number(&line, "port", peer.port);
+    log_string(&line, "problem", "the policy host's address does not answer");
+    log_close(&line);
 }
 
 static void on_connected(struct channel *channel, enum err err)
 {
     struct fetch *fetch = LIST_OF(channel, struct fetch, channel);
+    if (err == ERR_TIMEOUT)
+        note_dead(fetch);
     if (err != ERR_NONE) {
         set_failure(fetch, "cannot be connected to", slice_of(err_text(err)));
         try_next(fetch);
         return;
     }
+    struct endpoint peer = peer_of(fetch);
+    fetch->is_connected = true;
+    dead_hosts_answered(&fetch->relay->dead_hosts, &peer);
     struct tls_session *session = tls_session_client(fetch->relay->tls, TLS_VERIFY, fetch->host, "http/1.1");
     fetch->http = sts_http_new();
     if (session == NULL || fetch->http == NULL || !channel_secure(&fetch->channel, &session)) {
@@ -143,7 +236,8 @@ static void on_secured(struct channel *channel, const struct tls_verdict *verdic
         fetch->has_retried_tls = true;
         channel_abort(&fetch->channel);
         sts_http_free(&fetch->http);
-        connect_next(fetch);
+        fetch->wants_ms = clock_monotonic_ms();
+        fetch_connect(fetch);
         return;
     }
     if (!verdict->verified) {
@@ -207,6 +301,8 @@ static void on_ended(struct channel *channel, enum err err)
 static void on_timeout(struct timer *timer)
 {
     struct fetch *fetch = LIST_OF(timer, struct fetch, timer);
+    if (!fetch->is_connected && channel_is_open(&fetch->channel))
+        note_dead(fetch);
     set_failure(fetch, "took too long", SLICE_EMPTY);
     if (clock_monotonic_ms() < fetch->deadline_ms && fetch->address_index + 1 < fetch->addresses.count)
         try_next(fetch);

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define ARENA_MAX (4u << 20)
-#define FETCHES_MAX 32
 #define LABEL "_mta-sts."
 #define POLICY_HOST "mta-sts."
 #define NAME_MAX_LENGTH 253
@@ -22,7 +21,7 @@
 struct flight {
     struct finder *finder;
     struct map_node node;
-    struct list_node waiting_node;   /* for its turn to fetch */
+    struct fetch_turn turn;
     struct slice domain;
     enum sts_lookup_purpose purpose;
     struct list requests;            /* answered when this lookup ends */
@@ -35,6 +34,7 @@ struct flight {
     struct resolve txt;
     struct fetch fetch;
     bool is_fetching, is_storing;
+    struct timer timer;              /* gives way to others */
     char name[NAME_MAX_LENGTH + 1];  /* of the TXT record or the policy host */
     struct buffer stored;            /* the entry on its way to the disk */
     struct queue_change change;
@@ -46,6 +46,9 @@ static bool load_cached(struct flight *flight);
 static void step(struct flight *flight);
 static void on_txt(struct resolve *resolve, const struct resolve_answer *answer);
 static void begin_fetch(struct flight *flight);
+static void on_wants(struct fetch *fetch, const struct ip *address, bool is_dead);
+static void give_turns(struct timer *timer);
+static bool enter(struct flight *flight);
 static void on_fetched(struct fetch *fetch, struct slice body, struct slice failure);
 static void conclude(struct flight *flight);
 static void store(struct flight *flight);
@@ -60,7 +63,7 @@ struct finder *finder_new(struct relay *relay)
         return NULL;
     uint64_t seed[2] = {dice_u64(), dice_u64()};
     map_init(&finder->flights, seed);
-    list_init(&finder->fetch_queue);
+    fetch_turns_init(&finder->turns, seed);
     list_init(&finder->starved);
     buffer_init(&finder->walked, 4096);
     finder->relay = relay;
@@ -74,8 +77,10 @@ void finder_free(struct finder **finder)
         return;
     timer_cancel(&(*finder)->timer);
     timer_cancel(&(*finder)->starved_timer);
+    timer_cancel(&(*finder)->turn_timer);
     assert((*finder)->flights.count == 0);
     map_free(&(*finder)->flights);
+    fetch_turns_free(&(*finder)->turns);
     buffer_free(&(*finder)->walked);
     free(*finder);
     *finder = NULL;
@@ -145,8 +150,6 @@ void finder_stop(struct finder *finder)
         resolve_cancel(&flight->txt);
         if (flight->is_fetching)
             fetch_cancel(&flight->fetch);
-        if (list_has(&flight->waiting_node))
-            list_remove(&finder->fetch_queue, &flight->waiting_node);
         struct finding finding = {.result = {.source = STS_SOURCE_UNREADABLE, .why = SLICE("the relay is stopping")}};
         end_flight(flight, &finding);
     }
@@ -174,6 +177,17 @@ void finder_answer_starved(struct timer *timer)
 
 /* ---- one lookup ---- */
 
+static bool enter(struct flight *flight)
+{
+    struct finder *finder = flight->finder;
+    if (fetch_turns_join(&finder->turns, &flight->turn, flight->domain, clock_monotonic_ms()) != ERR_NONE)
+        return false;
+    if (map_add(&finder->flights, &flight->node, flight->domain) == ERR_NONE)
+        return true;
+    fetch_turns_leave(&finder->turns, &flight->turn);
+    return false;
+}
+
 static struct flight *flight_new(struct finder *finder, struct slice domain, enum sts_lookup_purpose purpose)
 {
     struct flight *flight = calloc(1, sizeof *flight);
@@ -186,13 +200,7 @@ static struct flight *flight_new(struct finder *finder, struct slice domain, enu
     list_init(&flight->later);
     buffer_init(&flight->stored, ARENA_MAX);
     if (flight->arena == NULL || !arena_slice(flight->arena, domain, &flight->domain) ||
-        map_add(&finder->flights, &flight->node, flight->domain) != ERR_NONE) {
-        arena_free(&flight->arena);
-        free(flight);
-        return NULL;
-    }
-    if (!load_cached(flight)) {
-        map_remove(&finder->flights, &flight->node);
+        !load_cached(flight) || !enter(flight)) {
         arena_free(&flight->arena);
         free(flight);
         return NULL;
@@ -277,7 +285,7 @@ static void on_txt(struct resolve *resolve, const struct resolve_answer *answer)
     step(flight);
 }
 
-/* ---- fetching, so many at a time ---- */
+/* ---- fetching, each in its turn ---- */
 
 static void begin_fetch(struct flight *flight)
 {
@@ -286,13 +294,34 @@ static void begin_fetch(struct flight *flight)
     if (host.length == 0) {
         sts_lookup_fetch_failed(&flight->lookup, SLICE("the policy host's name would be too long"));
         conclude(flight);
-    } else if (finder->fetch_count >= FETCHES_MAX) {
-        list_add_last(&finder->fetch_queue, &flight->waiting_node);
     } else {
-        finder->fetch_count++;
         flight->is_fetching = true;
         fetch_start(&flight->fetch, finder->relay, host, on_fetched);
+        flight->fetch.wants = on_wants;
+        flight->fetch.passes_dead = flight->purpose == STS_LOOKUP_DELIVERY && flight->has_cached &&
+                                    sts_entry_is_live(&flight->cached, clock_wall_ms());
     }
+}
+
+static void on_wants(struct fetch *fetch, const struct ip *address, bool is_dead)
+{
+    struct flight *flight = LIST_OF(fetch, struct flight, fetch);
+    fetch_turns_wait(&flight->finder->turns, &flight->turn, address, is_dead);
+    timer_start(&flight->finder->turn_timer, 0, give_turns);
+}
+
+static void give_turns(struct timer *timer)
+{
+    struct finder *finder = LIST_OF(timer, struct finder, turn_timer);
+    struct fetch_turn *turn;
+    while ((turn = fetch_turns_next(&finder->turns)) != NULL)
+        fetch_connect(&LIST_OF(turn, struct flight, turn)->fetch);
+}
+
+static void end_turn(struct flight *flight)
+{
+    fetch_turns_over(&flight->finder->turns, &flight->turn);
+    timer_start(&flight->finder->turn_timer, 0, give_turns);
 }
 
 static void on_fetched(struct fetch *fetch, struct slice body, struct slice failure)
@@ -300,7 +329,7 @@ static void on_fetched(struct fetch *fetch, struct slice body, struct slice fail
     struct flight *flight = LIST_OF(fetch, struct flight, fetch);
     struct finder *finder = flight->finder;
     flight->is_fetching = false;
-    finder->fetch_count--;
+    end_turn(flight);
     if (failure.length == 0)
         sts_lookup_body(&flight->lookup, body);
     else
@@ -310,15 +339,38 @@ static void on_fetched(struct fetch *fetch, struct slice body, struct slice fail
       : sts_lookup_result(&flight->lookup)->fetch_failed ? &metrics->policy_invalid
                                                                  : &metrics->policy_fetched) += 1;
     conclude(flight);
-    struct list_node *next = list_take_first(&finder->fetch_queue);
-    if (next != NULL)
-        begin_fetch(LIST_OF(next, struct flight, waiting_node));
+}
+
+/* ---- giving way ---- */
+
+/* Nothing was learned, and nothing is held against the domain: a policy in force is applied, and otherwise its mail waits. */
+static void on_gives_way(struct timer *timer)
+{
+    struct flight *flight = LIST_OF(timer, struct flight, timer);
+    resolve_cancel(&flight->txt);
+    if (flight->is_fetching)
+        fetch_cancel(&flight->fetch);
+    flight->is_fetching = false;
+    end_turn(flight);
+    sts_lookup_give_up(&flight->lookup, SLICE("too many policies are being looked up at once: its turn has not come"));
+    conclude(flight);
+}
+
+void finder_make_way(struct finder *finder)
+{
+    struct fetch_turn *turn = fetch_turns_crowding(&finder->turns, clock_monotonic_ms());
+    struct flight *flight = turn == NULL ? NULL : LIST_OF(turn, struct flight, turn);
+    if (flight == NULL || flight->is_storing || finder->is_stopping)
+        return;
+    finder->relay->metrics.policy_crowded++;
+    timer_start(&flight->timer, 0, on_gives_way);
 }
 
 /* ---- the result ---- */
 
 static void conclude(struct flight *flight)
 {
+    timer_cancel(&flight->timer);
     struct finder_event event = {
         .domain = flight->domain,
         .purpose = flight->purpose,
@@ -374,6 +426,8 @@ static void end_flight(struct flight *flight, const struct finding *finding)
     /* The flight leaves the table first, so that a request made by an answer starts a new one; until its own are answered they may
      * still be cancelled. */
     map_remove(&finder->flights, &flight->node);
+    fetch_turns_leave(&finder->turns, &flight->turn);
+    timer_cancel(&flight->timer);
     while ((node = list_take_first(&flight->requests)) != NULL) {
         struct finder_request *request = LIST_OF(node, struct finder_request, node);
         request->done(request, finding);

@@ -27,6 +27,8 @@ void finder_start(struct finder *finder, struct finder_request *request, struct 
 void finder_cancel(struct finder *finder, struct finder_request *request);
 /* A lookup of this domain is under way. It has read the cache already: what is stored meanwhile may be overwritten by its result. */
 bool finder_is_busy(const struct finder *finder, struct slice domain);
+/* So many wait for policies that others have to keep their places meanwhile: one lookup that is in their way ends without a result. */
+void finder_make_way(struct finder *finder);
 void finder_stop(struct finder *finder); /* no further background work */
 bool finder_is_idle(const struct finder *finder);
 size_t finder_count_mode(const struct finder *finder, enum sts_mode mode);

@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/map.h"
+#include "relay/fetch_turns.h"
 #include "relay/finder.h"
 #include "relay/host.h"
 
@@ -27,8 +28,8 @@ struct finder_room {
 struct finder {
     struct relay *relay;
     struct map flights;          /* by domain */
-    struct list fetch_queue;     /* flights that wait for their turn to fetch */
-    size_t fetch_count;
+    struct fetch_turns turns;    /* of the flights, to connect to a policy host */
+    struct timer turn_timer;
     struct list starved;         /* requests that found no memory */
     struct timer starved_timer;
     bool is_stopping;

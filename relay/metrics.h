@@ -22,6 +22,8 @@
     X(policy_kept, "sternpost_policy_kept_total", "",                                                                  \
       "Times a cached policy was kept although its confirmation failed")                                               \
     X(policy_unavailable, "sternpost_policy_unavailable_total", "", "Lookups that cannot tell whether a policy applies, none being known") \
+    X(policy_crowded, "sternpost_policy_crowded_total", "",                                                            \
+      "Lookups that ended early to make way, too many being under way")                                                \
     X(policy_changed, "sternpost_policy_changed_total", "", "Policies replaced by another")                            \
     X(policy_weakened, "sternpost_policy_weakened_total", "", "Policies that went from enforce to testing or none")    \
     X(policy_record_gone, "sternpost_policy_record_gone_total", "", "Live policies whose TXT record was gone")         \

@@ -33,6 +33,7 @@ static void enter_turn(struct schedule *schedule, struct destination *destinatio
 static bool waits_in_queue(struct destination *destination);
 static void forget_unused(struct schedule *schedule, struct destination *destination);
 static bool gather_ready(struct schedule *schedule);
+static void give_places_back(struct schedule *schedule);
 static void start_deliveries(struct schedule *schedule);
 static bool wants_another(struct destination *destination);
 static bool hurry_slow(struct schedule *schedule);
@@ -48,6 +49,8 @@ struct schedule *schedule_new(struct relay *relay)
     map_init(&schedule->destinations, seed);
     list_init(&schedule->turns);
     list_init(&schedule->idles);
+    list_init(&schedule->places_wanted);
+    schedule->lent_max = PLACES_LENT_MAX;
     schedule->relay = relay;
     timer_start(&schedule->run_timer, 0, on_run);
     timer_start(&schedule->aging_timer, aging_interval_ms(schedule), on_aging);
@@ -203,6 +206,7 @@ static void on_run(struct timer *timer)
         return;
     }
     schedule->is_held = false;
+    give_places_back(schedule);
     bool has_looked = gather_ready(schedule);
     start_deliveries(schedule);
     bool is_crowded = hurry_slow(schedule);
@@ -222,9 +226,14 @@ static void enter_turn(struct schedule *schedule, struct destination *destinatio
         list_add_last(&schedule->turns, &destination->turn);
 }
 
-static bool has_room(const struct schedule *schedule)
+static size_t count_taken(const struct schedule *schedule)
 {
-    return schedule->delivery_count < schedule->relay->config->delivery_connections_max;
+    return schedule->delivery_count - schedule->lent_count;
+}
+
+bool schedule_has_room(const struct schedule *schedule)
+{
+    return count_taken(schedule) < schedule->relay->config->delivery_connections_max;
 }
 
 /* What is ready is known to be so by the queue alone: also what is in flight. Without room only those count that have no place. */
@@ -232,7 +241,7 @@ static bool can_use_place(const struct schedule *schedule, struct destination *d
 {
     size_t count = destination->deliveries.count;
     bool is_full = count >= destination_limit(destination) && destination->idle_count == 0;
-    if (count > 0 && (!has_room(schedule) || is_full))
+    if (count > 0 && (!schedule_has_room(schedule) || is_full))
         return false;
     destination->may_have_more = true;
     return wants_another(destination) || (destination->idle_count > 0 && destination_has_work(destination));
@@ -282,12 +291,13 @@ static void remember_place(struct schedule *schedule, const struct queue_ready *
 static bool gather_ready(struct schedule *schedule)
 {
     int64_t now_ms = clock_monotonic_ms();
-    if (!has_room(schedule) && now_ms - schedule->gathered_ms < WAITING_LOOK_MS)
+    if (!schedule_has_room(schedule) && now_ms - schedule->gathered_ms < WAITING_LOOK_MS)
         return false;
     schedule->gathered_ms = now_ms;
     struct arena *arena = arena_new(READY_PAGE * 512);
     size_t places = schedule->relay->config->delivery_connections_max;
-    size_t wanted = WAITING_MAX + (places > schedule->delivery_count ? places - schedule->delivery_count : 0);
+    size_t taken = count_taken(schedule);
+    size_t wanted = WAITING_MAX + (places > taken ? places - taken : 0);
     size_t usable = count_usable(schedule);
     unsigned ends = schedule->gathered.name.length == 0 ? 1 : 0; /* at the second end it has been once around */
     while (arena != NULL && usable < wanted && ends < 2) {
@@ -314,8 +324,10 @@ static bool gather_ready(struct schedule *schedule)
 
 bool schedule_is_crowded(const struct schedule *schedule)
 {
-    if (has_room(schedule))
+    if (schedule_has_room(schedule))
         return false;
+    if (!list_is_empty(&schedule->places_wanted))
+        return true;
     for (const struct list_node *node = list_first(&schedule->turns); node != NULL; node = list_next(&schedule->turns, node)) {
         struct destination *destination = LIST_OF(node, struct destination, turn);
         if (list_is_empty(&destination->deliveries) && destination_wants(destination) > 0)
@@ -338,17 +350,24 @@ static void wake_idle(struct destination *destination)
 /* An idle connection is a courtesy to its own destination; it ends when another one waits for the place. */
 static bool make_room(struct schedule *schedule)
 {
-    if (has_room(schedule))
+    if (schedule_has_room(schedule))
         return true;
     struct list_node *node = list_first(&schedule->idles);
     if (node != NULL)
         delivery_stop(delivery_of_idle(node));
-    return has_room(schedule);
+    return schedule_has_room(schedule);
 }
 
 static bool wants_another(struct destination *destination)
 {
     return destination_wants(destination) > destination->deliveries.count;
+}
+
+/* Those that lent their place and have what they waited for. */
+static void give_places_back(struct schedule *schedule)
+{
+    while (!list_is_empty(&schedule->places_wanted) && make_room(schedule))
+        delivery_has_place(delivery_of_place(place_give(schedule)));
 }
 
 /* Each destination in its turn gets one delivery more if it should have one; then the next one. */

@@ -6,6 +6,7 @@
 #define RELAY_SCHEDULE_H
 
 #include "relay/destination.h"
+#include "relay/place.h"
 
 /* In the order of arrival; an entry inside a message, since a slice of work can end there. */
 struct aging_place {
@@ -18,7 +19,9 @@ struct schedule {
     struct map destinations;   /* those with work or state in memory */
     struct list turns;         /* destinations that could use another delivery */
     struct list idles;         /* deliveries that keep an open connection for a moment: ended when room is needed */
-    size_t delivery_count;
+    size_t delivery_count;     /* all, also those that have lent their place */
+    size_t lent_count, lent_max; /* of them, those without a place, and how many those may be */
+    struct list places_wanted; /* of them, those that want theirs back: first come, first served */
     int64_t gathered_ms;       /* monotonic: when ready destinations were last looked for, */
     struct queue_ready gathered; /* and up to which; without a name: from the front again */
     char gathered_name[QUEUE_NAME_MAX];
@@ -47,7 +50,8 @@ void schedule_run_soon(struct schedule *schedule);
 bool schedule_holds(struct schedule *schedule, struct destination *destination);
 /* An outcome has been written. */
 void schedule_recorded(struct schedule *schedule);
-/* All places are taken, and a destination that has none waits for one. */
+bool schedule_has_room(const struct schedule *schedule); /* a place is free */
+/* All places are taken, and a destination that has none waits for one, or a delivery that lent its own. */
 bool schedule_is_crowded(const struct schedule *schedule);
 /* No new deliveries; running ones are told to end. deadline: those that wait for the answer to a final dot get until
  * schedule_abort(). */

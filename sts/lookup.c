@@ -108,6 +108,13 @@ void sts_lookup_fetch_failed(struct sts_lookup *lookup, struct slice why)
     fetch_failed(lookup, copy);
 }
 
+void sts_lookup_give_up(struct sts_lookup *lookup, struct slice why)
+{
+    assert(lookup->step != STS_LOOKUP_DONE);
+    lookup->result.why = why;
+    finish_kept_or(lookup, STS_SOURCE_UNREADABLE);
+}
+
 const struct sts_lookup_result *sts_lookup_result(const struct sts_lookup *lookup)
 {
     assert(lookup->step == STS_LOOKUP_DONE);

@@ -38,8 +38,8 @@ enum sts_txt_status {
     X(UNAVAILABLE, "unavailable")   /* a record is published but its policy could not be had, and none is cached: goes \
                                        on as for no policy (RFC 8461 3.3), logged and counted */                       \
     X(UNKNOWN, "unknown")           /* the TXT lookup failed and nothing is cached: the caller defers for a while */   \
-    X(UNREADABLE, "unreadable")     /* what is known could not be read, or memory was short: the caller defers for as  \
-                                       long as that lasts */
+    X(UNREADABLE, "unreadable")     /* what is known could not be read, or memory or turns were short: the caller      \
+                                       defers for as long as that lasts */
 enum sts_source {
 #define X(name, text) STS_SOURCE_##name,
     STS_SOURCE_LIST(X)
@@ -80,6 +80,8 @@ void sts_lookup_txt(struct sts_lookup *lookup, enum sts_txt_status status, const
                     struct slice detail);
 void sts_lookup_body(struct sts_lookup *lookup, struct slice body);
 void sts_lookup_fetch_failed(struct sts_lookup *lookup, struct slice why);
+/* Ends it where it is, for a reason of our own: nothing was learned, and nothing is held against the domain. */
+void sts_lookup_give_up(struct sts_lookup *lookup, struct slice why);
 const struct sts_lookup_result *sts_lookup_result(const struct sts_lookup *lookup);
 
 #endif

@@ -42,6 +42,7 @@ static struct finding_world {
     const char *id;
     const char *body; /* NULL: the fetch fails */
     int64_t fetch_ms; /* how long it takes */
+    int64_t mute_ms;  /* ... where nobody answers */
     size_t fetches, fetching, fetching_most;
     int64_t fetched_ms[FETCHES_NOTED_MAX]; /* wall clock, of each */
 } finding_world;
@@ -183,11 +184,30 @@ static inline void finding_answer_txt(struct resolve *resolve)
     resolve->done(resolve, &answer);
 }
 
+/* The owner's name begins with "mute": such hosts never answer. Those of "mute.example" are all at one address; all else is in a
+ * network of its own. */
+static inline bool finding_is_mute(const struct fetch *fetch)
+{
+    return slice_find_slice(fetch->host, SLICE(".mute")) < fetch->host.length;
+}
+
+static inline struct ip finding_address(const struct fetch *fetch)
+{
+    bool is_shared = slice_ends(fetch->host, SLICE(".mute.example"));
+    uint32_t number = is_shared ? 0 : text_crc32c(fetch->host);
+    return (struct ip){.family = IP_V4, .bytes = {(uint8_t)number, (uint8_t)(number >> 8), (uint8_t)(number >> 16), 1}};
+}
+
 static inline void finding_answer_fetch(struct fetch *fetch)
 {
-    const char *body = finding_world.body;
-    finding_world.fetching--;
+    const char *body = finding_is_mute(fetch) ? NULL : finding_world.body;
     fetch->timer.host = NULL;
+    if (!fetch->is_connected) {
+        struct ip address = finding_address(fetch);
+        fetch->wants(fetch, &address, false);
+        return;
+    }
+    finding_world.fetching--;
     fetch->done(fetch, body == NULL ? SLICE_EMPTY : slice_of(body),
                 body == NULL ? SLICE("HTTP status 503") : SLICE_EMPTY);
 }
@@ -210,6 +230,13 @@ static inline struct finding_answer *finding_answer_later(int64_t delay_ms)
     assert_non_null(answer);
     timer_start(&answer->timer, delay_ms, finding_answered);
     return answer;
+}
+
+static inline void finding_answer_fetch_later(struct fetch *fetch, int64_t delay_ms)
+{
+    struct finding_answer *answer = finding_answer_later(delay_ms);
+    answer->fetch = fetch;
+    fetch->timer.host = answer;
 }
 
 static inline void finding_cancel_answer(struct finding_answer *answer)
@@ -258,20 +285,25 @@ void fetch_start(struct fetch *fetch, struct relay *relay, struct slice host,
     (void)relay;
     assert_true(slice_starts(host, SLICE("mta-sts.")));
     assert_true(finding_world.fetches < FETCHES_NOTED_MAX);
+    *fetch = (struct fetch){.done = done, .host = host};
+    finding_answer_fetch_later(fetch, 0);
+}
+
+void fetch_connect(struct fetch *fetch)
+{
     finding_world.fetched_ms[finding_world.fetches++] = clock_wall_ms();
     finding_world.fetching++;
     if (finding_world.fetching > finding_world.fetching_most)
         finding_world.fetching_most = finding_world.fetching;
-    struct finding_answer *answer = finding_answer_later(finding_world.fetch_ms);
-    answer->fetch = fetch;
-    fetch->done = done;
-    fetch->timer.host = answer;
+    fetch->is_connected = true;
+    finding_answer_fetch_later(fetch, finding_is_mute(fetch) ? finding_world.mute_ms : finding_world.fetch_ms);
 }
 
 void fetch_cancel(struct fetch *fetch)
 {
-    finding_world.fetching--;
-    finding_cancel_answer(fetch->timer.host);
+    finding_world.fetching -= fetch->is_connected;
+    if (fetch->timer.host != NULL)
+        finding_cancel_answer(fetch->timer.host);
     fetch->timer.host = NULL;
 }
 
@@ -301,6 +333,7 @@ static inline void finding_start(void)
     world->txt = RESOLVE_FOUND;
     world->id = "1";
     world->body = WEEK_ENFORCED;
+    world->mute_ms = 20 * SECOND_MS;
     world->relay.finder = finder_new(&world->relay);
     assert_non_null(world->relay.finder);
 }

@@ -276,6 +276,87 @@ static void test_so_many_fetches_at_once(void **state)
     check_number("at once", finding_world.fetching_most, 32);
 }
 
+/* ---- slow policy hosts ---- */
+
+static struct finding_asker many[2000];
+
+static void ask_many(size_t first, size_t count, const char *format)
+{
+    char domain[64];
+    for (size_t i = first; i < first + count; i++)
+        finding_ask(&many[i], text_print(domain, sizeof domain, format, i, i % 10).data, STS_LOOKUP_DELIVERY);
+}
+
+/* A thousand subdomains, or owners, or both, whose policy hosts say nothing: somebody else does not wait for them. */
+static void test_a_crowd_waits_for_itself(void **state)
+{
+    static const struct {
+        const char *name, *format;
+        int64_t patience_ms;
+    } crowds[] = {
+        {"one owner, many networks", "d%zu.mutes.example", 0},
+        {"one owner, one address", "d%zu.mute.example", 0},
+        {"ten owners, many networks", "d%zu.mute%zu.example", 20 * SECOND_MS},
+        {"one owner in a country", "d%zu.mutes.co.uk", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(crowds); i++) {
+        struct finding_asker asker;
+        finding_stop();
+        finding_start();
+        ask_many(0, 700, crowds[i].format);
+        turn_for(5 * SECOND_MS);
+        finding_ask(&asker, "a.example", STS_LOOKUP_DELIVERY);
+        turn_for(crowds[i].patience_ms);
+        check_number(crowds[i].name, asker.answered, 1);
+        check_true(crowds[i].name, asker.has_policy);
+        check_true(crowds[i].name, finding_world.fetching_most <= (crowds[i].patience_ms == 0 ? 9 : 32));
+    }
+}
+
+/* Whoever must give way learns nothing that is not so: mail waits, and a policy in force binds. */
+static void test_way_is_made(void **state)
+{
+    (void)state;
+    struct finder *finder = finding_world.relay.finder;
+    finder_make_way(finder); /* nobody is there */
+    ask_many(0, 100, "d%zu.mute.example");
+    finder_make_way(finder);
+    turn_settle();
+    check_number("the last that came", many[99].answered, 1);
+    check_number("its mail waits", many[99].source, STS_SOURCE_UNREADABLE);
+    check_true("nothing is held against it", !stored_has("d99.mute.example"));
+    check_number("counted", finding_world.relay.metrics.policy_crowded, 1);
+    check_number("others go on", many[98].answered, 0);
+    for (size_t i = 0; i < 200; i++) {
+        finder_make_way(finder);
+        turn_settle();
+    }
+    check_number("as many as nobody minds", many[0].answered, 0);
+    turn_for(MINUTE_MS);
+    check_number("after a while also those", many[0].answered, 1);
+}
+
+static void test_a_policy_in_force_binds_whoever_makes_way(void **state)
+{
+    (void)state;
+    char domain[64];
+    for (size_t i = 0; i < 20; i++)
+        (void)finding_ask_now(text_print(domain, sizeof domain, "d%zu.same.example", i).data, STS_LOOKUP_DELIVERY);
+    finding_world.id = "2";
+    finding_world.fetch_ms = MINUTE_MS;
+    turn_for(6 * MINUTE_MS);
+    ask_many(0, 20, "d%zu.same.example");
+    turn_for(5 * SECOND_MS);
+    finder_make_way(finding_world.relay.finder);
+    turn_settle();
+    check_number("kept", many[19].source, STS_SOURCE_KEPT);
+    check_true("kept", many[19].has_policy && many[19].mode == STS_MODE_ENFORCE);
+    turn_for(5 * MINUTE_MS);
+    for (size_t i = 0; i < 19; i++)
+        check_number("others", many[i].source, STS_SOURCE_FRESH);
+}
+
 /* ---- exemptions ---- */
 
 static void test_an_exemption_ends_by_itself(void **state)
@@ -310,6 +391,9 @@ int main(void)
         FINDING_TEST(test_an_id_that_changes_all_the_time),
         FINDING_TEST(test_one_fetch_a_domain),
         FINDING_TEST(test_so_many_fetches_at_once),
+        FINDING_TEST(test_a_crowd_waits_for_itself),
+        FINDING_TEST(test_way_is_made),
+        FINDING_TEST(test_a_policy_in_force_binds_whoever_makes_way),
         FINDING_TEST(test_an_exemption_ends_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -97,6 +97,65 @@ static void test_nobody_is_kept_out_by_idle_connections(void **state)
     check_crowds(state, HOUR_MS);
 }
 
+/* Mail whose policy is slow to come is in nobody's way, and goes on with one of the places when it has come. */
+static void test_who_waits_for_a_policy_has_no_place(void **state)
+{
+    (void)state;
+    char name[32];
+    test.config.delivery_connections_max = 5;
+    test.policy_ms = 100 * SECOND_MS;
+    for (size_t i = 0; i < 60; i++)
+        mail_now("a@example.com", text_print(name, sizeof name, "policy.d%zu.example", i).data);
+    turn_for(5 * SECOND_MS);
+    uint64_t id = mail_now("a@example.com", "good.example");
+    turn_for(2 * SECOND_MS);
+    check_true("in nobody's way", tried_at(id) >= 0);
+    check_number("all wait at once", schedule()->delivery_count, 60);
+    turn_for(2 * MINUTE_MS);
+    id = mail_now("a@example.com", "good.example"); /* all have their policy, and want one of five places */
+    turn_for(MINUTE_MS * 2);
+    check_true("its turn comes", tried_at(id) >= 0);
+    check_number("all arrive", test.delivered, 62);
+    check_true("places", test.deliveries_most <= 5);
+}
+
+/* Of more than may lend their places some keep them. */
+static void test_so_many_places_are_lent(void **state)
+{
+    (void)state;
+    char name[32];
+    test.config.delivery_connections_max = 5;
+    test.policy_ms = 20 * SECOND_MS;
+    schedule()->lent_max = 20;
+    for (size_t i = 0; i < 60; i++)
+        mail_now("a@example.com", text_print(name, sizeof name, "policy.d%zu.example", i).data);
+    turn_for(10 * SECOND_MS);
+    check_number("lent", schedule()->lent_count, 20);
+    check_number("at once", schedule()->delivery_count, 20 + 5);
+    turn_for(HOUR_MS);
+    check_number("all arrive", test.delivered, 60);
+    check_number("lent", schedule()->lent_count, 0);
+}
+
+/* At a stop some wait for their policy, some for their place. */
+static void test_a_stop_while_places_are_lent(void **state)
+{
+    (void)state;
+    char name[32];
+    test.config.delivery_connections_max = 1;
+    test.policy_ms = 3 * SECOND_MS;
+    for (size_t i = 0; i < 10; i++) {
+        mail_now("a@example.com", text_print(name, sizeof name, "policy.d%zu.example", i).data);
+        turn_for(i == 4 ? 5 * SECOND_MS / 2 : 1);
+    }
+    turn_for(SECOND_MS);
+    check_number("wait for their place", schedule()->places_wanted.count, 4);
+    check_number("and for their policy", schedule()->lent_count, 9);
+    schedule_stop(schedule());
+    turn_settle();
+    assert_true(schedule_is_idle(schedule()) && schedule()->lent_count == 0);
+}
+
 /* A destination that takes its time gets one connection more whenever the last one has carried a message, here after a second. */
 static void test_slow_start(void **state)
 {
@@ -372,6 +431,9 @@ int main(void)
         SCHEDULE_TEST(test_a_clock_that_steps_is_noticed),
         SCHEDULE_TEST(test_nobody_is_kept_out_by_others),
         SCHEDULE_TEST(test_nobody_is_kept_out_by_idle_connections),
+        SCHEDULE_TEST(test_who_waits_for_a_policy_has_no_place),
+        SCHEDULE_TEST(test_so_many_places_are_lent),
+        SCHEDULE_TEST(test_a_stop_while_places_are_lent),
         SCHEDULE_TEST(test_slow_start),
         SCHEDULE_TEST(test_what_hangs_has_one_place),
         SCHEDULE_TEST(test_only_those_who_wait_make_hurry),

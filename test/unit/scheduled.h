@@ -1,7 +1,7 @@
 /* A scheduler with a real queue and journal in a world whose time the test moves (turn.h), and deliveries that the test
  * plays: what becomes of an attempt depends on the first word of the destination's name. hang.…   nothing comes of it,
- * for ever dead.…   the destination as a whole fails after a second; tried again after ten minutes others   each
- * message takes a second and arrives */
+ * for ever dead.…   the destination as a whole fails after a second; tried again after ten minutes policy.…
+ * waits for a policy without a place, then as others   others   each message takes a second and arrives */
 #ifndef TEST_UNIT_SCHEDULED_H
 #define TEST_UNIT_SCHEDULED_H
 
@@ -34,6 +34,7 @@ struct delivery {
     struct queue_pick pick;
     size_t taken;
     bool is_idle, is_through;
+    struct place place;
     int64_t since_ms; /* the attempt */
     struct timer timer;
 };
@@ -54,6 +55,7 @@ static struct {
     struct tried tried[TRIED_MAX];
     size_t tried_count, delivered, started, ended, aged, hurried;
     size_t deliveries_most; /* at once */
+    int64_t policy_ms;      /* how long "policy." waits */
     int64_t idle_ms;        /* how long a connection is kept without work; 0: not at all */
     int64_t start_ms;
 } test;
@@ -97,6 +99,7 @@ static inline bool is_kind(const struct delivery *delivery, struct slice kind)
 }
 
 static void delivery_served(struct timer *timer);
+static inline void delivery_knows_policy(struct timer *timer);
 
 static inline void delivery_attempt(struct delivery *delivery)
 {
@@ -106,14 +109,38 @@ static inline void delivery_attempt(struct delivery *delivery)
     tried->time_ms = clock_monotonic_ms() - test.start_ms;
     text_print(tried->name, sizeof tried->name, "%.*s", SLICE_ARGS(delivery->destination->name));
     delivery->since_ms = clock_monotonic_ms();
-    if (!is_kind(delivery, SLICE("hang.")))
+    if (is_kind(delivery, SLICE("policy."))) {
+        (void)place_lend(schedule(), &delivery->place);
+        timer_start(&delivery->timer, test.policy_ms, delivery_knows_policy);
+    } else if (!is_kind(delivery, SLICE("hang."))) {
         timer_start(&delivery->timer, SECOND_MS, delivery_served);
+    }
+}
+
+static inline void delivery_knows_policy(struct timer *timer)
+{
+    struct delivery *delivery = LIST_OF(timer, struct delivery, timer);
+    if (place_claim(schedule(), &delivery->place))
+        delivery_has_place(delivery);
+}
+
+void delivery_has_place(struct delivery *delivery)
+{
+    size_t taken = schedule()->delivery_count - schedule()->lent_count;
+    assert_true(taken <= test.config.delivery_connections_max);
+    timer_start(&delivery->timer, SECOND_MS, delivery_served);
+}
+
+struct delivery *delivery_of_place(struct place *place)
+{
+    return LIST_OF(place, struct delivery, place);
 }
 
 static inline void delivery_end(struct delivery *delivery)
 {
     struct destination *destination = delivery->destination;
     timer_cancel(&delivery->timer);
+    place_drop(schedule(), &delivery->place);
     destination_hung_up(destination, &delivery->is_through);
     list_remove(&destination->deliveries, &delivery->node);
     if (delivery->is_idle) {
@@ -183,9 +210,10 @@ bool delivery_start(struct relay *relay, struct destination *destination)
     }
     test.started++;
     list_add_last(&destination->deliveries, &delivery->node);
-    if (schedule()->delivery_count + 1 > test.deliveries_most)
-        test.deliveries_most = schedule()->delivery_count + 1;
     delivery_attempt(delivery);
+    size_t taken = schedule()->delivery_count + 1 - schedule()->lent_count;
+    if (taken > test.deliveries_most)
+        test.deliveries_most = taken;
     return true;
 }
 
