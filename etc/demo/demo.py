@@ -56,7 +56,7 @@ def main():
     try:
         relay.binary()
         tools.find("openssl")
-        namespace.enter(with_ipv6=False)
+        namespace.enter(with_ipv6=False, with_mounts=False)
     except (namespace.NotPermitted, FileNotFoundError) as error:
         sys.exit("The demonstration cannot run: %s" % error)
     directory = pathlib.Path(tempfile.mkdtemp(prefix="sternpost-demo-"))

@@ -1,8 +1,10 @@
 """The demonstration that a user runs first: it must succeed, and must not claim what it did not see."""
 
 import os
+import pathlib
 import subprocess
 import sys
+import tempfile
 import unittest
 
 from lab import relay, tools
@@ -38,6 +40,21 @@ class Demo(unittest.TestCase):
         else:
             self.assertNotEqual(run.returncode, 0)
             self.assertIn("run as root", run.stderr)
+
+    def test_as_root_in_a_chroot(self):
+        """Where user namespaces are refused, and mounts cannot be made private: root needs neither."""
+        shown = [str(tools.TREE), str(pathlib.Path(relay.binary()).resolve().parent), "/usr", "/etc", "/dev", "/proc"]
+        with tempfile.TemporaryDirectory(prefix="sternpost-root-") as root:
+            for path in shown + ["/tmp"]:
+                pathlib.Path(root + path).mkdir(parents=True, exist_ok=True)
+            for name in ("bin", "sbin", "lib", "lib64"):
+                if os.path.islink("/" + name):
+                    os.symlink(os.readlink("/" + name), root + "/" + name)
+            binds = "".join("mount --rbind '%s' '%s%s' && " % (path, root, path) for path in shown)
+            script = binds + "exec chroot '%s' '%s' '%s' '%s'" % (root, PYTHON, DEMO, relay.binary())
+            run = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, timeout=120,
+                                 check=False)
+        self.check(run)
 
     def test_fails_with_another_program(self):
         for program in ("/bin/false", "/bin/true", "/nonexistent"):

@@ -47,23 +47,27 @@ def is_inside():
     return os.environ.get(MARK) == "1"
 
 
-def enter(with_ipv6=True):
-    """Replaces this process by itself inside fresh namespaces; returns only when inside."""
+def enter(with_ipv6=True, with_mounts=True):
+    """Replaces this process by itself inside fresh namespaces; returns only when inside. with_mounts=False: for who mounts
+    nothing over the machine's files, so that it works inside a chroot too, whose mounts nobody can make private."""
     if is_inside():
         open_network(with_ipv6)
         return
-    command = choose_unshare()
+    command = choose_unshare(with_mounts)
     os.environ[MARK] = "1"
     os.execvp(command[0], command + [sys.executable] + sys.argv)
 
 
-def choose_unshare():
+def choose_unshare(with_mounts):
     """The unshare command that works here: as root, else with a user namespace of our own."""
     if shutil.which("unshare") is None:
         raise NotPermitted("unshare (package util-linux) is missing")
     base = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child"]
     own = ["--user", "--map-root-user"]
-    attempts = [base + ["--mount-proc"]] if os.geteuid() == 0 else []
+    is_root = os.geteuid() == 0
+    attempts = [base + ["--mount-proc"]] if is_root else []
+    # root needs no user namespace; processes are numbered as in the /proc that there is.
+    attempts += [["unshare", "--net", "--fork", "--kill-child"]] if is_root and not with_mounts else []
     # Inside a container a user may have namespaces but no /proc of his own.
     attempts += [base + own + ["--mount-proc"], base + own]
     said = ""
@@ -71,11 +75,11 @@ def choose_unshare():
         run = subprocess.run(attempt + ["true"], capture_output=True, text=True, check=False)
         if run.returncode == 0:
             return attempt
-        said = run.stderr.strip()
+        said = said or run.stderr.strip()
     raise NotPermitted(
-        "network namespaces are not permitted here (%s): run as root, in a container with "
-        "--privileged or --cap-add=SYS_ADMIN, or allow user namespaces "
-        "(sysctl kernel.unprivileged_userns_clone=1)" % said)
+        "network namespaces are not permitted here (%s): %sin a container --privileged or --cap-add=SYS_ADMIN is "
+        "needed%s" % (said, "" if is_root else "run as root, ",
+                      "" if is_root else ", or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)"))
 
 
 def open_network(with_ipv6):
