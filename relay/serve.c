@@ -126,6 +126,13 @@ static int load_config(struct serving *serving, struct config **config)
     return err == ERR_NONE ? EXIT_DONE : err == ERR_MEMORY ? EXIT_SOFTWARE : EXIT_CONFIG;
 }
 
+/* By a reload while the system's bundle is gone or damaged: mail that needs a proof would stand still for it. */
+static bool has_lost_anchors(const struct serving *serving, const struct parts *parts)
+{
+    return serving->relay != NULL && tls_context_anchor_count(parts->tls) == 0 &&
+           tls_context_anchor_count(serving->relay->tls) > 0;
+}
+
 static int load_tls(struct serving *serving, struct parts *parts)
 {
     struct buffer fault;
@@ -137,6 +144,12 @@ static int load_tls(struct serving *serving, struct parts *parts)
     if (err != ERR_NONE)
         serve_say(&serving->log, "[tls] %.*s", SLICE_ARGS(buffer_slice(&fault)));
     serve_warn_lines(&serving->log, "tls", &warnings);
+    if (err == ERR_NONE && has_lost_anchors(serving, parts)) {
+        serve_say(&serving->log, "[tls] there are no trust anchors any more: those that are in force stay");
+        tls_context_free(&parts->tls);
+        options.anchors_of = serving->relay->tls;
+        err = tls_context_new(&options, &parts->tls, &fault, &warnings);
+    }
     buffer_free(&fault);
     buffer_free(&warnings);
     return err == ERR_NONE ? EXIT_DONE : err == ERR_MEMORY ? EXIT_SOFTWARE : EXIT_CONFIG;

@@ -12,6 +12,7 @@
 
 static void on_timer(struct timer *timer);
 static void check_tls(struct serve_watch *watch);
+static void check_anchors(struct serve_watch *watch);
 static void check_users(struct serve_watch *watch);
 
 struct tls_context_options serve_tls_options(const struct config *config)
@@ -59,13 +60,11 @@ void serve_watch_start(struct serve_watch *watch, struct relay *relay)
 {
     const struct config *config = relay->config;
     watch->relay = relay;
-    watch->tls = watch->users = (struct serve_watched){.is_faulty = false};
+    watch->tls = watch->anchors = watch->users = (struct serve_watched){.is_faulty = false};
     take_stamps(watch->tls.stamps, config->tls_certificate, config->tls_key);
+    take_stamps(watch->anchors.stamps, tls_context_bundle(config->tls_ca_file), SLICE_EMPTY);
     take_stamps(watch->users.stamps, config->users_file, SLICE_EMPTY);
-    if (config->tls_certificate.length > 0 || config->users_file.length > 0 || config->dkim_count > 0)
-        timer_start(&watch->timer, INTERVAL_MS, on_timer);
-    else
-        timer_cancel(&watch->timer);
+    timer_start(&watch->timer, INTERVAL_MS, on_timer);
 }
 
 void serve_watch_stop(struct serve_watch *watch)
@@ -91,7 +90,7 @@ static void check_readable(struct serve_watch *watch, struct slice path)
 static void check_access(struct serve_watch *watch)
 {
     const struct config *config = watch->relay->config;
-    const struct slice paths[] = {config->tls_certificate, config->tls_key, config->users_file};
+    const struct slice paths[] = {config->tls_certificate, config->tls_key, tls_context_bundle(config->tls_ca_file), config->users_file};
     watch->has_looked = true;
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
         check_readable(watch, paths[i]);
@@ -105,6 +104,7 @@ static void on_timer(struct timer *timer)
     if (!watch->has_looked)
         check_access(watch);
     check_tls(watch);
+    check_anchors(watch);
     check_users(watch);
     timer_start(&watch->timer, INTERVAL_MS, on_timer);
 }
@@ -126,7 +126,7 @@ static void log_fault(struct serve_watch *watch, const char *event, const struct
     if (!log_open(&line, watch->relay->log, LOG_ERROR, event))
         return;
     log_text(&line, "problem", buffer_length(fault) > 0 ? buffer_slice(fault) : SLICE("out of memory"));
-    log_string(&line, "advice", "the old one stays in force; mend the file, it is tried again every few seconds");
+    log_string(&line, "advice", "the old one stays in force; fix the file, it is tried again every few seconds");
     log_close(&line);
 }
 
@@ -155,6 +155,7 @@ static void check_tls(struct serve_watch *watch)
     if (are_equal(stamps, watch->tls.stamps))
         return;
     struct tls_context_options options = serve_tls_options(config);
+    options.anchors_of = watch->relay->tls;
     buffer_init(&fault, 65536);
     buffer_init(&warnings, 65536);
     if (tls_context_new(&options, &tls, &fault, &warnings) == ERR_NONE) {
@@ -166,6 +167,45 @@ static void check_tls(struct serve_watch *watch)
     }
     buffer_free(&fault);
     buffer_free(&warnings);
+}
+
+/* A system's bundle that is gone is no fault to the one who makes a context: it has no anchors then. Here it is one. */
+static enum err make_with_new_anchors(struct serve_watch *watch, struct tls_context **tls, struct buffer *fault)
+{
+    struct buffer warnings;
+    struct tls_context_options options = serve_tls_options(watch->relay->config);
+    options.own_of = watch->relay->tls;
+    buffer_init(&warnings, 65536);
+    enum err err = tls_context_new(&options, tls, fault, &warnings);
+    if (err == ERR_NONE && tls_context_anchor_count(*tls) == 0 && tls_context_anchor_count(watch->relay->tls) > 0) {
+        struct slice first, all = buffer_slice(&warnings);
+        (void)slice_cut(&all, '\n', &first);
+        tls_context_free(tls);
+        buffer_add(fault, first);
+        err = ERR_NOT_FOUND;
+    }
+    buffer_free(&warnings);
+    return err;
+}
+
+static void check_anchors(struct serve_watch *watch)
+{
+    struct slice path = tls_context_bundle(watch->relay->config->tls_ca_file);
+    struct serve_stamp stamps[2];
+    struct tls_context *tls;
+    struct buffer fault;
+    take_stamps(stamps, path, SLICE_EMPTY);
+    if (are_equal(stamps, watch->anchors.stamps))
+        return;
+    buffer_init(&fault, 65536);
+    if (make_with_new_anchors(watch, &tls, &fault) == ERR_NONE) {
+        take_over(&watch->anchors, stamps);
+        relay_set_tls(watch->relay, tls);
+        log_reloaded(watch, "anchors_reloaded", path);
+    } else if (is_news(&watch->anchors, stamps)) {
+        log_fault(watch, "anchors_reload_failed", &fault);
+    }
+    buffer_free(&fault);
 }
 
 static void check_users(struct serve_watch *watch)

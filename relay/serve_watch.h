@@ -1,4 +1,4 @@
-/* Looks every few seconds whether our certificate, its key or the users file have changed, and takes them over. What cannot be
+/* Looks every few seconds whether our certificate, its key, the trust anchors or the users file have changed, and takes them over. What cannot be
  * used leaves the old one in force and is told once; it is tried again until it can be. */
 #ifndef RELAY_SERVE_WATCH_H
 #define RELAY_SERVE_WATCH_H
@@ -19,7 +19,7 @@ struct serve_watched {
 struct serve_watch {
     struct relay *relay;
     struct timer timer;
-    struct serve_watched tls, users;
+    struct serve_watched tls, anchors, users;
     bool has_looked; /* whether they can be read, once privileges are given up */
 };
 /* The files of the relay's configuration have just been read. Also after a reload. */

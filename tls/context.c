@@ -21,15 +21,25 @@
 #define MAXIMUM_COUNT 2
 #define CLIENT_COUNT (DEMAND_COUNT * PROTOCOL_COUNT * MAXIMUM_COUNT)
 
+/* Parsed once, and shared by the contexts that go on with them. */
+struct anchors {
+    atomic_size_t reference_count;
+    mbedtls_x509_crt certificates;
+    size_t count;
+    uint64_t generation;
+};
+struct own {
+    atomic_size_t reference_count;
+    mbedtls_x509_crt certificate;
+    mbedtls_pk_context key;
+};
+
 struct tls_context {
     atomic_size_t reference_count;
-    mbedtls_x509_crt anchors, certificate;
-    mbedtls_pk_context key;
+    struct anchors *anchors;
+    struct own *own;                          /* NULL: this context serves no clients */
     mbedtls_ssl_config clients[CLIENT_COUNT]; /* see index_of() */
     mbedtls_ssl_config server;
-    size_t anchor_count;
-    bool serves;
-    uint64_t generation;
     struct tls_hosts pss_hosts;
 };
 
@@ -47,15 +57,21 @@ static size_t index_of(const struct tls_client_kind *kind);
 static struct tls_client_kind kind_at(size_t index);
 static struct tls_context *make_empty(void);
 static void destroy(struct tls_context *context);
-static enum err load_anchors(struct tls_context *context, struct slice path, struct buffer *fault,
-                             struct buffer *warnings);
-static enum err load_named_anchors(struct tls_context *context, struct slice path, struct buffer *fault,
+static bool drop(atomic_size_t *reference_count);
+static void share(atomic_size_t *reference_count);
+static enum err make_anchors(struct tls_context *context, const struct tls_context_options *options,
+                             struct buffer *fault, struct buffer *warnings);
+static enum err make_own(struct tls_context *context, const struct tls_context_options *options, struct buffer *fault);
+static void free_anchors(struct anchors *anchors);
+static void free_own(struct own *own);
+static enum err load_anchors(struct anchors *anchors, struct slice path, struct buffer *fault, struct buffer *warnings);
+static enum err load_named_anchors(struct anchors *anchors, struct slice path, struct buffer *fault,
                                    struct buffer *warnings);
 static struct slice find_system_bundle(void);
-static enum err number_generation(struct tls_context *context);
-static enum err load_own(struct tls_context *context, const struct tls_context_options *options, struct buffer *fault);
-static enum err load_certificate(struct tls_context *context, struct slice path, struct buffer *fault);
-static enum err load_key(struct tls_context *context, struct slice path, struct buffer *fault);
+static enum err number_generation(struct anchors *anchors);
+static enum err load_own(struct own *own, const struct tls_context_options *options, struct buffer *fault);
+static enum err load_certificate(struct own *own, struct slice path, struct buffer *fault);
+static enum err load_key(struct own *own, struct slice path, struct buffer *fault);
 static enum err configure(struct tls_context *context, enum tls_version minimum, struct buffer *fault);
 static bool start_memory(struct tls_context *context);
 
@@ -77,12 +93,9 @@ enum err tls_context_new(const struct tls_context_options *options, struct tls_c
     if (made == NULL) {
         return ERR_MEMORY;
     }
-    enum err err = load_anchors(made, options->ca_file, fault, warnings);
+    enum err err = make_anchors(made, options, fault, warnings);
     if (err == ERR_NONE) {
-        err = number_generation(made);
-    }
-    if (err == ERR_NONE && (options->certificate.length > 0 || options->key.length > 0)) {
-        err = load_own(made, options, fault);
+        err = make_own(made, options, fault);
     }
     if (err == ERR_NONE) {
         err = configure(made, options->minimum, fault);
@@ -97,8 +110,7 @@ enum err tls_context_new(const struct tls_context_options *options, struct tls_c
 
 struct tls_context *tls_context_share(struct tls_context *context)
 {
-    size_t before = atomic_fetch_add_explicit(&context->reference_count, 1, memory_order_relaxed);
-    assert(before > 0);
+    share(&context->reference_count);
     return context;
 }
 
@@ -106,30 +118,29 @@ void tls_context_free(struct tls_context **context)
 {
     struct tls_context *left = *context;
     *context = NULL;
-    if (left == NULL) {
-        return;
-    }
-    /* Release what this thread did with it, acquire what the others did, before it is destroyed. */
-    size_t before = atomic_fetch_sub_explicit(&left->reference_count, 1, memory_order_acq_rel);
-    assert(before > 0);
-    if (before == 1) {
+    if (left != NULL && drop(&left->reference_count)) {
         destroy(left);
     }
 }
 
+struct slice tls_context_bundle(struct slice ca_file)
+{
+    return ca_file.length > 0 ? ca_file : find_system_bundle();
+}
+
 size_t tls_context_anchor_count(const struct tls_context *context)
 {
-    return context->anchor_count;
+    return context->anchors->count;
 }
 
 bool tls_context_serves(const struct tls_context *context)
 {
-    return context->serves;
+    return context->own != NULL;
 }
 
 uint64_t tls_context_generation(const struct tls_context *context)
 {
-    return context->generation;
+    return context->anchors->generation;
 }
 
 const mbedtls_ssl_config *tls_context_client_config(const struct tls_context *context,
@@ -169,9 +180,6 @@ static struct tls_context *make_empty(void)
         return NULL;
     }
     atomic_init(&context->reference_count, 1);
-    mbedtls_x509_crt_init(&context->anchors);
-    mbedtls_x509_crt_init(&context->certificate);
-    mbedtls_pk_init(&context->key);
     for (size_t i = 0; i < CLIENT_COUNT; i++) {
         mbedtls_ssl_config_init(&context->clients[i]);
     }
@@ -185,17 +193,86 @@ static void destroy(struct tls_context *context)
         mbedtls_ssl_config_free(&context->clients[i]);
     }
     mbedtls_ssl_config_free(&context->server);
-    mbedtls_pk_free(&context->key);
-    mbedtls_x509_crt_free(&context->certificate);
-    mbedtls_x509_crt_free(&context->anchors);
+    free_own(context->own);
+    free_anchors(context->anchors);
     free(context);
 }
 
-static enum err load_anchors(struct tls_context *context, struct slice path, struct buffer *fault,
-                             struct buffer *warnings)
+static void share(atomic_size_t *reference_count)
+{
+    size_t before = atomic_fetch_add_explicit(reference_count, 1, memory_order_relaxed);
+    assert(before > 0);
+}
+
+/* Was it the last? Release what this thread did with it, acquire what the others did, before it is destroyed. */
+static bool drop(atomic_size_t *reference_count)
+{
+    size_t before = atomic_fetch_sub_explicit(reference_count, 1, memory_order_acq_rel);
+    assert(before > 0);
+    return before == 1;
+}
+
+static enum err make_anchors(struct tls_context *context, const struct tls_context_options *options,
+                             struct buffer *fault, struct buffer *warnings)
+{
+    if (options->anchors_of != NULL) {
+        context->anchors = options->anchors_of->anchors;
+        share(&context->anchors->reference_count);
+        return ERR_NONE;
+    }
+    context->anchors = calloc(1, sizeof *context->anchors);
+    if (context->anchors == NULL) {
+        return ERR_MEMORY;
+    }
+    atomic_init(&context->anchors->reference_count, 1);
+    mbedtls_x509_crt_init(&context->anchors->certificates);
+    enum err err = load_anchors(context->anchors, options->ca_file, fault, warnings);
+    return err == ERR_NONE ? number_generation(context->anchors) : err;
+}
+
+static enum err make_own(struct tls_context *context, const struct tls_context_options *options, struct buffer *fault)
+{
+    if (options->own_of != NULL) {
+        context->own = options->own_of->own;
+        if (context->own != NULL) {
+            share(&context->own->reference_count);
+        }
+        return ERR_NONE;
+    }
+    if (options->certificate.length == 0 && options->key.length == 0) {
+        return ERR_NONE;
+    }
+    context->own = calloc(1, sizeof *context->own);
+    if (context->own == NULL) {
+        return ERR_MEMORY;
+    }
+    atomic_init(&context->own->reference_count, 1);
+    mbedtls_x509_crt_init(&context->own->certificate);
+    mbedtls_pk_init(&context->own->key);
+    return load_own(context->own, options, fault);
+}
+
+static void free_anchors(struct anchors *anchors)
+{
+    if (anchors != NULL && drop(&anchors->reference_count)) {
+        mbedtls_x509_crt_free(&anchors->certificates);
+        free(anchors);
+    }
+}
+
+static void free_own(struct own *own)
+{
+    if (own != NULL && drop(&own->reference_count)) {
+        mbedtls_pk_free(&own->key);
+        mbedtls_x509_crt_free(&own->certificate);
+        free(own);
+    }
+}
+
+static enum err load_anchors(struct anchors *anchors, struct slice path, struct buffer *fault, struct buffer *warnings)
 {
     if (path.length > 0) {
-        return load_named_anchors(context, path, fault, warnings);
+        return load_named_anchors(anchors, path, fault, warnings);
     }
     struct slice found = find_system_bundle();
     if (found.length == 0) {
@@ -206,7 +283,7 @@ static enum err load_anchors(struct tls_context *context, struct slice path, str
     }
     struct buffer reason;
     buffer_init(&reason, 4096);
-    enum err err = load_named_anchors(context, found, &reason, warnings);
+    enum err err = load_named_anchors(anchors, found, &reason, warnings);
     if (err != ERR_NONE && err != ERR_MEMORY) {
         buffer_print(warnings, "%.*s: no certificate can be verified\n", SLICE_ARGS(buffer_slice(&reason)));
         err = ERR_NONE;
@@ -215,7 +292,7 @@ static enum err load_anchors(struct tls_context *context, struct slice path, str
     return err;
 }
 
-static enum err load_named_anchors(struct tls_context *context, struct slice path, struct buffer *fault,
+static enum err load_named_anchors(struct anchors *anchors, struct slice path, struct buffer *fault,
                                    struct buffer *warnings)
 {
     struct tls_pem pem;
@@ -223,8 +300,8 @@ static enum err load_named_anchors(struct tls_context *context, struct slice pat
     if (err != ERR_NONE) {
         return err;
     }
-    err = tls_pem_certificates(&pem, &context->anchors, &context->anchor_count, warnings);
-    if (err == ERR_NONE && context->anchor_count == 0) {
+    err = tls_pem_certificates(&pem, &anchors->certificates, &anchors->count, warnings);
+    if (err == ERR_NONE && anchors->count == 0) {
         buffer_print(fault, "%.*s: no certificate found", SLICE_ARGS(path));
         err = ERR_SYNTAX;
     }
@@ -243,13 +320,13 @@ static struct slice find_system_bundle(void)
 }
 
 /* The first eight bytes of SHA-256 over the anchors in their order, as a big-endian number. */
-static enum err number_generation(struct tls_context *context)
+static enum err number_generation(struct anchors *anchors)
 {
     unsigned char digest[32];
     mbedtls_sha256_context hash;
     mbedtls_sha256_init(&hash);
     int code = mbedtls_sha256_starts(&hash, 0);
-    for (mbedtls_x509_crt *anchor = &context->anchors; code == 0 && anchor != NULL && anchor->raw.p != NULL;
+    for (mbedtls_x509_crt *anchor = &anchors->certificates; code == 0 && anchor != NULL && anchor->raw.p != NULL;
          anchor = anchor->next) {
         code = mbedtls_sha256_update(&hash, anchor->raw.p, anchor->raw.len);
     }
@@ -257,28 +334,27 @@ static enum err number_generation(struct tls_context *context)
         code = mbedtls_sha256_finish(&hash, digest);
     }
     mbedtls_sha256_free(&hash);
-    for (size_t i = 0; code == 0 && i < sizeof context->generation; i++) {
-        context->generation = context->generation << 8 | digest[i];
+    for (size_t i = 0; code == 0 && i < sizeof anchors->generation; i++) {
+        anchors->generation = anchors->generation << 8 | digest[i];
     }
     return code == 0 ? ERR_NONE : ERR_IO;
 }
 
-static enum err load_own(struct tls_context *context, const struct tls_context_options *options, struct buffer *fault)
+static enum err load_own(struct own *own, const struct tls_context_options *options, struct buffer *fault)
 {
     if (options->certificate.length == 0 || options->key.length == 0) {
         buffer_print(fault, "%.*s%.*s: a certificate and its key are needed together", SLICE_ARGS(options->certificate),
                      SLICE_ARGS(options->key));
         return ERR_SYNTAX;
     }
-    enum err err = load_certificate(context, options->certificate, fault);
+    enum err err = load_certificate(own, options->certificate, fault);
     if (err == ERR_NONE) {
-        err = load_key(context, options->key, fault);
+        err = load_key(own, options->key, fault);
     }
     if (err != ERR_NONE) {
         return err;
     }
-    int code = mbedtls_pk_check_pair(&context->certificate.pk, &context->key, mbedtls_psa_get_random,
-                                     MBEDTLS_PSA_RANDOM_STATE);
+    int code = mbedtls_pk_check_pair(&own->certificate.pk, &own->key, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
     if (tls_code_is_memory(code)) {
         return ERR_MEMORY;
     }
@@ -287,11 +363,10 @@ static enum err load_own(struct tls_context *context, const struct tls_context_o
                      SLICE_ARGS(options->certificate));
         return ERR_SYNTAX;
     }
-    context->serves = true;
     return ERR_NONE;
 }
 
-static enum err load_certificate(struct tls_context *context, struct slice path, struct buffer *fault)
+static enum err load_certificate(struct own *own, struct slice path, struct buffer *fault)
 {
     struct tls_pem pem;
     struct buffer complaints;
@@ -301,7 +376,7 @@ static enum err load_certificate(struct tls_context *context, struct slice path,
         return err;
     }
     buffer_init(&complaints, 65536);
-    err = tls_pem_certificates(&pem, &context->certificate, &count, &complaints);
+    err = tls_pem_certificates(&pem, &own->certificate, &count, &complaints);
     if (err == ERR_NONE && buffer_failed(&complaints)) {
         err = ERR_MEMORY;
     } else if (err == ERR_NONE && buffer_length(&complaints) > 0) {
@@ -319,14 +394,14 @@ static enum err load_certificate(struct tls_context *context, struct slice path,
     return err;
 }
 
-static enum err load_key(struct tls_context *context, struct slice path, struct buffer *fault)
+static enum err load_key(struct own *own, struct slice path, struct buffer *fault)
 {
     struct tls_pem pem;
     enum err err = tls_pem_open(&pem, path, fault);
     if (err != ERR_NONE) {
         return err;
     }
-    err = tls_pem_key(&pem, &context->key, fault);
+    err = tls_pem_key(&pem, &own->key, fault);
     tls_pem_close(&pem);
     return err;
 }
@@ -335,9 +410,9 @@ static enum err configure(struct tls_context *context, enum tls_version minimum,
 {
     struct tls_material material = {
         .minimum = minimum,
-        .anchors = context->anchor_count > 0 ? &context->anchors : NULL,
-        .certificate = &context->certificate,
-        .key = &context->key,
+        .anchors = context->anchors->count > 0 ? &context->anchors->certificates : NULL,
+        .certificate = context->own == NULL ? NULL : &context->own->certificate,
+        .key = context->own == NULL ? NULL : &context->own->key,
     };
     for (size_t i = 0; i < CLIENT_COUNT; i++) {
         struct tls_client_kind kind = kind_at(i);
@@ -353,7 +428,7 @@ static enum err configure(struct tls_context *context, enum tls_version minimum,
         buffer_add(fault, SLICE("the random generator failed"));
         return ERR_IO;
     }
-    return context->serves ? tls_config_server(&context->server, &material) : ERR_NONE;
+    return context->own != NULL ? tls_config_server(&context->server, &material) : ERR_NONE;
 }
 
 static bool start_memory(struct tls_context *context)

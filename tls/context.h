@@ -20,6 +20,8 @@ struct tls_context_options {
     struct slice certificate; /* PEM file, ours for servers; empty: this context serves no clients */
     struct slice key;         /* PEM file */
     enum tls_version minimum;
+    /* What they have, instead of the files; NULL: the files. */
+    const struct tls_context *anchors_of, *own_of;
 };
 /* On error fault says what and where in a sentence ("/etc/x.pem: no certificate found"). warnings: sentences, one a
  * line (certificates of the bundle that could not be read: they are skipped, not fatal). ERR_NOT_FOUND, ERR_SYNTAX,
@@ -29,6 +31,9 @@ MUST_CHECK enum err tls_context_new(const struct tls_context_options *options, s
                                     struct buffer *fault, struct buffer *warnings);
 struct tls_context *tls_context_share(struct tls_context *context); /* one more reference */
 void tls_context_free(struct tls_context **context);                /* one less */
+
+/* The file that anchors come from: ca_file, or else the system's; empty when there is none. */
+struct slice tls_context_bundle(struct slice ca_file);
 
 size_t tls_context_anchor_count(const struct tls_context *context);
 bool tls_context_serves(const struct tls_context *context); /* has our certificate */

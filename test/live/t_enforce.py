@@ -1,6 +1,8 @@
 """An enforced policy: delivered over proved connections, to hosts that the policy admits."""
 
-from lab import case, world
+import shutil
+
+from lab import ca, case, world
 
 
 class Delivered(case.LiveCase):
@@ -76,6 +78,65 @@ class Delivered(case.LiveCase):
         for word in ("enforce", "abc123", "*.listed.example"):
             self.assertIn(word, shown.stdout)
         self.assertEqual(self.relay.run("policy", "show", "unknown.example").returncode, 1)
+
+
+class Certificates(case.LiveCase):
+    """What mbedTLS alone would end the handshake for."""
+
+    def test_constrained_out_of_order(self):
+        pair = self.lab.ca.issue_below("mx.heap.example", "nameConstraints = critical,permitted;DNS:heap.example",
+                                       between=[self.lab.ca.root.certificate, self.lab.ca.issue("x.example").certificate])
+        self.lab.mx("heap.example", host="mx.heap.example", pair=pair)
+        self.lab.policy("heap.example")
+        self.assert_verified(self.deliver("a@heap.example"))
+
+    def test_for_mail_only(self):
+        pair = self.lab.ca.issue_below("mx.usage.example", "extendedKeyUsage = emailProtection")
+        server = self.lab.mx("usage.example", host="mx.usage.example", pair=pair)
+        self.lab.policy("usage.example")
+        self.send("a@usage.example")
+        self.assert_held("a@usage.example", "may not be used to issue for TLS servers", server)
+
+    def test_unknown_extension_without_a_policy(self):
+        pair = self.lab.ca.issue_below("mx.unknown.example", "", "1.2.3.4 = critical,DER:0500")
+        self.lab.mx("unknown.example", host="mx.unknown.example", pair=pair)
+        event = self.deliver("a@unknown.example")
+        self.assertRegex(event["tls"], r"^TLSv1\.[23]$", event["line"])
+        self.assertEqual(event["verified"], "no")
+
+
+class Anchors(case.LiveCase):
+    def give(self, one, *parts):
+        """At once, as update-ca-certificates does."""
+        made = one.directory / "anchors.new"
+        with made.open("wb") as out:
+            for part in parts:
+                with open(part, "rb") as source:
+                    shutil.copyfileobj(source, out)
+        made.rename(one.directory / "anchors.crt")
+
+    def test_the_bundle_is_watched(self):
+        other = ca.Authority(self.lab.folder("other") / "ca", "Other Root")
+        self.lab.mx("watched.example", host="mx.watched.example", pair=other.issue("mx.watched.example"))
+        self.lab.policy("watched.example")
+        self.lab.mx("same.example")
+        self.lab.policy("same.example")
+        one = self.private_relay({"retry.schedule": "1s"})
+        self.give(one, self.lab.ca.root.certificate)
+        one.settings["tls.ca-file"] = str(one.directory / "anchors.crt")
+        one.start()
+        self.send_to(one, "a@watched.example")
+        self.assert_held("a@watched.example", "Other Root", one=one)
+        (one.directory / "anchors.crt").write_text("nonsense\n", encoding="ascii")
+        event = one.wait_event("anchors_reload_failed", 20)
+        self.assertIn("anchors.crt: no certificate found", event["problem"])
+        self.assertIn("old one stays", event["advice"])
+        self.send_to(one, "a@same.example")
+        self.assert_verified(one.wait_event("delivered", to="a@same.example"))
+        self.give(one, self.lab.ca.root.certificate, other.root.certificate)
+        one.wait_event("anchors_reloaded", 20)
+        self.assert_verified(one.wait_event("delivered", 30, to="a@watched.example"))
+        self.assertEqual(len(one.events("anchors_reload_failed")), 1)
 
 
 class SecondHost(case.LiveCase):

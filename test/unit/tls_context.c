@@ -215,6 +215,35 @@ static uint64_t generation_of(const struct pki *pki, const char *anchors, const 
     return generation;
 }
 
+/* What changes is read, what does not is shared, whatever has become of its file. */
+static void test_parts_of_another(void **state)
+{
+    struct tls_context *first = pki_context(*state, "root", "good");
+    struct pki_path none = pki_path(*state, "none.pem"), middle = pki_path(*state, "middle.pem");
+    struct attempt other_anchors, other_own, neither;
+    struct tls_context_options options = {.ca_file = slice_of(middle.text), .own_of = first};
+    attempt_start(&other_anchors, &options);
+    assert_true(tls_context_serves(other_anchors.context));
+    assert_true(tls_context_generation(other_anchors.context) != tls_context_generation(first));
+    options = (struct tls_context_options){.ca_file = slice_of(none.text), .anchors_of = first};
+    attempt_start(&other_own, &options);
+    assert_false(tls_context_serves(other_own.context));
+    assert_true(tls_context_generation(other_own.context) == tls_context_generation(first));
+    options = (struct tls_context_options){.ca_file = slice_of(none.text), .own_of = first};
+    attempt_start(&neither, &options);
+    assert_int_equal(neither.err, ERR_NOT_FOUND);
+    tls_context_free(&first);
+    struct tls_session *client = tls_session_client(other_own.context, TLS_VERIFY, SLICE("mx.example.com"), NULL);
+    struct tls_session *server = tls_session_server(other_anchors.context);
+    attempt_end(&other_own);
+    attempt_end(&other_anchors);
+    pair_settle(client, server, SIZE_MAX);
+    assert_int_equal(tls_session_status(client), TLS_OPEN);
+    assert_true(tls_session_verdict(client)->verified);
+    pair_free(&client, &server);
+    attempt_end(&neither);
+}
+
 static void test_generations(void **state)
 {
     uint64_t root = generation_of(*state, "root", NULL);
@@ -320,11 +349,11 @@ static void test_references(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bundles),         cmocka_unit_test(test_long_path),
-        cmocka_unit_test(test_unreadable_file), cmocka_unit_test(test_own_certificates),
-        cmocka_unit_test(test_generations),     cmocka_unit_test(test_system_bundle),
-        cmocka_unit_test(test_no_bundle),       cmocka_unit_test(test_minimum),
-        cmocka_unit_test(test_references),
+        cmocka_unit_test(test_bundles),          cmocka_unit_test(test_long_path),
+        cmocka_unit_test(test_unreadable_file),  cmocka_unit_test(test_own_certificates),
+        cmocka_unit_test(test_parts_of_another), cmocka_unit_test(test_generations),
+        cmocka_unit_test(test_system_bundle),    cmocka_unit_test(test_no_bundle),
+        cmocka_unit_test(test_minimum),          cmocka_unit_test(test_references),
     };
     return cmocka_run_group_tests(tests, set_up, pki_tear_down);
 }

@@ -86,6 +86,27 @@ class Authority:
         return Pair(certificate, self.key)
 
 
+    def issue_below(self, name, extensions="", leaf_extensions="", between=()):
+        """A certificate by an authority of its own below the root, whose certificate has these extensions too (lines
+        of openssl.cnf). `between` are certificates that stand between the two."""
+        self.count += 1
+        stem = str(self.dir / ("%03d" % self.count))
+        parts = ((stem + ".ca", "Below %d" % self.count, self.root, "basicConstraints = critical,CA:TRUE\n"
+                  "keyUsage = critical,keyCertSign\n" + extensions),
+                 (stem, name, Pair(stem + ".ca.crt", self.key), "subjectAltName = DNS:%s\n" % name + leaf_extensions))
+        for path, cn, signer, lines in parts:
+            pathlib.Path(path + ".ext").write_text(lines + "\n", encoding="ascii")
+            openssl("req", "-new", "-key", self.key, "-subj", "/CN=" + cn[:60], "-config", str(self.config),
+                    "-out", path + ".csr")
+            openssl("ca", "-batch", "-notext", "-config", str(self.config), "-cert", signer.certificate,
+                    "-keyfile", signer.key, "-in", path + ".csr", "-startdate", "250101000000Z",
+                    "-enddate", "491231000000Z", "-extfile", path + ".ext", "-out", path + ".crt")
+        chain = pathlib.Path(stem + ".chain.crt")
+        chain.write_text("".join(pathlib.Path(each).read_text(encoding="ascii")
+                                 for each in (stem + ".crt", *between, stem + ".ca.crt")), encoding="ascii")
+        return Pair(str(chain), self.key)
+
+
 def openssl(*arguments):
     run = subprocess.run(["openssl", *arguments], capture_output=True, text=True,
                          stdin=subprocess.DEVNULL, check=False)
