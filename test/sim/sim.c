@@ -5,6 +5,7 @@
  *   ... --classes                          tells how often each class of situations was met
  *   ... --break RULE                       policies, proofs, mail, outcomes: what the stand-ins say of them is not so; the
  *                                          oracles must find it
+ *   ... --crowd                              an attacker with hundreds of subdomains instead
  *   ... --attack                             a siege instead: for days the attacker has DNS and the network */
 #include "base/slice.h"
 #include "test/sim/sim_client.h"
@@ -24,7 +25,7 @@
 #include "test/sim/sim_seen.h"
 #include "test/sim/sim_story.h"
 #include "test/sim/sim_wire.h"
-#include "test/sim/world.h"
+#include "test/sim/world_crowd.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -37,17 +38,21 @@
 #define EVENTS_MAX 3000000
 /* A seed whose number this divides is run twice. */
 #define REPEAT_EVERY 50
+/* Clients stay for 400 s at most; then the relay has its time-outs to find out that they are gone. */
+#define SESSION_MAX_MS (HOUR_MS / 3)
 /* From so many seeds on, the least of envelopes judged under an enforced policy (the mean is over four times as much); and from
  * so many on every class of situations has been met. */
 #define JUDGED_SEEDS_MIN 20
 #define JUDGED_PER_SEED 2
 #define CLASS_SEEDS_MIN 200
+#define CROWD_SEEDS_MIN 8
 /* What the relay may hold at most, whatever happens. */
 #define MEMORY_MAX ((size_t)24 << 20)
 
 static struct options {
     uint64_t first, count, seed;
-    bool has_seed, is_verbose, is_attack, shows_classes;
+    bool has_seed, is_verbose, shows_classes;
+    enum world_kind kind;
     const char *broken;
 } options;
 
@@ -66,6 +71,10 @@ static enum sim_net_answer on_incoming(struct sim_link *link)
         if (sim_net_count(25) > world.connections_max)
             sim_fail("more than %u connections to mail hosts", world.connections_max);
         return sim_mx_accept(link, host);
+    }
+    if (to->port == 443 && world_crowd_is_mute_address(&to->ip)) {
+        sim_saw(SIM_SEEN_CROWD_MUTE);
+        return SIM_NET_SILENT;
     }
     if (to->port == 443 && domain != NULL)
         return sim_https_accept(link, domain);
@@ -141,7 +150,7 @@ static void open_world(uint64_t seed, bool is_verbose)
     sim_event_start();
     sim_log_start(is_verbose);
     sim_memory_reset();
-    world_make(seed, options.is_attack);
+    world_make(seed, options.kind);
     world_describe();
     sim_host_start();
     sim_net_start(&net);
@@ -192,6 +201,8 @@ static void run_events(int64_t until_ms, bool (*is_over)(void))
         sim_peers_reap();
         if (sim_memory_used() > MEMORY_MAX)
             sim_fail("the relay holds %zu bytes", sim_memory_used());
+        if (count % 128 == 0 && sim_net_oldest_ms() > SESSION_MAX_MS)
+            sim_fail("a client's connection is still open after %lld s", (long long)sim_net_oldest_ms() / 1000);
         if (++count > EVENTS_MAX)
             sim_fail("more than %d events: something turns in circles", EVENTS_MAX);
     }
@@ -219,6 +230,8 @@ static void run_until_over(void)
     if (sim_failed())
         return;
     sim_log("the storm is over");
+    if (world.crowd != WORLD_CROWD_NONE)
+        sim_known_all();
     int64_t quiet_end_ms = world.storm_ms + world.expire_ms + 24 * HOUR_MS;
     run_events(quiet_end_ms, is_delivered);
     if (!sim_failed() && !is_delivered())
@@ -259,6 +272,8 @@ static void on_fatal(int number)
     raise(number);
 }
 
+static const char *const kind_options[] = {"", " --attack", " --crowd"};
+
 static void tell(uint64_t seed, bool is_verbose)
 {
     fflush(stdout);
@@ -266,7 +281,7 @@ static void tell(uint64_t seed, bool is_verbose)
         sim_log_print_tail(TAIL_BYTES);
     printf("seed %llu: %s\n", (unsigned long long)seed, sim_failure());
     printf("replay it: sternpost-sim%s --seed %llu --verbose; then keep it in test/sim/seeds.txt\n",
-           options.is_attack ? " --attack" : "", (unsigned long long)seed);
+           kind_options[options.kind], (unsigned long long)seed);
 }
 
 static bool try_seed(uint64_t seed, bool is_verbose, bool is_repeated)
@@ -309,7 +324,7 @@ static bool has_judged(void)
     uint64_t judged = sim_seen_count(SIM_SEEN_ENFORCED);
     buffer_init(&text, 65536);
     bool is_enough = options.count < JUDGED_SEEDS_MIN || judged >= options.count * JUDGED_PER_SEED;
-    bool has_all = options.count < CLASS_SEEDS_MIN || sim_seen_all(&text);
+    bool has_all = options.count < (options.kind == WORLD_CROWDED ? CROWD_SEEDS_MIN : CLASS_SEEDS_MIN) || sim_seen_all(&text);
     if (!is_enough)
         buffer_print(&text, "too few envelopes were judged: nothing is known about policies\n");
     if (options.shows_classes)
@@ -330,7 +345,9 @@ static bool read_options(int argc, char **argv)
         if (strcmp(argv[i], "--verbose") == 0)
             options.is_verbose = true;
         else if (strcmp(argv[i], "--attack") == 0)
-            options.is_attack = true;
+            options.kind = WORLD_SIEGE;
+        else if (strcmp(argv[i], "--crowd") == 0)
+            options.kind = WORLD_CROWDED;
         else if (strcmp(argv[i], "--classes") == 0)
             options.shows_classes = true;
         else if (strcmp(argv[i], "--break") == 0 && i + 1 < argc)
@@ -345,14 +362,14 @@ static bool read_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     if (!read_options(argc, argv)) {
-        fprintf(stderr, "usage: sternpost-sim [--attack] [--classes] --seeds COUNT [--first SEED] | --seed SEED [--verbose]\n");
+        fprintf(stderr, "usage: sternpost-sim [--attack | --crowd] [--classes] --seeds COUNT [--first SEED] | --seed SEED [--verbose]\n");
         return 64;
     }
     signal(SIGABRT, on_fatal);
     signal(SIGSEGV, on_fatal);
     if (options.has_seed)
         return try_seed(options.seed, options.is_verbose, true) ? 0 : 1;
-    int failures = options.is_attack ? 0 : try_kept_seeds("seeds.txt");
+    int failures = options.kind != WORLD_PLAIN ? 0 : try_kept_seeds("seeds.txt");
     if (failures < 0) {
         fprintf(stderr, "sternpost-sim: seeds.txt is not here; run it in test/sim\n");
         return 66;

@@ -5,6 +5,7 @@
 #include "test/sim/sim_ledger.h"
 #include "test/sim/sim_log.h"
 #include "test/sim/sim_peer.h"
+#include "test/sim/world_crowd.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -62,9 +63,10 @@ void sim_clients_start(size_t message_count)
         if (client == NULL)
             abort();
         list_add_last(&clients, &client->node);
-        if (!sim_dice_percent(5))
+        if (world.crowd != WORLD_CROWD_NONE || !sim_dice_percent(5))
             client->message = sim_ledger_compose();
-        sim_event_plan(&client->start, sim_dice_between(0, world.storm_ms), on_start);
+        int64_t start_ms = world.crowd != WORLD_CROWD_NONE ? world_crowd_start_ms(i + 1) : sim_dice_between(0, world.storm_ms);
+        sim_event_plan(&client->start, start_ms, on_start);
     }
 }
 

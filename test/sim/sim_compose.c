@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "test/sim/sim_dice.h"
 #include "test/sim/sim_ledger.h"
+#include "test/sim/world_crowd.h"
 
 #include <stdint.h>
 
@@ -54,8 +55,12 @@ static void compose_line(struct buffer *content)
 
 void sim_compose(struct sim_message *message)
 {
-    compose_sender(message);
-    compose_recipients(message);
+    if (world.crowd != WORLD_CROWD_NONE) {
+        world_crowd_compose(message);
+    } else {
+        compose_sender(message);
+        compose_recipients(message);
+    }
     size_t size = (size_t)sim_dice_between(0, sim_dice_percent(4) ? LARGE_MAX : SMALL_MAX);
     buffer_init(&message->content, LARGE_MAX * 2);
     /* Nothing is missing, so that nothing has to be added: what arrives is what was sent. */

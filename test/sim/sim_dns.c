@@ -7,6 +7,7 @@
 #include "test/sim/sim_log.h"
 #include "test/sim/sim_memory.h"
 #include "test/sim/sim_seen.h"
+#include "test/sim/world_crowd.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -294,7 +295,11 @@ static void fill_address(const struct query *query, struct reply *reply)
         add_ip(reply, query->kind, &own);
     if (host == NULL && slice_starts(name, policy)) {
         const struct world_domain *domain = world_find_domain(slice_from(name, policy.length));
-        if (domain != NULL)
+        struct ip mute[2] = {world_crowd_mute_address(0), world_crowd_mute_address(1)};
+        bool is_mute = domain != NULL && world_crowd_is_mute(domain);
+        for (size_t i = 0; is_mute && i < 2; i++)
+            add_ip(reply, query->kind, &mute[i]);
+        if (domain != NULL && !is_mute)
             add_ip(reply, query->kind, &domain->policy_ip);
     }
     if (reply->answer.count == 0)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define RESPONSE_MAX ((size_t)1 << 20)
+#define CROWD_BODY_MIN 3000 /* bytes of a policy of the crowd */
 
 struct policy_host {
     struct sim_peer peer;
@@ -156,6 +157,13 @@ static void print_garbage(struct buffer *out)
     buffer_print(out, "%s", responses[sim_dice_below(4)]);
 }
 
+/* What nobody knows is passed over (RFC 8461 3.2). */
+static void add_padding(struct buffer *body)
+{
+    while (buffer_length(body) < CROWD_BODY_MIN)
+        buffer_print(body, "x-padding: %064d\n", 0);
+}
+
 static void print_policy(struct buffer *out, const char *body)
 {
     size_t length = slice_of(body).length;
@@ -193,7 +201,14 @@ static bool print_response(struct policy_host *host, struct buffer *out)
     } else if (has(host, WORLD_FAULT_HTTPS_GARBAGE)) {
         print_garbage(out);
     } else {
-        print_policy(out, domain->publications[domain->served].body);
+        struct buffer body;
+        buffer_init(&body, RESPONSE_MAX);
+        buffer_add(&body, slice_of(domain->publications[domain->served].body));
+        if (domain->is_crowd)
+            add_padding(&body);
+        buffer_add_byte(&body, '\0');
+        print_policy(out, buffer_slice(&body).data);
+        buffer_free(&body);
         return true;
     }
     return false;

@@ -48,6 +48,7 @@ static struct {
 
 static void on_deadline(struct sim_event *event);
 static void read_disk(const struct world_domain *domain, struct arena *arena);
+static void read_crowd(const struct world_domain *domain, struct arena *arena);
 static void promote(const struct world_domain *domain);
 static bool is_live(const struct world_domain *domain, const struct learned *learned);
 static bool may_be_unwritten(const struct knowledge *knowledge);
@@ -98,6 +99,15 @@ struct sim_known sim_known_of(const struct world_domain *domain)
         result.is_free = result.is_free || result.ways[1] == NULL;
     }
     return result;
+}
+
+void sim_known_all(void)
+{
+    for (size_t i = 0; i < world.domain_count; i++) {
+        const struct learned *now = &known.domains[i].now;
+        if (now->publication != NOTHING && !is_live(&world.domains[i], now))
+            sim_fail("the policy of %s has lapsed, although its policy host is well", world.domains[i].name);
+    }
 }
 
 static bool is_live(const struct world_domain *domain, const struct learned *learned)
@@ -154,6 +164,8 @@ void sim_known_offered(const struct world_domain *domain, const struct sim_link 
 static void take(struct offer *offer)
 {
     struct knowledge *knowledge = &known.domains[offer->domain];
+    if (world.domains[offer->domain].is_crowd)
+        return;
     knowledge->next = offer->policy;
     knowledge->next.got_ms = sim_now_ms();
     knowledge->is_excused = false;
@@ -222,7 +234,10 @@ void sim_known_committed(void)
     known.changes = queue_memory_policy_changes(known.queue);
     struct arena *arena = arena_new(ARENA_MAX);
     for (size_t i = 0; i < world.domain_count; i++) {
-        read_disk(&world.domains[i], arena);
+        if (world.domains[i].is_crowd)
+            read_crowd(&world.domains[i], arena);
+        else
+            read_disk(&world.domains[i], arena);
         arena_reset(arena);
     }
     arena_free(&arena);
@@ -268,6 +283,17 @@ static void read_disk(const struct world_domain *domain, struct arena *arena)
         sim_fail("what the relay wrote down about %s cannot be read", domain->name);
     judge_disk(domain, entry.has_policy ? find_publication(domain, &entry.policy) : NOTHING,
                entry.has_policy ? entry.fetched_ms : 0);
+}
+
+/* Whether it is there: knowledge->stored_ms says so for these. */
+static void read_crowd(const struct world_domain *domain, struct arena *arena)
+{
+    struct slice bytes;
+    struct knowledge *knowledge = knowledge_of(domain);
+    bool is_stored = queue_policy_get(known.queue, slice_of(domain->name), arena, &bytes) == ERR_NONE;
+    if (!is_stored && knowledge->stored_ms != 0)
+        sim_saw(SIM_SEEN_CROWD_GONE);
+    knowledge->stored_ms = is_stored;
 }
 
 static void note_promotion(const struct world_domain *domain, const struct knowledge *knowledge)

@@ -17,6 +17,7 @@ struct sim_known {
 
 void sim_known_start(void);
 void sim_known_end(void);
+void sim_known_all(void); /* no policy that is served as ever may have come to its end, but of the crowd */
 struct sim_known sim_known_of(const struct world_domain *domain);
 
 /* From the world: the relay asks for the domain's record; the whole of a policy was written up to that byte of the link, by a

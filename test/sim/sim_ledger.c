@@ -8,6 +8,7 @@
 #include "test/sim/sim_memory.h"
 #include "test/sim/sim_report.h"
 #include "test/sim/sim_seen.h"
+#include "test/sim/world_crowd.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -89,6 +90,7 @@ void sim_ledger_handed(struct sim_message *message)
 void sim_ledger_promised(struct sim_message *message)
 {
     message->is_promised = true;
+    message->promised_ms = sim_now_ms();
     sim_log("message %zu was promised", message->number);
 }
 
@@ -188,6 +190,9 @@ void sim_ledger_stored(const struct sim_stored *stored)
             sim_report_read(message, stored->sender, stored->content);
         } else {
             add_store(stored, message, recipient);
+            if (world_crowd_is_late(recipient, message->promised_ms))
+                sim_fail("<%s> got message %zu %lld s after it was promised, for the sake of others", recipient->address,
+                         message->number, (long long)(sim_now_ms() - message->promised_ms) / 1000);
             check_content(message, stored->content);
         }
     }

@@ -29,6 +29,7 @@ struct sim_message {
     struct sim_recipient report; /* a report on its way back to the sender: only may_fail counts */
     struct buffer content;
     bool is_promised;      /* the client has read the 250 */
+    int64_t promised_ms;
     bool is_refused;       /* the client has read something else after the end */
     int64_t arrival_wall_ms, age_max_ms; /* as the relay's clock may have seen it */
     bool is_handed;        /* its end was sent at least once */

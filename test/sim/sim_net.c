@@ -153,6 +153,18 @@ uint64_t sim_net_written(const struct stream *stream)
     return end_of(stream)->written;
 }
 
+int64_t sim_net_oldest_ms(void)
+{
+    int64_t oldest_ms = 0;
+    for (struct list_node *node = list_first(&net.links); node != NULL; node = list_next(&net.links, node)) {
+        const struct sim_link *link = LIST_OF(node, struct sim_link, node);
+        bool is_held = link->is_inbound && link->ends[1].owner != NULL && link->ends[1].state == SIM_END_OPEN;
+        int64_t age_ms = is_held && link->accepted_ms > 0 ? sim_now_ms() - link->accepted_ms : 0;
+        oldest_ms = age_ms > oldest_ms ? age_ms : oldest_ms;
+    }
+    return oldest_ms;
+}
+
 size_t sim_net_count(uint16_t port)
 {
     size_t count = 0;
@@ -269,6 +281,7 @@ void sim_net_take(struct sim_link *link, struct stream *stream)
     end->owner = stream;
     end->party = party_now();
     end->state = SIM_END_OPEN;
+    link->accepted_ms = sim_now_ms();
     stream->host = end;
     if (buffer_length(&end->in) > 0 || end->fin_seen || end->broken != ERR_NONE)
         sim_event_plan(&end->notice, 0, on_notice);

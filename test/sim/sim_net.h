@@ -41,6 +41,7 @@ struct sim_link {
     bool is_silent;  /* nothing moves any more and nobody is told */
     bool is_inbound; /* the relay accepted it */
     bool is_over;    /* freed once the present event is */
+    int64_t accepted_ms; /* where it is inbound */
     uint64_t given;  /* bytes that the relay was given */
     void *wire;      /* the watcher's */
 };
@@ -67,6 +68,7 @@ struct sim_link *sim_net_link(const struct stream *stream);
 /* From now on nothing of this stream's link moves. */
 void sim_net_silence(struct stream *stream);
 size_t sim_net_count(uint16_t port); /* links that the relay holds open to this port */
+int64_t sim_net_oldest_ms(void);      /* since the relay accepted the oldest connection that it has not closed; 0: none */
 size_t sim_net_relay_count(void);    /* streams and listeners of the relay */
 uint64_t sim_net_written(const struct stream *stream); /* bytes ever written by this end */
 

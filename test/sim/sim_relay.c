@@ -154,6 +154,7 @@ static enum err load_config(struct config **config)
     add_set(&sets, "retry.warn=%llds", (long long)world.warn_ms / 1000);
     add_set(&sets, "delivery.connections-max=%u", world.connections_max);
     add_set(&sets, "delivery.per-destination=%u", world.per_destination);
+    add_set(&sets, "sts.cache-max=%llu", (unsigned long long)world.cache_max);
     add_set(&sets, "delivery.stop-timeout=%llds", (long long)world.stop_timeout_ms / 1000);
     add_set(&sets, "local.aliases-file=/dev/null");
     struct config_source source = {.file = SLICE("/dev/null"), .sets = sets.items, .set_count = sets.count};

@@ -1,6 +1,6 @@
 #include "test/sim/sim_seen.h"
 
-enum where { BOTH, WORLD, RARE };
+enum where { BOTH, WORLD, CROWD, RARE };
 static const struct {
     enum where where;
     const char *text;
@@ -39,6 +39,9 @@ uint64_t sim_seen_count(size_t what)
 
 static bool is_expected(size_t what)
 {
+    if (world.crowd != WORLD_CROWD_NONE)
+        return what == SIM_SEEN_POLICY_AGAIN || what == SIM_SEEN_ENFORCED ||
+               (what < SIM_SEEN_FAULTS && rows[what].where == CROWD);
     if (what >= SIM_SEEN_STAGES)
         return !world.is_attacked;
     if (what >= SIM_SEEN_SCENES)

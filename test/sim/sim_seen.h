@@ -7,7 +7,7 @@
 #include "test/sim/sim_mx_internal.h"
 #include "test/sim/sim_story.h"
 
-/* Name, where it is expected: in the world at large (WORLD), in sieges too (BOTH), or nowhere (RARE), and what it is. */
+/* Name, where it is expected: in the world at large (WORLD), in sieges too (BOTH), in crowds (CROWD) or nowhere (RARE), and what it is. */
 #define SIM_SEEN_LIST(X)                                                                                               \
     X(POLICY_LEARNED, BOTH, "a policy was learned")                                                                    \
     X(POLICY_AGAIN, BOTH, "a policy was fetched again")                                                                \
@@ -26,6 +26,8 @@
     X(DENIED_ENFORCED, BOTH, "DNS denied a domain whose policy is in force")                                           \
     X(BOUNCED, BOTH, "mail was reported as failed")                                                                    \
     X(DELAYED, BOTH, "mail was reported as delayed")                                                                   \
+    X(CROWD_MUTE, CROWD, "a mute policy host was asked")                                                               \
+    X(CROWD_GONE, CROWD, "a policy of the crowd was given up for want of room")                                        \
     X(COPY, BOTH, "a second copy was right")
 enum sim_seen {
 #define X(name, where, text) SIM_SEEN_##name,

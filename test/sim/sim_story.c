@@ -72,7 +72,7 @@ void sim_story_start(void)
 {
     world.expire_latest_ms = world.expire_ms;
     story.count = world.is_attacked       ? (size_t)sim_dice_between(4, SCENES_MAX)
-                  : sim_dice_percent(10) ? 0
+                  : world.crowd != WORLD_CROWD_NONE || sim_dice_percent(10) ? 0
                                          : (size_t)sim_dice_between(1, 10);
     for (size_t i = 0; i < story.count; i++) {
         struct scene *scene = &story.scenes[i];
@@ -142,7 +142,7 @@ static void change_policy(void)
 {
     static const unsigned weights[] = {15, 25, 60, 0};
     struct world_domain *domain = &world.domains[sim_dice_below(world.domain_count)];
-    struct world_publication *publication = world_publish(domain, world.is_attacked ? WORLD_ENFORCE : (enum world_mode)sim_dice_choose(weights));
+    struct world_publication *publication = world_publish(domain, world.is_attacked ? WORLD_ENFORCE : (enum world_mode)sim_dice_choose(weights), 0);
     if (publication == NULL)
         return;
     domain->served = (int)(publication - domain->publications);

@@ -5,6 +5,7 @@
 #include "test/sim/sim_event.h"
 #include "test/sim/sim_log.h"
 #include "test/sim/sim_seen.h"
+#include "test/sim/world_crowd.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -24,16 +25,23 @@ static void make_attacks(void);
 static struct world_host *add_host(const char *name);
 static void spoil_host(struct world_host *host);
 
-void world_make(uint64_t seed, bool is_attacked)
+void world_make(uint64_t seed, enum world_kind kind)
 {
-    world = (struct world){.seed = seed, .is_attacked = is_attacked};
+    memset(&world, 0, sizeof world);
+    world.seed = seed;
+    world.is_attacked = kind == WORLD_SIEGE;
     sim_dice_start(seed);
     make_times();
-    if (is_attacked)
+    if (kind == WORLD_SIEGE)
         make_siege_times();
     make_attacker();
+    if (kind == WORLD_CROWDED) {
+        world_crowd_times();
+        world_crowd_domains();
+        return;
+    }
     make_domains();
-    if (is_attacked)
+    if (kind == WORLD_SIEGE)
         make_attacks();
     else
         make_faults();
@@ -53,6 +61,7 @@ static void make_times(void)
     world.stop_timeout_ms = sim_dice_between(2, 20) * 1000;
     world.connections_max = (unsigned)sim_dice_between(2, 8);
     world.per_destination = (unsigned)sim_dice_between(1, 4);
+    world.cache_max = 64u << 20;
 }
 
 static void make_siege_times(void)
@@ -88,6 +97,11 @@ static struct world_host *add_host(const char *name)
         host->ips[host->ip_count++] = ip_v6((const uint8_t[16]){0x26, 0x06, 0x47, [15] = number});
     text_print(host->certificate.names[host->certificate.name_count++], WORLD_NAME_MAX, "%s", name);
     return host;
+}
+
+size_t world_add_host(const char *name)
+{
+    return world_host_index(add_host(name));
 }
 
 static void spoil_certificate(struct sim_certificate *certificate)
@@ -181,13 +195,13 @@ static void make_policy(struct world_domain *domain)
 {
     domain->served = domain->announced = -1;
     if (world.is_attacked) {
-        (void)world_publish(domain, WORLD_ENFORCE);
+        (void)world_publish(domain, WORLD_ENFORCE, 0);
         domain->served = domain->announced = 0;
         return;
     }
     if (!sim_dice_percent(75))
         return;
-    (void)world_publish(domain, random_mode());
+    (void)world_publish(domain, random_mode(), 0);
     domain->served = domain->announced = 0;
     /* For some the record comes later, or nobody serves what it announces. */
     if (sim_dice_percent(5))
@@ -259,7 +273,7 @@ static void choose_patterns(struct world_domain *domain, struct world_publicatio
     }
 }
 
-struct world_publication *world_publish(struct world_domain *domain, enum world_mode mode)
+struct world_publication *world_publish(struct world_domain *domain, enum world_mode mode, int64_t max_age_s)
 {
     static const int64_t max_ages_s[] = {60, 600, 3600, 86400, 604800, 31557600};
     if (domain->publication_count == WORLD_PUBLICATIONS_MAX || domain->mx_count == 0)
@@ -267,8 +281,9 @@ struct world_publication *world_publish(struct world_domain *domain, enum world_
     struct world_publication *publication = &domain->publications[domain->publication_count++];
     publication->mode = mode;
     /* No two of a domain have the same: by it they are told apart. */
-    publication->max_age_s = max_ages_s[world.is_attacked ? sim_dice_between(3, 5) : (int64_t)sim_dice_below(6)] -
-                             (int64_t)domain->publication_count;
+    if (max_age_s == 0)
+        max_age_s = max_ages_s[world.is_attacked ? sim_dice_between(3, 5) : (int64_t)sim_dice_below(6)];
+    publication->max_age_s = max_age_s - (int64_t)domain->publication_count;
     choose_patterns(domain, publication);
     text_print(publication->id, sizeof publication->id, "d%zup%zu", domain->index, domain->publication_count);
     const char *end = sim_dice_percent(50) ? "\r\n" : "\n";
@@ -394,7 +409,7 @@ static void make_attacks(void)
 
 bool world_is_stormy(void)
 {
-    return sim_now_ms() < world.storm_ms;
+    return sim_now_ms() < world.storm_ms && world.crowd == WORLD_CROWD_NONE;
 }
 
 bool world_has_fault(enum world_fault_kind kind, size_t target)

@@ -6,7 +6,7 @@
 #include "base/ip.h"
 #include "test/sim/sim_tls.h"
 
-#define WORLD_DOMAINS_MAX 8
+#define WORLD_DOMAINS_MAX 300
 #define WORLD_HOSTS_MAX 24
 #define WORLD_MX_MAX 4
 #define WORLD_PUBLICATIONS_MAX 6
@@ -60,6 +60,7 @@ struct world_domain {
     struct world_publication publications[WORLD_PUBLICATIONS_MAX];
     size_t publication_count;
     int served, announced; /* indexes of what HTTPS and TXT say now; -1: nothing */
+    bool is_crowd;         /* one of an attacker's hundreds: what the relay keeps of its policy is the relay's business */
     bool is_hopeless;      /* its policy admits no host that could prove itself: mail must expire */
 };
 
@@ -102,6 +103,9 @@ struct world_fault {
     int64_t from_ms, to_ms;
 };
 
+/* What the crowd does (world_crowd.h): its policy hosts are mute from the start, or after a while, or serve much. */
+enum world_crowd { WORLD_CROWD_NONE, WORLD_CROWD_MUTE, WORLD_CROWD_SILENCED, WORLD_CROWD_MUCH, WORLD_CROWD_KINDS };
+enum world_kind { WORLD_PLAIN, WORLD_SIEGE, WORLD_CROWDED };
 struct world {
     uint64_t seed;
     bool is_attacked; /* a long siege: the attacker has DNS and the network, and no certificate */
@@ -119,12 +123,15 @@ struct world {
     const char *retry_schedule;
     int64_t expire_ms, warn_ms, stop_timeout_ms, expire_latest_ms;
     unsigned connections_max, per_destination;
+    uint64_t cache_max;
+    enum world_crowd crowd;
 };
 extern struct world world;
 
-void world_make(uint64_t seed, bool is_attacked);
+void world_make(uint64_t seed, enum world_kind kind);
+size_t world_add_host(const char *name); /* one that is well; its index */
 void world_describe(void); /* into the log */
-bool world_is_stormy(void);
+bool world_is_stormy(void); /* hosts and clients are odd of their own accord */
 bool world_has_fault(enum world_fault_kind kind, size_t target); /* ... now; it is met where this is true */
 bool world_makes_fault(enum world_fault_kind kind); /* of those that a world like this one may have */
 /* When what the relay learned at that time is on its disk at the latest. */
@@ -138,8 +145,8 @@ struct world_host *world_find_host(struct slice name);
 struct world_host *world_find_address(const struct ip *ip);
 struct world_domain *world_find_policy_address(const struct ip *ip);
 size_t world_host_index(const struct world_host *host);
-/* A new policy, published by nobody yet; NULL: there are enough. */
-struct world_publication *world_publish(struct world_domain *domain, enum world_mode mode);
+/* A new policy, published by nobody yet; NULL: there are enough. max_age_s: 0: by the dice. */
+struct world_publication *world_publish(struct world_domain *domain, enum world_mode mode, int64_t max_age_s);
 /* Does one of the policy's patterns admit the host (RFC 8461 4.1)? Reckoned without the code of sts/. */
 bool world_admits(const struct world_publication *publication, struct slice host);
 bool world_has_host(const struct world_domain *domain, size_t host); /* among its MX hosts */
