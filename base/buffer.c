@@ -8,6 +8,7 @@
 
 #define BUFFER_CAPACITY_MIN ((size_t)64)
 
+static bool fits(struct buffer *buffer, size_t length);
 static bool make_room(struct buffer *buffer, size_t length);
 static bool grow(struct buffer *buffer, size_t held);
 static void add_number(struct buffer *buffer, uint64_t number, size_t width);
@@ -29,10 +30,15 @@ bool buffer_failed(const struct buffer *buffer)
     return buffer->failed;
 }
 
+enum err buffer_err(const struct buffer *buffer)
+{
+    return !buffer->failed ? ERR_NONE : buffer->is_over ? ERR_LIMIT : ERR_MEMORY;
+}
+
 void buffer_clear(struct buffer *buffer)
 {
     buffer->start = buffer->end = 0;
-    buffer->failed = false;
+    buffer->failed = buffer->is_over = false;
 }
 
 size_t buffer_length(const struct buffer *buffer)
@@ -102,7 +108,7 @@ void buffer_add_u64(struct buffer *buffer, uint64_t number)
 void buffer_add_block(struct buffer *buffer, struct slice bytes)
 {
     if (bytes.length > UINT32_MAX || buffer_room(buffer) < 4 || buffer_room(buffer) - 4 < bytes.length) {
-        buffer->failed = true; /* before the length goes in: a block is added whole or not at all */
+        buffer->failed = buffer->is_over = true; /* before the length goes in: a block is added whole or not at all */
         return;
     }
     buffer_add_u32(buffer, (uint32_t)bytes.length);
@@ -118,7 +124,7 @@ void buffer_print(struct buffer *buffer, const char *format, ...)
     va_end(measured);
     assert(length >= 0);
 
-    if ((size_t)length > buffer_room(buffer) || !make_room(buffer, (size_t)length + 1)) {
+    if (!fits(buffer, (size_t)length) || !make_room(buffer, (size_t)length + 1)) {
         buffer->failed = true;
     } else if (!buffer->failed) {
         vsnprintf(buffer->data + buffer->end, (size_t)length + 1, format, printed);
@@ -127,9 +133,16 @@ void buffer_print(struct buffer *buffer, const char *format, ...)
     va_end(printed);
 }
 
+static bool fits(struct buffer *buffer, size_t length)
+{
+    bool fits = length <= buffer_room(buffer);
+    buffer->is_over = buffer->is_over || (!fits && !buffer->failed);
+    return fits;
+}
+
 char *buffer_space(struct buffer *buffer, size_t length)
 {
-    if (buffer->failed || length > buffer_room(buffer) || !make_room(buffer, length)) {
+    if (buffer->failed || !fits(buffer, length) || !make_room(buffer, length)) {
         buffer->failed = true;
         return NULL;
     }

@@ -3,6 +3,7 @@
 #ifndef BASE_BUFFER_H
 #define BASE_BUFFER_H
 
+#include "base/err.h"
 #include "base/slice.h"
 
 struct buffer {
@@ -10,11 +11,13 @@ struct buffer {
     size_t start, end, capacity;
     size_t limit; /* bytes that may be held at once */
     bool failed;
+    bool is_over; /* it failed at the limit: more memory would not help */
 };
 
 void buffer_init(struct buffer *buffer, size_t limit);
 void buffer_free(struct buffer *buffer); /* releases the bytes; may be used again after buffer_init */
 bool buffer_failed(const struct buffer *buffer);
+MUST_CHECK enum err buffer_err(const struct buffer *buffer); /* why: ERR_LIMIT, ERR_MEMORY */
 void buffer_clear(struct buffer *buffer); /* forgets bytes and error, keeps the memory */
 
 size_t buffer_length(const struct buffer *buffer);

@@ -161,8 +161,13 @@ enum err draft_add_recipient(struct draft *draft, const struct draft_recipient *
 
 void draft_fail(struct draft *draft)
 {
+    draft_fail_for(draft, ERR_MEMORY);
+}
+
+void draft_fail_for(struct draft *draft, enum err err)
+{
     if (draft->err == ERR_NONE)
-        draft->err = ERR_MEMORY;
+        draft->err = err;
 }
 
 bool draft_is_busy(const struct draft *draft)

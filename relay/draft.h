@@ -24,7 +24,8 @@ struct draft_options {
     /* A chunk was written and draft_is_busy() is false: whoever waited goes on. Also called where nobody waits, so that no wait can
      * be missed. */
     void (*ready)(struct draft *draft);
-    /* Of draft_finish(): the outcome of the commit. The draft is still there and must be freed by the owner. */
+    /* Of draft_finish(): the outcome of the commit; ERR_LIMIT: this message can never be taken. The draft is still there and must be
+     * freed by the owner. */
     void (*finished)(struct draft *draft, enum err err);
 };
 struct draft *draft_new(struct relay *relay, const struct draft_options *options); /* NULL: out of memory */

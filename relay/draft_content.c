@@ -72,9 +72,10 @@ static void begin_body(struct draft *draft)
         buffer_add(&draft->front, section);
     else
         repair(draft);
-    if (draft->head.is_too_long)
+    enum err front = buffer_err(&draft->front);
+    if (draft->head.is_too_long || front == ERR_LIMIT)
         draft->fault = DRAFT_HEADER;
-    if (buffer_failed(&draft->front) || buffer_failed(&draft->head.bytes))
+    else if (front != ERR_NONE || buffer_failed(&draft->head.bytes))
         draft_fail(draft);
     draft->message.header_length = (uint32_t)buffer_length(&draft->front);
     draft->message.size = buffer_length(&draft->front);
@@ -234,7 +235,7 @@ struct smtp_reply draft_fault_reply(enum draft_fault fault)
     case DRAFT_LOOP:
         return smtp_reply_make(554, 4, 6, "too many hops: this message is in a loop");
     case DRAFT_HEADER:
-        return smtp_reply_make(552, 3, 4, "the header section is larger than 256 KiB");
+        return smtp_reply_make(552, 3, 4, "the header section is larger than 256 KiB, or than 512 KiB with its addresses completed");
     case DRAFT_LINE:
         return smtp_reply_make(550, 6, 0, "a line of over 64 KiB in a part that is signed, or encoded in a way that this relay does not know");
     case DRAFT_FINE:

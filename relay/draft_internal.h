@@ -65,6 +65,7 @@ struct draft {
 #define DRAFT_FRONT_RESERVE 8192 /* bytes that may come before the header section at the end */
 
 /* draft.c */
+void draft_fail_for(struct draft *draft, enum err err); /* the first reason counts; ERR_LIMIT: this message will never do */
 void draft_signed(struct draft *draft); /* what draft_sign() has begun has ended */
 void draft_chunk_done(struct draft *draft, enum err err);
 /* draft_content.c: its part of the making and of the end, and what is left to be stored as changes: at most

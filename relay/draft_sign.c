@@ -115,7 +115,7 @@ static enum err hash_body(struct draft_signing *signing, struct slice content)
     buffer_init(&relaxed, 2 * CONVERTED_MAX);
     smtp_dkim_body_feed(&signing->body, content, &relaxed);
     tls_digest_add(signing->digest, buffer_slice(&relaxed));
-    enum err err = buffer_failed(&relaxed) ? ERR_MEMORY : ERR_NONE;
+    enum err err = buffer_err(&relaxed);
     buffer_free(&relaxed);
     return err;
 }
@@ -195,7 +195,9 @@ static enum err read_chunk(struct draft_signing *signing)
         signing->chunks_read++;
     }
     if (err == ERR_NONE)
-        err = buffer_failed(&converted) ? ERR_MEMORY : hash_body(signing, buffer_slice(&converted));
+        err = buffer_err(&converted);
+    if (err == ERR_NONE)
+        err = hash_body(signing, buffer_slice(&converted));
     buffer_free(&chunk);
     buffer_free(&converted);
     return err;
@@ -213,10 +215,10 @@ static void sign_header(struct draft_signing *signing)
     smtp_dkim_header(&signature, buffer_slice(&signing->header), &text);
     tls_digest_add(signing->digest, buffer_slice(&text));
     tls_digest_finish(signing->digest, signing->header_hash);
-    bool failed = buffer_failed(&text) || buffer_failed(&signing->header);
+    enum err err = buffer_failed(&text) ? buffer_err(&text) : buffer_err(&signing->header);
     buffer_free(&text);
-    if (failed)
-        end(signing, ERR_MEMORY);
+    if (err != ERR_NONE)
+        end(signing, err);
     else
         job_start(&signing->job, sign, on_signed);
 }
@@ -261,8 +263,10 @@ static void add_signature(struct draft_signing *signing)
     draft->message.header_length += (uint32_t)added;
     draft->message.size += added;
     draft->message.is_sealed = !draft->message.is_signed;
-    if (buffer_failed(&draft->front) || added > DRAFT_FRONT_RESERVE)
-        draft_fail(draft);
+    if (buffer_failed(&draft->front))
+        draft_fail_for(draft, buffer_err(&draft->front));
+    else if (added > DRAFT_FRONT_RESERVE)
+        draft_fail_for(draft, ERR_LIMIT);
 }
 
 /* Never unsigned where a signature is wanted: what cannot be signed is not taken. */

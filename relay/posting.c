@@ -15,6 +15,7 @@
 
 static bool refuse(struct posting *posting, enum posting_exit exit, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+static bool refuse_all(struct posting *posting, const char *why);
 static bool check(struct posting *posting, const struct submission *submission);
 static bool open_draft(struct posting *posting, const struct submission *submission);
 static bool add_recipients(struct posting *posting, const struct submission *submission);
@@ -30,7 +31,7 @@ bool posting_start(struct posting *posting, const struct submission *submission)
     posting->arena = arena_new(ARENA_MAX);
     posting->rest = submission->size;
     if (posting->arena == NULL)
-        return refuse(posting, POSTING_TEMPORARY, "out of memory");
+        return refuse_all(posting, "out of memory");
     if (open_draft(posting, submission) && add_recipients(posting, submission))
         return true;
     posting_cancel(posting);
@@ -70,6 +71,12 @@ static bool refuse(struct posting *posting, enum posting_exit exit, const char *
     return false;
 }
 
+static bool refuse_all(struct posting *posting, const char *why)
+{
+    posting->is_for_all = true;
+    return refuse(posting, POSTING_TEMPORARY, "%s", why);
+}
+
 static bool check(struct posting *posting, const struct submission *submission)
 {
     const struct config *config = posting->relay->config;
@@ -79,9 +86,8 @@ static bool check(struct posting *posting, const struct submission *submission)
     if (submission->recipient_count > config->recipients_max)
         return refuse(posting, POSTING_DATA, "%zu recipients; [listen] recipients-max allows %u", submission->recipient_count,
                       config->recipients_max);
-    if (journal_is_full(posting->relay->journal))
-        return refuse(posting, POSTING_TEMPORARY, "the queue is full");
-    return true;
+    posting->is_for_all = journal_is_full(posting->relay->journal);
+    return !posting->is_for_all || refuse(posting, POSTING_TEMPORARY, "the queue is full");
 }
 
 /* ---- the envelope ---- */
@@ -110,7 +116,7 @@ static bool open_draft(struct posting *posting, const struct submission *submiss
     if (complete_address(posting, submission->sender, &options.sender))
         posting->draft = draft_new(posting->relay, &options);
     if (posting->draft == NULL)
-        return refuse(posting, POSTING_TEMPORARY, "out of memory");
+        return refuse_all(posting, "out of memory");
     posting->id = draft_id(posting->draft);
     return true;
 }
@@ -266,7 +272,9 @@ static void on_finished(struct draft *draft, enum err err)
         posting->relay->metrics.accepted++;
         log_accepted(posting);
     } else if (err == ERR_FULL) {
-        (void)refuse(posting, POSTING_TEMPORARY, "the queue is full");
+        (void)refuse(posting, POSTING_TEMPORARY, "the queue is full"); /* for this one: a smaller one may have room */
+    } else if (err == ERR_LIMIT) {
+        (void)refuse(posting, POSTING_DATA, "the header section of this message is more than this relay can sign and store");
     } else {
         (void)refuse(posting, POSTING_TEMPORARY, "the message could not be stored: %s", err_text(err));
     }

@@ -31,6 +31,7 @@ struct posting {
     /* The verdict. */
     enum posting_exit exit;
     char text[POSTING_TEXT_MAX]; /* a sentence; empty when it is stored */
+    bool is_for_all;             /* TEMPORARY for a reason that any other message would meet now: the queue takes none */
     uint64_t id;                 /* of the message */
 
     /* Its own. */

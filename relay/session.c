@@ -269,8 +269,9 @@ static struct smtp_reply reply_of(enum err err, const char *accepted)
         return smtp_reply_make(250, 0, 0, accepted);
     case ERR_FULL:
         return smtp_reply_make(452, 3, 1, "the queue is full; try again later");
-    case ERR_MEMORY:
     case ERR_LIMIT:
+        return smtp_reply_make(552, 3, 4, "the header section of this message is more than this relay can sign and store");
+    case ERR_MEMORY:
         return smtp_reply_make(452, 3, 0, "out of memory; try again later");
     default:
         return smtp_reply_make(451, 3, 0, "the message could not be stored; try again later");

@@ -201,6 +201,7 @@ void smtp_dkim_header(const struct smtp_dkim_signature *signature, struct slice 
     buffer_init(&tags, 65536);
     print_tags(signature, section, &tags);
     smtp_dkim_relax(SLICE("DKIM-Signature"), buffer_slice(&tags), out);
+    out->is_over = out->is_over || tags.is_over;
     out->failed = out->failed || buffer_failed(&tags);
     buffer_free(&tags);
 }

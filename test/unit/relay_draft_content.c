@@ -214,6 +214,20 @@ static void test_lines_and_headers_that_are_too_long(void **state)
     }
 }
 
+/* Addresses without a domain are completed, each of a few bytes by ours: what becomes too long by that is the message's own fault, and
+ * no want of memory that would be over some day. */
+static void test_a_header_that_outgrows_its_room(void **state)
+{
+    (void)state;
+    begin();
+    assert_int_equal(add_to("b@example.org", "example.org"), ERR_NONE);
+    draft_add_content(test.draft, SLICE("To: a"));
+    for (size_t i = 0; i < 60000; i++)
+        draft_add_content(test.draft, SLICE(",a"));
+    draft_add_content(test.draft, SLICE("\r\n\r\nbody\r\n"));
+    check_number("fault", draft_end(test.draft), DRAFT_HEADER);
+}
+
 /* ---- reports ---- */
 
 static struct draft *new_report(size_t length)
@@ -283,6 +297,7 @@ int main(void)
         DRAFT_TEST(test_what_is_missing_is_added),
         DRAFT_TEST(test_loops),
         DRAFT_TEST(test_lines_and_headers_that_are_too_long),
+        DRAFT_TEST(test_a_header_that_outgrows_its_room),
         DRAFT_TEST(test_reports),
         DRAFT_TEST(test_a_report_that_is_too_large),
     };
