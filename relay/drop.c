@@ -2,7 +2,7 @@
 
 #include "base/list.h"
 #include "base/text.h"
-#include "relay/drop_files.h"
+#include "relay/drop_scan.h"
 #include "relay/posting.h"
 #include "relay/relay.h"
 
@@ -17,6 +17,8 @@
 #define ARENA_MAX (16u << 20)
 #define MARK_KEY "drop"
 #define FAULT_MAX 8192
+/* So many files in turn that cannot be taken, each for a reason that is said to be its own: that is the machine's, and all wait. */
+#define FAILURES_MAX 5
 
 enum drop_state {
     DROP_CLOSED,   /* nothing is taken */
@@ -38,13 +40,14 @@ struct drop {
     struct drop_scan scan;
     size_t next; /* of its names */
     size_t stuck_told;
-    bool has_trouble;       /* something of this scan could not be done */
+    unsigned failures;      /* of files, without one between them that was taken */
+    struct drop_waits waits;
     struct receipts receipts;
     struct drop_name mark;  /* the name taken last; empty: none */
     bool mark_may_be_there; /* as a file: it must go before anything else is taken */
 
     /* The file under way. */
-    const struct drop_name *name;
+    const struct drop_found *found;
     struct drop_file file;
     struct buffer bytes; /* read and not used yet */
     uint64_t offset;     /* of what is read next */
@@ -55,7 +58,6 @@ struct drop {
 
     /* For the jobs: what they found. */
     struct job job;
-    int64_t now_ms;
     enum drop_file_state file_state;
     enum err err;
 };
@@ -79,6 +81,8 @@ static void put_away(struct drop *drop, bool is_held_back);
 static void work_put(struct job *job);
 static void put(struct job *job);
 static void leave_file(struct drop *drop);
+static void put_off(struct drop *drop, const char *why);
+static void hold_back(struct drop *drop, const char *why);
 
 struct drop *drop_new(struct relay *relay)
 {
@@ -87,6 +91,7 @@ struct drop *drop_new(struct relay *relay)
         return NULL;
     drop->relay = relay;
     drop->directory = drop->file.fd = -1;
+    drop->scan.waits = &drop->waits;
     return drop;
 }
 
@@ -179,9 +184,9 @@ static void log_problem(const struct drop *drop, enum log_level level, const cha
     if (!log_open(&line, drop->relay->log, level, event))
         return;
     log_text(&line, "directory", drop->relay->config->drop_path);
-    if (drop->name != NULL) {
-        log_string(&line, "file", drop->name->text);
-        log_number(&line, "uid", drop->file.uid);
+    if (drop->found != NULL) {
+        log_string(&line, "file", drop->found->name.text);
+        log_number(&line, "uid", drop->found->uid);
     }
     log_string(&line, "problem", text);
     log_close(&line);
@@ -209,7 +214,10 @@ static bool job_ended(struct drop *drop)
 static void on_timer(struct timer *timer)
 {
     struct drop *drop = LIST_OF(timer, struct drop, timer);
-    drop->now_ms = clock_wall_ms();
+    drop->scan.directory = drop->directory;
+    drop->scan.wall_ms = clock_wall_ms();
+    drop->scan.now_ms = clock_monotonic_ms();
+    drop->scan.size_max = drop->relay->config->message_size_max + SUBMISSION_LINE_MAX;
     start_job(drop, DROP_SCANNING, work_scan, scanned);
 }
 
@@ -217,28 +225,46 @@ static void on_timer(struct timer *timer)
 static void work_scan(struct job *job)
 {
     struct drop *drop = LIST_OF(job, struct drop, job);
-    drop->scan.junk = drop->scan.stuck = 0;
+    drop->scan.junk = drop->scan.stuck = drop->scan.count = drop->scan.user_count = 0;
     drop->err = drop->mark_may_be_there ? drop_file_remove(drop->directory, &drop->mark) : ERR_NONE;
     if (drop->err != ERR_NONE)
         return;
     drop->mark_may_be_there = false;
     if (drop->releases_held)
-        drop_files_release_held(drop->directory);
-    drop->err = drop_files_scan(drop->directory, drop->now_ms, &drop->scan);
+        drop_scan_release(&drop->scan);
+    drop->err = drop_scan_run(&drop->scan);
+}
+
+/* One line for each user, however many files he has put there. */
+static void log_user(const struct drop *drop, const struct drop_user *user)
+{
+    struct log_line line;
+    if (user->aside + user->removed == 0 || !log_open(&line, drop->relay->log, LOG_ERROR, "held"))
+        return;
+    log_text(&line, "directory", drop->relay->config->drop_path);
+    log_number(&line, "uid", user->uid);
+    log_number(&line, "files", user->aside);
+    log_number(&line, "removed", user->removed);
+    log_string(&line, "problem", user->aside > 0 ? "files that the relay may not read were set aside in the folder held"
+                                                 : "more files that are no complete mail than one user may have there were removed");
+    log_string(&line, "advice",
+               "if this user's mail is missing: give the directory the relay's group and the mode 3733, and the files in held that group");
+    log_close(&line);
 }
 
 static void scanned(struct job *job)
 {
     struct drop *drop = LIST_OF(job, struct drop, job);
-    drop->name = NULL;
-    drop->next = 0;
-    drop->has_trouble = false;
+    drop->found = NULL;
+    drop->next = drop->failures = 0;
     drop->releases_held = drop->releases_held && drop->err != ERR_NONE;
     if (drop->scan.junk > 0)
         log_problem(drop, LOG_WARNING, "rejected", "files that are no mail were in the drop directory, and are removed");
     if (drop->scan.stuck > drop->stuck_told)
         log_problem(drop, LOG_WARNING, "drop_junk", "folders in the drop directory cannot be removed: they are not empty");
     drop->stuck_told = drop->scan.stuck;
+    for (size_t i = 0; i < drop->scan.user_count; i++)
+        log_user(drop, &drop->scan.users[i]);
     if (drop->err != ERR_NONE) {
         log_problem(drop, LOG_ERROR, "drop_failed", err_text(drop->err));
         rest(drop, TROUBLE_INTERVAL_MS);
@@ -249,13 +275,13 @@ static void scanned(struct job *job)
 
 static void next_file(struct drop *drop)
 {
-    drop->name = NULL;
+    drop->found = NULL;
     if (drop->is_stopping || drop->next == drop->scan.count) {
-        rest(drop, drop->has_trouble ? TROUBLE_INTERVAL_MS : drop->scan.is_full ? 0 : LOOK_INTERVAL_MS);
+        rest(drop, drop->scan.is_full ? 0 : LOOK_INTERVAL_MS);
         return;
     }
-    drop->name = &drop->scan.names[drop->next++];
-    if (receipts_have(&drop->receipts, slice_of(drop->name->text))) {
+    drop->found = &drop->scan.found[drop->next++];
+    if (receipts_have(&drop->receipts, slice_of(drop->found->name.text))) {
         put_away(drop, false);
         return;
     }
@@ -285,6 +311,26 @@ static void leave_file(struct drop *drop)
     rest(drop, TROUBLE_INTERVAL_MS);
 }
 
+/* It stays where it is, and waits by itself; those behind it are taken. */
+static void put_off(struct drop *drop, const char *why)
+{
+    struct log_line line;
+    int64_t wait_ms = drop_wait_add(&drop->waits, &drop->found->name, clock_monotonic_ms());
+    if (log_open(&line, drop->relay->log, LOG_WARNING, "drop_waits")) {
+        log_string(&line, "file", drop->found->name.text);
+        log_number(&line, "uid", drop->found->uid);
+        log_string(&line, "problem", why);
+        log_duration(&line, "again_in", wait_ms);
+        log_close(&line);
+    }
+    if (++drop->failures >= FAILURES_MAX) {
+        leave_file(drop);
+        return;
+    }
+    close_file(drop);
+    next_file(drop);
+}
+
 static void reject(struct drop *drop, const char *why)
 {
     drop->relay->metrics.rejected++;
@@ -298,7 +344,7 @@ static void work_open(struct job *job)
 {
     struct drop *drop = LIST_OF(job, struct drop, job);
     drop->file = (struct drop_file){.fd = -1};
-    drop->file_state = drop_file_open(drop->directory, drop->name, &drop->file);
+    drop->file_state = drop_file_open(drop->directory, &drop->found->name, &drop->file);
     if (drop->file_state != DROP_FILE_OPEN)
         return;
     size_t length = drop->file.size < READ_MAX ? (size_t)drop->file.size : READ_MAX;
@@ -327,10 +373,10 @@ static void opened(struct job *job)
         reject(drop, "no regular file with this one name");
         break;
     case DROP_FILE_UNREADABLE:
-        log_problem(drop, LOG_ERROR, "drop_failed", "the file cannot be read: give the directory the relay's group and the mode 3733");
-        drop->has_trouble = true;
-        close_file(drop);
-        next_file(drop);
+        hold_back(drop, "the file cannot be read: give the directory the relay's group and the mode 3733, and this file that group");
+        break;
+    case DROP_FILE_FAULTY:
+        put_off(drop, "the file cannot be opened");
         break;
     case DROP_FILE_OPEN:
         begin_message(drop);
@@ -348,10 +394,13 @@ static void hold_back(struct drop *drop, const char *why)
 static void judge(struct drop *drop)
 {
     struct posting *posting = &drop->posting;
-    if (posting->exit == POSTING_TEMPORARY || posting->exit == POSTING_SOFTWARE)
+    bool is_never = posting->exit != POSTING_TEMPORARY && posting->exit != POSTING_SOFTWARE;
+    if (is_never)
+        hold_back(drop, posting->text);
+    else if (posting->is_for_all)
         leave_file(drop);
     else
-        hold_back(drop, posting->text);
+        put_off(drop, posting->text);
 }
 
 /* The submission with its newline; the rest of the file must be the text, to the byte. */
@@ -378,8 +427,7 @@ static void begin_message(struct drop *drop)
     drop->arena = arena_new(ARENA_MAX);
     enum err err = drop->err != ERR_NONE ? drop->err : drop->arena == NULL ? ERR_MEMORY : read_head(drop, &submission, fault);
     if (err == ERR_MEMORY || err == ERR_IO) {
-        log_problem(drop, LOG_ERROR, "drop_failed", err_text(err));
-        leave_file(drop);
+        put_off(drop, err_text(err));
         return;
     }
     if (err == ERR_UNSUPPORTED) {
@@ -394,7 +442,7 @@ static void begin_message(struct drop *drop)
                                      .uid = drop->file.uid,
                                      .way = "drop",
                                      .mark_key = SLICE(MARK_KEY),
-                                     .mark = slice_of(drop->name->text),
+                                     .mark = slice_of(drop->found->name.text),
                                      .ready = on_ready,
                                      .finished = on_finished};
     if (posting_start(&drop->posting, &submission))
@@ -437,8 +485,7 @@ static void was_read(struct job *job)
     if (drop->err == ERR_END) {
         reject(drop, "it was changed while it was read");
     } else if (drop->err != ERR_NONE) {
-        log_problem(drop, LOG_ERROR, "drop_failed", err_text(drop->err));
-        leave_file(drop);
+        put_off(drop, err_text(drop->err));
     } else {
         read_on(drop);
     }
@@ -458,7 +505,8 @@ static void on_finished(struct posting *posting)
         judge(drop);
         return;
     }
-    drop->mark = *drop->name;
+    drop->failures = 0;
+    drop->mark = drop->found->name;
     drop->mark_may_be_there = true;
     put_away(drop, false);
 }
@@ -474,7 +522,8 @@ static void put_away(struct drop *drop, bool is_held_back)
 static void work_put(struct job *job)
 {
     struct drop *drop = LIST_OF(job, struct drop, job);
-    drop->err = drop->is_held_back ? drop_file_hold(drop->directory, drop->name) : drop_file_remove(drop->directory, drop->name);
+    const struct drop_name *name = &drop->found->name;
+    drop->err = drop->is_held_back ? drop_file_hold(drop->directory, name) : drop_file_remove(drop->directory, name);
 }
 
 /* As long as a file that was taken is there, no other one may take its place as the mark. */
@@ -488,5 +537,6 @@ static void put(struct job *job)
         return;
     }
     drop->mark_may_be_there = false;
+    drop_wait_remove(&drop->waits, &drop->found->name);
     next_file(drop);
 }

@@ -9,9 +9,10 @@
  * | there, its name is the mark, or on a receipt | the queue has its message: removed |
  * | gone | - |
  *
- * What cannot be taken for a reason that may pass (the queue is full) stays. What the configuration does not allow (a local user
- * without alias or root, a size) is held back until the next start or reload, with a log line that names the key. What is no
- * submission was left by no sendmail, and is removed. */
+ * What cannot be taken for a reason that may pass stays: where the queue takes nothing all wait, else that one file, and those behind it
+ * are taken. What can never be taken, or not as the configuration is now (a local user without alias or root, a size), is held back until
+ * the next start or reload, with a log line that says why. What is no submission was left by no sendmail, and is removed. Users share the
+ * places of a look (relay/drop_scan.h). */
 #ifndef RELAY_DROP_H
 #define RELAY_DROP_H
 

@@ -1,5 +1,6 @@
 #include "relay/drop_files.h"
 
+#include "base/dice.h"
 #include "base/text.h"
 
 #include <dirent.h>
@@ -12,11 +13,7 @@
 #include <unistd.h>
 
 #define HELD "held"
-/* No writer takes so long. */
-#define WRITING_MAX_MS (24ll * 3600 * 1000)
 
-static bool is_stale(int directory, const char *name, int64_t now_ms);
-static bool remove_junk(int directory, const char *name);
 
 bool drop_name_is_valid(struct slice name)
 {
@@ -35,12 +32,6 @@ void drop_name_print(const uint8_t bytes[DROP_NAME_LENGTH / 2], struct drop_name
     name->text[hex.length] = '\0';
 }
 
-static void copy_name(struct drop_name *name, const char *text)
-{
-    memcpy(name->text, text, DROP_NAME_LENGTH);
-    name->text[DROP_NAME_LENGTH] = '\0';
-}
-
 /* ---- the directory ---- */
 
 static enum err complain(struct buffer *fault, const char *path, enum err err, const char *problem)
@@ -56,22 +47,44 @@ static int open_held(int directory)
     int held = openat(directory, HELD, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (held < 0)
         return -1;
-    if (fstat(held, &status) == 0 && status.st_uid == geteuid() && (status.st_mode & 077) == 0)
+    if (fstat(held, &status) == 0 && status.st_uid == geteuid() && fchmod(held, 0700) == 0)
         return held;
     close(held);
     errno = EPERM;
     return -1;
 }
 
+/* Another user's folder with something in it cannot be removed, but it gives its name up: as junk it harms nobody. root's may hold
+ * mail of a relay that ran as root. */
+static bool move_away(int directory)
+{
+    uint8_t bytes[DROP_NAME_LENGTH / 2];
+    struct drop_name name;
+    struct stat status;
+    char junk[DROP_NAME_LENGTH + 8];
+    if (fstatat(directory, HELD, &status, AT_SYMLINK_NOFOLLOW) != 0 || status.st_uid == 0 || status.st_uid == geteuid())
+        return false;
+    dice_fill(bytes, sizeof bytes);
+    drop_name_print(bytes, &name);
+    text_print(junk, sizeof junk, "junk-%s", name.text);
+    return renameat(directory, HELD, directory, junk) == 0;
+}
+
 static bool make_held(int directory)
 {
     int held = open_held(directory);
-    if (held < 0 && (errno == ENOENT || remove_junk(directory, HELD)) && mkdirat(directory, HELD, 0700) == 0)
+    bool is_free = held < 0 && (errno == ENOENT || drop_file_remove_junk(directory, HELD) || move_away(directory));
+    if (is_free && mkdirat(directory, HELD, 0700) == 0)
         held = open_held(directory);
     if (held < 0)
         return false;
     close(held);
     return true;
+}
+
+bool drop_files_is_held(const char *name)
+{
+    return strcmp(name, HELD) == 0;
 }
 
 enum err drop_files_open(const char *path, int *fd, struct buffer *fault)
@@ -90,7 +103,7 @@ enum err drop_files_open(const char *path, int *fd, struct buffer *fault)
     else if ((status.st_mode & 07777) != DROP_MODE && fchmod(*fd, DROP_MODE) != 0)
         err = complain(fault, path, err_from_errno(errno), "cannot be given the mode 3733");
     else if (!make_held(*fd))
-        err = complain(fault, path, err_from_errno(errno), "cannot have its folder \"" HELD "\"");
+        err = complain(fault, path, err_from_errno(errno), "cannot have its folder \"" HELD "\": chown that to the relay's user, or remove it");
     if (err != ERR_NONE) {
         close(*fd);
         *fd = -1;
@@ -115,56 +128,8 @@ void drop_files_release_held(int directory)
     closedir(list);
 }
 
-static void note_entry(int directory, const char *name, int64_t now_ms, struct drop_scan *scan)
-{
-    struct slice text = slice_of(name);
-    bool is_being_written = text.data[0] == '.' && drop_name_is_valid(slice_from(text, 1));
-    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, HELD) == 0)
-        return;
-    if (drop_name_is_valid(text)) {
-        scan->is_full = scan->count == DROP_NAMES_MAX;
-        if (!scan->is_full)
-            copy_name(&scan->names[scan->count++], name);
-    } else if (!is_being_written || is_stale(directory, name, now_ms)) {
-        *(remove_junk(directory, name) ? &scan->junk : &scan->stuck) += 1;
-    }
-}
-
-enum err drop_files_scan(int directory, int64_t now_ms, struct drop_scan *scan)
-{
-    struct dirent *entry;
-    int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list = fd < 0 ? NULL : fdopendir(fd);
-    scan->count = scan->junk = scan->stuck = 0;
-    scan->is_full = false;
-    if (list == NULL) {
-        enum err err = err_from_errno(errno);
-        if (fd >= 0)
-            close(fd);
-        return err;
-    }
-    errno = 0;
-    while (!scan->is_full && (entry = readdir(list)) != NULL) {
-        note_entry(directory, entry->d_name, now_ms, scan);
-        errno = 0;
-    }
-    enum err err = errno == 0 ? ERR_NONE : err_from_errno(errno);
-    closedir(list);
-    return err;
-}
-
-/* By the kernel's time of its last change: all others are its owner's to set. */
-static bool is_stale(int directory, const char *name, int64_t now_ms)
-{
-    struct stat status;
-    if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
-        return false;
-    int64_t age_ms = now_ms - (int64_t)status.st_ctim.tv_sec * 1000;
-    return age_ms > WRITING_MAX_MS;
-}
-
 /* A folder that is not empty stays: it harms nobody. */
-static bool remove_junk(int directory, const char *name)
+bool drop_file_remove_junk(int directory, const char *name)
 {
     if (unlinkat(directory, name, 0) == 0 || errno == ENOENT)
         return true;
@@ -179,9 +144,10 @@ enum drop_file_state drop_file_open(int directory, const struct drop_name *name,
     struct stat status;
     file->fd = openat(directory, name->text, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (file->fd < 0)
-        return errno == ENOENT                                ? DROP_FILE_GONE
+        return errno == ENOENT                                       ? DROP_FILE_GONE
                : errno == ELOOP || errno == ENXIO || errno == ENODEV ? DROP_FILE_FOREIGN
-                                                              : DROP_FILE_UNREADABLE;
+               : errno == EACCES || errno == EPERM                   ? DROP_FILE_UNREADABLE
+                                                                     : DROP_FILE_FAULTY;
     if (fstat(file->fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1) {
         file->uid = status.st_uid;
         file->size = (uint64_t)status.st_size;
@@ -214,7 +180,7 @@ enum err drop_file_read(const struct drop_file *file, uint64_t offset, size_t le
 
 enum err drop_file_remove(int directory, const struct drop_name *name)
 {
-    if (!remove_junk(directory, name->text))
+    if (!drop_file_remove_junk(directory, name->text))
         return err_from_errno(errno);
     return fsync(directory) == 0 ? ERR_NONE : ERR_IO;
 }
@@ -228,4 +194,13 @@ enum err drop_file_hold(int directory, const struct drop_name *name)
     enum err err = status == 0 && fsync(held) == 0 && fsync(directory) == 0 ? ERR_NONE : err_from_errno(errno);
     close(held);
     return err;
+}
+
+bool drop_file_set_aside(int directory, const char *name)
+{
+    int held = open_held(directory);
+    bool is_done = held >= 0 && renameat(directory, name, held, name) == 0;
+    if (held >= 0)
+        close(held);
+    return is_done;
 }

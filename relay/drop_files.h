@@ -14,7 +14,6 @@
 
 #define DROP_MODE 03733
 #define DROP_NAME_LENGTH 32
-#define DROP_NAMES_MAX 1000 /* of one scan */
 
 struct drop_name {
     char text[DROP_NAME_LENGTH + 1];
@@ -27,21 +26,17 @@ void drop_name_print(const uint8_t bytes[DROP_NAME_LENGTH / 2], struct drop_name
 MUST_CHECK enum err drop_files_open(const char *path, int *fd, struct buffer *fault);
 void drop_files_release_held(int directory); /* back to where they are looked at */
 
-struct drop_scan {
-    struct drop_name names[DROP_NAMES_MAX];
-    size_t count;
-    bool is_full;  /* there may be more */
-    size_t junk;   /* files that no sendmail has left there, and that were removed */
-    size_t stuck;  /* such that could not be removed */
-};
-/* Also removes what nobody writes any more. now_ms: wall clock. */
-MUST_CHECK enum err drop_files_scan(int directory, int64_t now_ms, struct drop_scan *scan);
+bool drop_files_is_held(const char *name); /* of the folder itself */
+/* Into held/, without waiting for the disk: after a crash it is in one of both places. */
+bool drop_file_set_aside(int directory, const char *name);
+bool drop_file_remove_junk(int directory, const char *name); /* a file, a link, an empty folder */
 
 enum drop_file_state {
     DROP_FILE_OPEN,
     DROP_FILE_GONE,
-    DROP_FILE_FOREIGN, /* no regular file, or with other names elsewhere: not to be read */
-    DROP_FILE_UNREADABLE,
+    DROP_FILE_FOREIGN,    /* no regular file, or with other names elsewhere: not to be read */
+    DROP_FILE_UNREADABLE, /* by us */
+    DROP_FILE_FAULTY,     /* the machine: of memory, of descriptors, the disk */
 };
 struct drop_file {
     int fd;        /* of OPEN: to be closed */

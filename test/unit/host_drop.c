@@ -6,6 +6,7 @@
 #include "relay/posting.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +15,22 @@
 #define MAIL HEAD(8, "b@b.example") "X: y\n\nz\n"
 #define NAME "0123456789abcdef0123456789abcdef"
 #define NAME_2 "1123456789abcdef0123456789abcdef"
+
+/* What the disk does to files of this size. */
+#define SICK_SIZE 4242
+ssize_t __real_pread64(int fd, void *bytes, size_t length, off_t offset);
+ssize_t __wrap_pread64(int fd, void *bytes, size_t length, off_t offset);
+static size_t sick_reads;
+
+ssize_t __wrap_pread64(int fd, void *bytes, size_t length, off_t offset)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0 || status.st_size != SICK_SIZE)
+        return __real_pread64(fd, bytes, length, offset);
+    sick_reads++;
+    errno = EIO;
+    return -1;
+}
 
 static void make_drop(void)
 {
@@ -295,6 +312,27 @@ static void test_a_held_of_others(void **state)
     check_number("of ours alone", status.st_mode & 0777, 0700);
 }
 
+/* One that is not empty cannot be removed. */
+static void test_a_full_held_of_others(void **state)
+{
+    struct stat status;
+    (void)state;
+    if (geteuid() != 0)
+        skip(); /* only root can play another user */
+    make_drop();
+    assert_int_equal(mkdir(path_of("held"), 0755), 0);
+    put("held/x", SLICE("x"));
+    assert_int_equal(chown(path_of("held"), 12345, 12345), 0);
+    put(NAME, SLICE(MAIL));
+    open_drop();
+    while (accepted() == 0 || !is_resting(NULL))
+        loop_for(1);
+    assert_int_equal(lstat(path_of("held"), &status), 0);
+    check_number("ours", status.st_uid, 0);
+    check_number("of ours alone", status.st_mode & 0777, 0700);
+    check_number("theirs stays, under another name", count_files("."), 1);
+}
+
 static void set_aliases(const char *text)
 {
     char path[300];
@@ -330,6 +368,73 @@ static void test_held_back(void **state)
     running_until("looked at again", is_empty, NULL);
     check_number("held", count_files("held"), 2);
     check_number("accepted", accepted(), 1);
+}
+
+static void fill(struct buffer *file, const char *address, const char *header, const char *item, size_t count)
+{
+    struct buffer text;
+    buffer_init(&text, 1u << 20);
+    buffer_print(&text, "%s", header);
+    for (size_t i = 0; i < count; i++)
+        buffer_print(&text, "%s", item);
+    buffer_print(&text, "\n\ntext\n");
+    buffer_print(file, "{\"command\":\"submit\",\"version\":1,\"sender\":\"a@a.example\",\"size\":%zu,"
+                       "\"recipients\":[{\"address\":\"%s\"}]}\n%.*s", buffer_length(&text), address, SLICE_ARGS(buffer_slice(&text)));
+    buffer_free(&text);
+}
+
+/* Whatever is wrong with one message for good: it is put aside, and told; those behind it are taken in the same look. */
+static void test_messages_that_never_will(void **state)
+{
+    static const struct {
+        const char *name, *address, *header, *item;
+        size_t count;
+    } cases[] = {
+        {"addresses that outgrow the header when they are completed", "b@b.example", "To: a", ",a", 60000},
+        {"a header that is too long", "b@b.example", "X-1: a", "\nX-2: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", 10000},
+        {"a loop", "b@b.example", "X-1: a", "\nReceived: from a by b; Tue, 14 Nov 2023 22:13:20 +0000", 60},
+        {"aliases that go round", "ring", "X-1: a", "", 0},
+        {"nobody here", "nobody", "X-1: a", "", 0},
+    };
+    (void)state;
+    make_drop();
+    set_aliases("ring: ring\n");
+    open_drop();
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct buffer file;
+        buffer_init(&file, 2u << 20);
+        fill(&file, cases[i].address, cases[i].header, cases[i].item, cases[i].count);
+        size_t before = running.lines[LOG_ERROR];
+        put("00000000000000000000000000000001", buffer_slice(&file));
+        put("ffffffffffffffffffffffffffffffff", SLICE(MAIL));
+        look();
+        check_number(cases[i].name, count_files("."), 0);
+        check_number(cases[i].name, count_files("held"), 1);
+        check_number(cases[i].name, accepted(), i + 1);
+        check_number(cases[i].name, running.lines[LOG_ERROR] - before, 1);
+        assert_int_equal(unlink(path_of("held/00000000000000000000000000000001")), 0);
+        buffer_free(&file);
+    }
+}
+
+/* What is wrong with one file now: it waits by itself, and all others are taken, in the same look and in the next ones. */
+static void test_a_file_that_waits(void **state)
+{
+    static char bytes[SICK_SIZE];
+    (void)state;
+    make_drop();
+    put("00000000000000000000000000000001", slice_make(bytes, sizeof bytes));
+    put("00000000000000000000000000000002", slice_make(bytes, sizeof bytes));
+    put(NAME, SLICE(MAIL));
+    open_drop();
+    while (accepted() == 0 || !is_resting(NULL))
+        loop_for(1);
+    check_number("each was tried", sick_reads, 2);
+    put(NAME_2, SLICE(MAIL));
+    look();
+    check_number("accepted", accepted(), 2);
+    check_number("they are left alone", sick_reads, 2);
+    check_number("they stay", count_files("."), 2);
 }
 
 static void test_directories_that_will_not_do(void **state)
@@ -386,7 +491,10 @@ int main(void)
         RUNNING_TEST(test_no_files),
         RUNNING_TEST(test_junk),
         RUNNING_TEST(test_a_held_of_others),
+        RUNNING_TEST(test_a_full_held_of_others),
         RUNNING_TEST(test_held_back),
+        RUNNING_TEST(test_messages_that_never_will),
+        RUNNING_TEST(test_a_file_that_waits),
         RUNNING_TEST(test_directories_that_will_not_do),
         cmocka_unit_test(test_names),
     };

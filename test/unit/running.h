@@ -29,6 +29,7 @@ static struct running running;
 static inline void running_write(struct log *log, struct slice line)
 {
     (void)log;
+    running.lines[LOG_ERROR] += slice_find_slice(line, SLICE("level=error")) < line.length;
     running.lines[LOG_INFO] += slice_find_slice(line, SLICE("level=info")) < line.length;
     running.lines[LOG_WARNING] += slice_find_slice(line, SLICE("level=warning")) < line.length;
 }
