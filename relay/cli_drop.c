@@ -9,7 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#define FIRST_START_ROUNDS 20 /* of a tenth of a second */
 
 struct dropping {
     struct handover *handover;
@@ -55,11 +58,23 @@ static int fail(const struct dropping *dropping, const char *what, int number)
     return SENDMAIL_TEMPORARY;
 }
 
+/* At its first start the relay makes the directory before anything else, but mail may come that moment sooner. */
+static int wait_for_directory(const char *path)
+{
+    const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
+    for (int rounds = 0;; rounds++) {
+        int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (directory >= 0 || errno != ENOENT || rounds == FIRST_START_ROUNDS)
+            return directory;
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 /* It cannot be read by us, so it is opened as a place only. One where others could rename our file is none. */
 static int open_directory(struct dropping *dropping)
 {
     struct stat status;
-    dropping->directory = open(dropping->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    dropping->directory = wait_for_directory(dropping->path);
     if (dropping->directory < 0 || fstat(dropping->directory, &status) != 0)
         return fail(dropping, "the directory", errno);
     if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (status.st_mode & S_ISVTX) == 0)

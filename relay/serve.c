@@ -333,6 +333,11 @@ static int start(struct serving *serving, struct parts *parts)
 {
     struct queue *queue = NULL;
     system_identity_find(parts->config->user, &serving->identity);
+    serve_submit_prepare(parts->config, &serving->identity); /* early: whoever sends mail meanwhile leaves it there */
+    if (system_forbid_privileges() != ERR_NONE) { /* before there is a thread: each has the bit of the one that made it */
+        fprintf(stderr, "sternpost: gaining privileges cannot be forbidden (no_new_privs)\n");
+        return EXIT_NOT_PERMITTED;
+    }
     int status = open_queue(serving, parts->config, &queue);
     if (status != EXIT_DONE)
         return status;
@@ -443,7 +448,6 @@ static int open_doors(struct serving *serving)
     warn_unused_sockets(serving); /* one of them may be why an address is in use */
     buffer_init(&fault, 65536);
     system_make_parent(serving->relay->config->control_socket, 0755, &serving->identity);
-    serve_submit_prepare(serving->relay->config, &serving->identity);
     int status = door_status(intake_open(serving->relay->intake, &serving->sockets.list, &fault));
     if (status == EXIT_DONE)
         status = open_http(serving, &fault);

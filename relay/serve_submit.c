@@ -26,18 +26,22 @@ void serve_submit_prepare(const struct config *config, const struct system_ident
         make_drop(config->drop_path, identity);
 }
 
-/* One that is there already is left to drop_open(), which looks at it as the user it is for. Failures show there too. */
+/* One that is there already is left to drop_open(), which looks at it as the user it is for. Failures show there too. It appears with
+ * its mode: a sendmail that finds it closed would give up. */
 static void make_drop(struct slice path, const struct system_identity *identity)
 {
+    struct stat status;
     char name[4096];
+    char hidden[4096 + 8];
     text_print(name, sizeof name, "%.*s", SLICE_ARGS(path));
-    if (path.length >= sizeof name || mkdir(name, 0700) != 0)
+    snprintf(hidden, sizeof hidden, "%s.new", name);
+    if (path.length >= sizeof name || lstat(name, &status) == 0 || mkdir(hidden, 0700) != 0)
         return;
-    int directory = open(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int directory = open(hidden, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     bool is_made = directory >= 0 && (!identity->changes || fchown(directory, identity->uid, identity->gid) == 0) &&
-                   fchmod(directory, DROP_MODE) == 0;
+                   fchmod(directory, DROP_MODE) == 0 && renameat2(AT_FDCWD, hidden, AT_FDCWD, name, RENAME_NOREPLACE) == 0;
     if (!is_made)
-        (void)rmdir(name);
+        (void)rmdir(hidden);
     if (directory >= 0)
         close(directory);
 }

@@ -69,10 +69,13 @@ enum err system_identity_return(const struct system_identity *identity)
     return ERR_NONE;
 }
 
+enum err system_forbid_privileges(void)
+{
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? ERR_NONE : ERR_PERMISSION;
+}
+
 enum err system_identity_drop(const struct system_identity *identity)
 {
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        return ERR_PERMISSION;
     if (!identity->changes)
         return ERR_NONE;
     if (setgroups(identity->group_count, identity->groups) != 0 || setresgid(identity->gid, identity->gid, identity->gid) != 0 ||

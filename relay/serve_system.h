@@ -22,7 +22,9 @@ void system_identity_find(struct slice user, struct system_identity *identity);
 /* Effective for a while: files made meanwhile are the user's. Nothing without a user to become. */
 MUST_CHECK enum err system_identity_borrow(const struct system_identity *identity);
 MUST_CHECK enum err system_identity_return(const struct system_identity *identity);
-/* For good; verified that there is no way back. Also gives up gaining privileges by any program (NO_NEW_PRIVS). */
+/* No program that the process ever starts gains privileges (NO_NEW_PRIVS), for good. Of the calling thread and those it makes. */
+MUST_CHECK enum err system_forbid_privileges(void);
+/* For good; verified that there is no way back. */
 MUST_CHECK enum err system_identity_drop(const struct system_identity *identity);
 
 /* Makes the directory of a path (or the path itself) for the identity where it does not exist; its parent must. */

@@ -1,5 +1,6 @@
 """sendmail as local programs call it: flags, header, envelope, exit status; over the socket and through the drop directory."""
 
+import os
 import pathlib
 import re
 import stat
@@ -293,6 +294,17 @@ class Down(SendmailCase):
     def test_no_directory(self):
         self.one.settings["submit.drop"] = str(self.one.directory / "none")
         self.refuse("TEMPFAIL", "nothing is stored", "a@dest.example")
+
+    def test_before_the_first_start(self):
+        """Mail that comes while the relay starts for the first time, and its directory is not there yet, waits for it."""
+        os.rmdir(os.path.join(self.one.settings["submit.drop"], "held"))
+        os.rmdir(self.one.settings["submit.drop"])
+        senders = [subprocess.Popen([self.mail.path, "a@dest.example"], stdin=subprocess.PIPE, env=self.mail.environment(),
+                                    stderr=subprocess.PIPE, **self.mail.account()) for _ in range(5)]
+        self.one.launch()
+        for sender in senders:
+            _, fault = sender.communicate(b"X: y\n\nz\n", timeout=60)
+            self.assertEqual((sender.returncode, fault), (0, b""))
 
     def test_an_unsafe_directory(self):
         path = self.one.directory / "unsafe"

@@ -184,6 +184,11 @@ class Starting(case.LiveCase):
         self.send_to(one, "a@unprivileged.example")
         one.wait_event("delivered", to="a@unprivileged.example")
         self.assertEqual((one.directory / "queue").stat().st_mode & 0o777, 0o700)
+        threads = [path.read_text(encoding="ascii") for path in pathlib.Path("/proc/%d/task" % one.process.pid).glob("*/status")]
+        self.assertGreater(len(threads), 2)
+        for thread in threads:
+            self.assertIn("NoNewPrivs:\t1\n", thread)
+            self.assertIn("CapEff:\t0000000000000000\n", thread)
 
     def test_settings_from_the_environment(self):
         self.lab.mx("envied.example")
