@@ -226,7 +226,7 @@ static bool find_command(struct cli *cli, struct buffer *fault)
     if (cli->argument_count == 0) {
         bool asks = cli_has(cli, CLI_OPTION_HELP) || cli_has(cli, CLI_OPTION_VERSION);
         if (!asks)
-            buffer_add(fault, SLICE("what is to be done? See sternpost --help"));
+            buffer_add(fault, SLICE("no command given; see sternpost --help"));
         return asks;
     }
     struct slice word = slice_of(cli->arguments[0]);
@@ -281,7 +281,7 @@ static bool check_arguments(const struct cli *cli, struct buffer *fault)
     const struct cli_command *command = cli->command;
     if (cli->argument_count >= command->arguments_min && cli->argument_count <= command->arguments_max)
         return true;
-    const char *what = cli->argument_count < command->arguments_min ? "too little" : "too much";
+    const char *what = cli->argument_count < command->arguments_min ? "too few arguments" : "too many arguments";
     buffer_print(fault, "%s for %s: sternpost %s%s%s", what, command->words, command->words,
                  command->synopsis[0] == '\0' ? "" : " ", command->synopsis);
     return false;

@@ -181,7 +181,7 @@ void cli_text_changed(struct buffer *out, const struct json *answer)
         struct slice command;
         const char *one, *many;
     } rows[] = {
-        {SLICE_INIT("queue flush"), "message is to be tried now", "messages are to be tried now"},
+        {SLICE_INIT("queue flush"), "message will be tried now", "messages will be tried now"},
         {SLICE_INIT("queue hold"), "message is held", "messages are held"},
         {SLICE_INIT("queue release"), "message is released and due now", "messages are released and due now"},
         {SLICE_INIT("queue delete"), "message is deleted", "messages are deleted"},

@@ -43,7 +43,7 @@ const struct config_key config_keys[] = {
      "able to."},
     {"tls", "key", TOP(tls_key), config_parse_text, "", false, "PEM file with its private key."},
     {"tls", "ca-file", TOP(tls_ca_file), config_parse_text, "", false,
-     "PEM bundle of trust anchors for MX hosts, policy hosts and upstreams. Default: the system's. Read again when it changes; "
+     "PEM bundle of trust anchors for MX hosts, policy hosts and smart hosts. Default: the system's. Read again when it changes; "
      "one that cannot be read leaves the old ones in force."},
     {"tls", "minimum", TOP(tls_minimum_1_3), config_parse_minimum, "1.2", false, "Lowest TLS version: 1.2 or 1.3."},
 

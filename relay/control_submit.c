@@ -138,7 +138,7 @@ static void start_aliases(struct control_session *session)
     struct buffer warnings;
     struct log_line line;
     if (!session->sees_all) {
-        control_fail(session, CONTROL_NOT_PERMITTED, "only root and the relay's group have the aliases read anew");
+        control_fail(session, CONTROL_NOT_PERMITTED, "only root and the relay's group may reload the aliases");
         return;
     }
     buffer_init(&warnings, WARNINGS_MAX);

@@ -116,7 +116,7 @@ static void on_timer(struct timer *timer)
     struct log_line line;
     if (log_open(&line, digest->relay->log, LOG_ERROR, "digest_failed")) {
         log_string(&line, "error", err == ERR_SYNTAX ? "[bounce] postmaster is no address that mail can be sent to" : "out of memory");
-        log_string(&line, "advice", err == ERR_SYNTAX ? "mend it; the digest waits" : "it is tried again in a moment");
+        log_string(&line, "advice", err == ERR_SYNTAX ? "correct it; the digest waits" : "it is tried again in a moment");
         log_close(&line);
     }
     timer_start(&digest->timer, err == ERR_SYNTAX ? DIGEST_INTERVAL_MS : RETRY_MS, on_timer);

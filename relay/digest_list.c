@@ -109,7 +109,7 @@ void digest_list_print(const struct digest_list *list, const struct digest_lette
     struct reader reader = reader_of(buffer_slice(&list->items));
     buffer_print(out, "From: Mail Delivery System <MAILER-DAEMON@%.*s>\r\nTo: <%.*s>\r\n", SLICE_ARGS(letter->hostname),
                  SLICE_ARGS(letter->to));
-    buffer_print(out, "Subject: %llu message%s failed without anybody to be told\r\n", (unsigned long long)list->count,
+    buffer_print(out, "Subject: %llu message%s failed, and nobody could be told\r\n", (unsigned long long)list->count,
                  list->count == 1 ? "" : "s");
     buffer_print(out, "Date: %.*s\r\nMessage-ID: <%.*s@%.*s>\r\n", SLICE_ARGS(text_date_rfc5322(letter->date_ms, date)),
                  SLICE_ARGS(letter->id), SLICE_ARGS(letter->hostname));

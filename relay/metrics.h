@@ -14,7 +14,7 @@
     X(logins_put_off, "sternpost_logins_total", "result=\"put_off\"", "")                                              \
     X(sessions_ended_for_room, "sternpost_sessions_ended_for_room_total", "", "Sessions ended because all places were taken") \
     X(delivered, "sternpost_recipients_delivered_total", "", "Recipients delivered")                                   \
-    X(routes_paused, "sternpost_routes_paused_total", "", "Times a route was paused because its upstream refused our credentials") \
+    X(routes_paused, "sternpost_routes_paused_total", "", "Times a route was paused because its smart host refused our credentials") \
     X(reports, "sternpost_reports_queued_total", "", "Bounces and delay notices queued")                               \
     X(policy_fetched, "sternpost_policy_fetches_total", "result=\"fetched\"", "Policy fetches over HTTPS by result")   \
     X(policy_failed, "sternpost_policy_fetches_total", "result=\"failed\"", "")                                        \

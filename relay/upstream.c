@@ -236,7 +236,7 @@ static void log_pause(struct relay *relay, const struct upstream_key *key, const
     log_string(&line, "problem", upstream->reason);
     log_number(&line, "failures", upstream->failures);
     log_text(&line, "next", text_date_iso(clock_wall_ms() + upstream->end_ms - clock_monotonic_ms(), next));
-    log_string(&line, "advice", "mend username and password of the [route] and reload; mail waits meanwhile, nothing bounces for it");
+    log_string(&line, "advice", "correct the username and password of the [route] and reload; mail waits meanwhile, nothing bounces for it");
     log_close(&line);
 }
 

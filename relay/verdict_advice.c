@@ -31,15 +31,15 @@ static const char *suspicion_of(const struct trouble_facts *facts)
 {
     switch (facts->trouble) {
         case TROUBLE_NOT_ADMITTED:
-            return "Either ~ has moved its mail without mending its policy "
+            return "Either ~ has moved its mail without updating its policy "
                    "(https://mta-sts.~/.well-known/mta-sts.txt), or somebody "
                    "forges the DNS answer that leads to %.";
         case TROUBLE_HANDSHAKE:
-            return "Either the TLS set-up of % must be mended, or another machine answers in its place.";
+            return "Either the TLS set-up of % must be fixed, or another machine answers in its place.";
         default:
             if (facts->reply.code == 0 && facts->detail.length > 0)
                 return "That is what an attacker on the way would do.";
-            return "Either the TLS set-up of % must be mended, or somebody on the way keeps the connection from being "
+            return "Either the TLS set-up of % must be fixed, or somebody on the way keeps the connection from being "
                    "encrypted.";
     }
 }
@@ -54,7 +54,7 @@ static void advise_policy(const struct trouble_facts *facts, struct buffer *out)
           out);
     print(facts, suspicion_of(facts), out);
     print(facts,
-          " Tell the postmaster of ~ by another way than this; the mail goes as soon as it is mended. Only if you are "
+          " Tell the postmaster of ~ by another way than this; the mail goes as soon as it is fixed. Only if you are "
           "sure that "
           "it is no attack: `sternpost policy exempt ~ --until DATE --reason TEXT` sends it unprotected meanwhile.",
           out);
@@ -66,10 +66,10 @@ static const char *connection_advice(const struct trouble_facts *facts)
         case TROUBLE_NOT_GLOBAL:
             return "If % is meant to be reached there, list its network in [delivery] allow-networks; else its DNS "
                    "records are wrong, "
-                   "which the postmaster must mend.";
+                   "which the postmaster must fix.";
         case TROUBLE_CONNECT:
         case TROUBLE_TIMEOUT:
-            return "The host may be down, which mends itself. If it is so with every domain, this machine may not open "
+            return "The host may be down for a while. If it is so with every domain, this machine may not open "
                    "connections to "
                    "port 25: many providers and firewalls block it.";
         case TROUBLE_GREETING:
@@ -79,9 +79,9 @@ static const char *connection_advice(const struct trouble_facts *facts)
         case TROUBLE_LOST:
         case TROUBLE_MALFORMED:
             return "It is tried again. If it lasts, a firewall on the way may meddle with SMTP, or the postmaster must "
-                   "mend the host.";
+                   "fix the host.";
         case TROUBLE_CREDENTIALS:
-            return "Mend username and password of the [route] and reload (SIGHUP); the whole route waits meanwhile, and nothing "
+            return "Correct the username and password of the [route] and reload (SIGHUP); the whole route waits meanwhile, and nothing "
                    "bounces for it. `sternpost queue flush` then tries at once.";
         default:
             return "It is tried again.";
@@ -103,7 +103,7 @@ static const char *lookup_advice(const struct trouble_facts *facts)
         case TROUBLE_LOOP:
             return facts->by_policy ? LOOP_OUT_OF_LINE : "List the domain in [local] domains, or give it a [route].";
         case TROUBLE_NO_ADDRESS:
-            return "The recipient's postmaster must mend the MX or address records.";
+            return "The recipient's postmaster must fix the MX or address records.";
         default:
             return "Check the resolver of this machine ([dns] servers) and the domain's name servers: `sternpost "
                    "explain ADDRESS` asks "
@@ -140,7 +140,7 @@ void verdict_advice(const struct trouble_facts *facts, struct buffer *out)
                 advise_policy(facts, out);
             else
                 print(facts,
-                      "Nothing of the message was sent. The TLS set-up of % must be mended, or less demanded of it: "
+                      "Nothing of the message was sent. The TLS set-up of % must be fixed, or less demanded of it: "
                       "see [tls-policy] "
                       "default, or the tls key of the [route].",
                       out);

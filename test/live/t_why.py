@@ -90,7 +90,7 @@ FAILURES = {
         r"signed by CN=Somebody Else's Root, which is not among the 1 trust anchors", ATTACK_OR_SLIP + POSTMASTER),
     "unlisted": Failure(
         unlisted, r"mx10\.{domain} is not among the mail servers that the MTA-STS policy of {domain} lists",
-        r"has moved its mail without mending its policy \(https://mta-sts\.{domain}/\.well-known/mta-sts\.txt\)" + POSTMASTER),
+        r"has moved its mail without updating its policy \(https://mta-sts\.{domain}/\.well-known/mta-sts\.txt\)" + POSTMASTER),
     "policy-unknown": Failure(
         unknown, r"cannot tell whether {domain} has an MTA-STS policy: .*SERVFAIL",
         r"Check the resolver of this machine \(\[dns\] servers\).*15 minutes"),

@@ -52,6 +52,8 @@ FAULTS = [
     ("words", {"README.md": "# Name of it\n\nTO" "DO: more\n"}, "work left undone"),
     ("words", {"etc/run": "#!/bin/sh\ncd /ro" "ot/x\n"}, "a path of one machine"),
     ("words", {"etc/run": "#!/bin/sh\necho deb.deb" "ian.org\n"}, "the host of a registry"),
+    ("words", {"relay/route.c": 'const char *advice = "men' 'd the host";\n'}, "a plain word"),
+    ("words", {"README.md": "# Name of it\n\nIt is read an" "ew.\n"}, "a plain word"),
     ("words", {"CMakeLists.txt": "add_compile_options(-DNDEB" "UG)\n"}, "asserts stay on"),
     ("scripts", {"etc/run": "#!/bin/sh\nif true; then\n"}, "etc/run"),
     ("scripts", {".ci/run": "#!/usr/bin/env bash\ncase x in\n"}, ".ci/run"),

@@ -28,6 +28,12 @@ MACHINE = re.compile(r"(?<![\w.$}~*])/(?:wo" r"rk|ro" r"ot|ho" r"me)/[\w.]|/tmp/
 REGISTRY = re.compile(r"\b(?:[\w-]+\.)*(?:deb" r"ian\.org/debian|npm" r"js\.(?:org|com)|py" r"pi\.org|python" r"hosted\.org"
                       r"|deb\.deb" r"ian\.org|security\.deb" r"ian\.org|snapshot\.deb" r"ian\.org|proxy\.gol" r"ang\.org)")
 
+# Words that read oddly to an operator, in what he reads; and one thing has one name: a route leads to a smart host.
+PLAIN = re.compile(r"\b(?:mend(?:s|ed|ing)?|anew|upstreams?|what is to be|1 aliases)\b", re.IGNORECASE)
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+READ_WHOLE = re.compile(r"README\.md$|etc/man/|etc/sternpost\.conf$|etc/compose\.yaml$|etc/systemd/")
+READ_STRINGS = re.compile(r"(?:relay|base|smtp|sts|tls|queue)/[^/]*\.[ch]$")
+
 
 def main():
     top = tree.root()
@@ -38,6 +44,7 @@ def main():
         if "\0" in text:
             continue
         faults += words_in(name, text)
+        faults += odd_words_in(name, text)
         if name.endswith((".c", ".h")):
             faults += calls_in(name, text)
     tree.report(faults, len(names), "files")
@@ -50,6 +57,18 @@ def words_in(name, text):
             match = pattern.search(line)
             if match:
                 yield f"{name}:{number}: {match.group(0)}: {fault}"
+
+
+def odd_words_in(name, text):
+    for number, line in enumerate(text.split("\n"), 1):
+        if READ_STRINGS.match(name) and not line.lstrip().startswith("#include"):
+            told = " ".join(STRING.findall(line))
+        elif READ_WHOLE.match(name):
+            told = line
+        else:
+            continue
+        for match in PLAIN.finditer(told):
+            yield f"{name}:{number}: {match.group(0)}: fixed, again, reloaded, smart host: a plain word, the same for the same thing"
 
 
 def calls_in(name, text):

@@ -66,7 +66,7 @@ static void test_documents_are_as_generated(void **state)
         documents[i].print(&generated);
         check_true(documents[i].name, split_document(&documents[i], buffer_slice(&found), parts));
         if (!slice_equal(parts[1], buffer_slice(&generated)))
-            print_error("%s: not as the table says; unit-cli_documents --write mends it\n", documents[i].name);
+            print_error("%s: not as the table says; unit-cli_documents --write fixes it\n", documents[i].name);
         check_true(documents[i].name, slice_equal(parts[1], buffer_slice(&generated)));
         buffer_free(&found);
         buffer_free(&generated);

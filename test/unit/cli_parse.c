@@ -102,8 +102,8 @@ static void test_refused(void **state)
         {"no value", {"serve", "-c"}, "-c needs a value"},
         {"a value too many", {"queue", "list", "--done=yes"}, "--done takes no value"},
         {"too little", {"queue", "show"}, "queue show ID"},
-        {"too much", {"queue", "show", "A", "B"}, "too much"},
-        {"an argument where none is taken", {"serve", "now"}, "too much"},
+        {"too much", {"queue", "show", "A", "B"}, "too many arguments"},
+        {"an argument where none is taken", {"serve", "now"}, "too many arguments"},
         {"an abbreviation", {"queue", "list", "--js"}, "unknown option --js"},
     };
     (void)state;

@@ -118,7 +118,7 @@ static const struct printed printed[] = {
     {"held", print_changed, "{\"command\":\"queue hold\",\"messages\":1,\"unchanged\":0,\"active\":2,\"held\":0}",
      "1 message is held.\n2 are being delivered right now and are left alone.\n"},
     {"flushed", print_changed, "{\"command\":\"queue flush\",\"messages\":0,\"unchanged\":0,\"active\":0,\"held\":3}",
-     "0 messages are to be tried now.\n3 are held and stay so (see queue release).\n"},
+     "0 messages will be tried now.\n3 are held and stay so (see queue release).\n"},
     {"status", cli_text_status,
      "{\"version\":\"0.1.0\",\"pid\":12,\"hostname\":\"relay.example\",\"started\":\"2026-11-24T14:00:00Z\",\"configured\":\"2026-11-24T14:30:00Z\","
      "\"ready\":true,\"stopping\":false,\"messages\":1,\"bytes\":1536,\"oldest_age_ms\":60000,\"sessions\":1,\"deliveries\":2,"

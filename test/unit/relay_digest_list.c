@@ -121,7 +121,7 @@ static void test_printed(void **state)
 {
     static const char expected[] =
         "From: Mail Delivery System <MAILER-DAEMON@r.example>\r\nTo: <pm@d.example>\r\n"
-        "Subject: 1 message failed without anybody to be told\r\n"
+        "Subject: 1 message failed, and nobody could be told\r\n"
         "Date: Thu, 1 Jan 1970 00:00:00 +0000\r\nMessage-ID: <6A02@r.example>\r\n"
         "Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n"
         "This is the mail system at r.example.\r\n\r\n"

@@ -154,7 +154,7 @@ static const struct {
      {"what an attacker on the way would do"}},
     {"certificate", {.trouble = TROUBLE_HANDSHAKE, .detail = SLICE_INIT("the certificate has expired"), .by_policy = true},
      "mx1.example.com[11.0.0.1] could not prove over TLS that it is that host: the certificate has expired",
-     {"the TLS set-up of mx1.example.com must be mended", "another machine answers in its place"}},
+     {"the TLS set-up of mx1.example.com must be fixed", "another machine answers in its place"}},
     {"not listed", {.trouble = TROUBLE_NOT_ADMITTED, .by_policy = true},
      "mx1.example.com[11.0.0.1] is not among the mail servers that the MTA-STS policy of example.com lists",
      {"https://mta-sts.example.com/.well-known/mta-sts.txt", "forges the DNS answer that leads to mx1.example.com"}},
