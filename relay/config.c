@@ -70,10 +70,10 @@ static bool prepare(struct config_loader *loader)
         return false;
     loader->config = arena_alloc(arena, sizeof *loader->config);
     loader->routes = arena_array(arena, CONFIG_ITEMS_MAX, sizeof *loader->routes);
-    loader->rates = arena_array(arena, CONFIG_ITEMS_MAX, sizeof *loader->rates);
+    loader->destinations = arena_array(arena, CONFIG_ITEMS_MAX, sizeof *loader->destinations);
     loader->dkims = arena_array(arena, CONFIG_ITEMS_MAX, sizeof *loader->dkims);
     loader->listen = arena_array(arena, CONFIG_ITEMS_MAX, sizeof *loader->listen);
-    if (loader->config == NULL || loader->routes == NULL || loader->rates == NULL || loader->dkims == NULL ||
+    if (loader->config == NULL || loader->routes == NULL || loader->destinations == NULL || loader->dkims == NULL ||
         loader->listen == NULL) {
         arena_free(&arena);
         return false;
@@ -142,10 +142,14 @@ static void *named_place(struct config_loader *loader, const struct config_setti
         return &loader->routes[config->route_count++];
     }
     if (slice_equal(setting->section, SLICE("destination"))) {
-        if (config->rate_count == CONFIG_ITEMS_MAX)
+        for (size_t i = 0; i < config->destination_count; i++) {
+            if (slice_equal(loader->destinations[i].domain, setting->name))
+                return &loader->destinations[i];
+        }
+        if (config->destination_count == CONFIG_ITEMS_MAX)
             return NULL;
-        loader->rates[config->rate_count].domain = setting->name;
-        return &loader->rates[config->rate_count++];
+        loader->destinations[config->destination_count] = (struct config_destination){.domain = setting->name};
+        return &loader->destinations[config->destination_count++];
     }
     for (size_t i = 0; i < config->dkim_count; i++) {
         if (slice_equal(loader->dkims[i].domain, setting->name))
@@ -334,7 +338,7 @@ static void finish(struct config_loader *loader)
 {
     struct config *config = loader->config;
     config->routes = loader->routes;
-    config->rates = loader->rates;
+    config->destinations = loader->destinations;
     config->dkims = loader->dkims;
     config->listen = loader->listen;
     config->listen_count = loader->listen_count;

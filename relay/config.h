@@ -42,16 +42,22 @@ enum config_tls {
 };
 const char *config_tls_name(enum config_tls tls);
 
+struct config_rate { /* at most so many messages in that time; messages 0: no limit */
+    uint32_t messages, per_ms;
+};
 struct config_route {
     struct slice pattern;  /* "example.com", "*.example.com", "from:example.com", "*" */
     struct slice host;     /* of via, canonical, or an address */
     uint16_t port;
     enum config_tls tls;
     struct slice username, password;
+    uint32_t connections;  /* 0: those of its host as a destination */
+    struct config_rate rate;
 };
-struct config_rate {
-    struct slice domain;
-    uint32_t messages, per_ms;
+struct config_destination {
+    struct slice domain;   /* canonical, or "*" */
+    uint32_t connections;  /* 0: not given */
+    struct config_rate rate;
 };
 struct config_dkim {
     struct slice domain, selector, key_file;
@@ -92,8 +98,8 @@ struct config {
     enum config_family family;
     struct config_addresses sources;
     int64_t stop_timeout_ms;
-    const struct config_rate *rates;
-    size_t rate_count;
+    const struct config_destination *destinations;
+    size_t destination_count;
 
     bool sts_enabled, expired_floor;
     uint64_t sts_cache_max;
@@ -134,7 +140,14 @@ void config_place_print(const struct config *config, struct slice section, struc
 
 /* The route that applies to a recipient domain of a sender (exact, longest "*.sub", "from:", "*"); NULL: by MX. */
 const struct config_route *config_route_find(const struct config *config, struct slice domain, struct slice sender_domain);
-const struct config_rate *config_rate_find(const struct config *config, struct slice domain);
+/* What holds for a recipient domain, or for the host of a route: its own [destination], else "*", else per-destination. */
+struct config_limits {
+    uint32_t connections;
+    struct config_rate rate;
+};
+struct config_limits config_limits_find(const struct config *config, struct slice domain);
+/* What holds for a next hop: the strictest that one of its routes says, else what holds for its host as a destination. */
+struct config_limits config_hop_limits(const struct config *config, struct slice host, uint16_t port);
 bool config_networks_have(const struct config_networks *networks, const struct ip *ip);
 
 /* The sample configuration file and the key table of the manual page, made from the parser's own table. */

@@ -44,13 +44,52 @@ const struct config_route *config_route_find(const struct config *config, struct
     return route != NULL ? route : find_exact(config, SLICE("*"));
 }
 
-const struct config_rate *config_rate_find(const struct config *config, struct slice domain)
+static const struct config_destination *find_destination(const struct config *config, struct slice domain)
 {
-    for (size_t i = config->rate_count; i > 0; i--) {
-        if (slice_equal(config->rates[i - 1].domain, domain))
-            return &config->rates[i - 1];
+    for (size_t i = 0; i < config->destination_count; i++) {
+        if (slice_equal(config->destinations[i].domain, domain))
+            return &config->destinations[i];
     }
     return NULL;
+}
+
+struct config_limits config_limits_find(const struct config *config, struct slice domain)
+{
+    struct config_limits limits = {.connections = config->per_destination};
+    const struct config_destination *rows[] = {find_destination(config, SLICE("*")), find_destination(config, domain)};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i] != NULL && rows[i]->connections > 0)
+            limits.connections = rows[i]->connections;
+        if (rows[i] != NULL && rows[i]->rate.messages > 0)
+            limits.rate = rows[i]->rate;
+    }
+    return limits;
+}
+
+/* Is a the slower one? No rate is the fastest. */
+static bool is_slower(const struct config_rate *a, const struct config_rate *b)
+{
+    return a->messages > 0 &&
+           (b->messages == 0 || (uint64_t)a->messages * b->per_ms < (uint64_t)b->messages * a->per_ms);
+}
+
+struct config_limits config_hop_limits(const struct config *config, struct slice host, uint16_t port)
+{
+    struct config_limits own = {.connections = 0}, limits = config_limits_find(config, host);
+    for (size_t i = 0; i < config->route_count; i++) {
+        const struct config_route *route = &config->routes[i];
+        if (route->port != port || !slice_equal(route->host, host))
+            continue;
+        if (route->connections > 0 && (own.connections == 0 || route->connections < own.connections))
+            own.connections = route->connections;
+        if (is_slower(&route->rate, &own.rate))
+            own.rate = route->rate;
+    }
+    if (own.connections > 0)
+        limits.connections = own.connections;
+    if (own.rate.messages > 0)
+        limits.rate = own.rate;
+    return limits;
 }
 
 bool config_networks_have(const struct config_networks *networks, const struct ip *ip)

@@ -6,7 +6,7 @@
 
 #include "relay/config.h"
 
-#define CONFIG_ITEMS_MAX 1024 /* of one list, and of routes, rates, keys */
+#define CONFIG_ITEMS_MAX 1024 /* of one list, and of routes, destinations, keys */
 #define CONFIG_VALUE_MAX 65536
 #define CONFIG_FILE_MAX (4u << 20)
 
@@ -30,7 +30,7 @@ struct config_loader {
     bool lenient, no_memory;
     struct buffer *files;
     struct config_route *routes;
-    struct config_rate *rates;
+    struct config_destination *destinations;
     struct config_dkim *dkims;
     struct config_listen *listen;
     size_t listen_count;

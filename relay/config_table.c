@@ -4,7 +4,7 @@
 
 #define TOP(member) offsetof(struct config, member)
 #define ROUTE(member) offsetof(struct config_route, member)
-#define RATE(member) offsetof(struct config_rate, member)
+#define DESTINATION(member) offsetof(struct config_destination, member)
 #define DKIM(member) offsetof(struct config_dkim, member)
 
 const struct config_key config_keys[] = {
@@ -120,7 +120,18 @@ const struct config_key config_keys[] = {
     {"route", "username", ROUTE(username), config_parse_text, "", false, "Name for AUTH."},
     {"route", "password", ROUTE(password), config_parse_text, "", true, "Its password; needs verified TLS."},
 
-    {"destination", "rate", RATE(messages), config_parse_rate, "", false, "Most messages in a time, such as 100/h."},
+    {"route", "connections", ROUTE(connections), config_parse_count, "", false,
+     "Connections at once to HOST:PORT, of all routes that lead there together: the least number that one of them has. Default: what "
+     "[destination \"HOST\"] or [destination \"*\"] says, else [delivery] per-destination."},
+    {"route", "rate", ROUTE(rate), config_parse_rate, "", false,
+     "Most messages in a time, such as 100/h, to HOST:PORT, of all routes that lead there together. Default: what [destination "
+     "\"HOST\"] or [destination \"*\"] says."},
+
+    {"destination", "connections", DESTINATION(connections), config_parse_count, "", false,
+     "Connections at once to this recipient domain, or to the HOST of a route. \"*\" is the default of each. Domains that share an MX "
+     "host are counted each for itself. Default: [delivery] per-destination."},
+    {"destination", "rate", DESTINATION(rate), config_parse_rate, "", false,
+     "Most messages in a time, such as 100/h, to this recipient domain, or to the HOST of a route. \"*\" is the default of each."},
 
     {"dkim", "selector", DKIM(selector), config_parse_text, "", false, "Selector of the key in DNS: the record is SELECTOR._domainkey.DOMAIN. Mail whose From is of this domain is signed "
      "(rsa-sha256, relaxed/relaxed) in the form in which it leaves, unless it carries a signature of this domain."},

@@ -266,7 +266,7 @@ bool config_parse_via(struct config_loader *loader, struct slice value, void *pl
 bool config_parse_rate(struct config_loader *loader, struct slice value, void *place, const char **expected)
 {
     (void)loader;
-    struct config_rate *rate = LIST_OF(place, struct config_rate, messages);
+    struct config_rate *rate = place;
     struct slice count;
     uint64_t messages;
     int64_t per_ms;

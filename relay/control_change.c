@@ -3,6 +3,7 @@
  * overwritten; one that is being delivered right now is left alone and counted. */
 #include "relay/control_filter.h"
 
+#include "relay/hop.h"
 #include "relay/schedule.h"
 
 #include <string.h>
@@ -110,6 +111,7 @@ static void start(struct control_session *session, enum change_kind kind)
     change->listing = control_filter_listing(&change->filter);
     if (kind == CHANGE_FLUSH && session->sees_all)
         dead_hosts_forget(&session->relay->dead_hosts);
+    hop_unpark_all(session->relay->schedule); /* what waits for its route is not being delivered: it may be changed */
     bool says_all = kind == CHANGE_FLUSH || json_flag(session->request, "all", false);
     if (control_filter_is_empty(&change->filter) && !says_all)
         control_fail(session, CONTROL_USAGE, "which messages? An id, a filter, or --all");

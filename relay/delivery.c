@@ -1,6 +1,7 @@
 #include "relay/delivery_internal.h"
 
 #include "base/text.h"
+#include "relay/hop.h"
 #include "relay/schedule.h"
 
 #include <assert.h>
@@ -11,6 +12,7 @@
 #define IDLE_MS 2000
 
 static bool load_work(struct delivery *delivery);
+static bool enter_hop(struct delivery *delivery);
 static void begin_soon(struct delivery *delivery);
 static void begin_work(struct delivery *delivery);
 static void give_back_work(struct delivery *delivery);
@@ -68,10 +70,27 @@ bool delivery_next_work(struct delivery *delivery)
 {
     assert(!delivery->has_work);
     while (destination_take(delivery->destination, &delivery->pick, &delivery->turn_count)) {
-        if (load_work(delivery))
+        if (load_work(delivery) && enter_hop(delivery))
             return true;
     }
     return false;
+}
+
+/* False: the way of this message is full now, or its rate is used up; others of the destination may go another one. */
+static bool enter_hop(struct delivery *delivery)
+{
+    struct destination *destination = delivery->destination;
+    struct hop *hop = hop_of_message(destination->schedule, destination->name, delivery->message.sender);
+    if (hop_enter(hop, &delivery->hop))
+        return true;
+    delivery->has_work = false;
+    hop_park(hop, destination, &delivery->pick);
+    return false;
+}
+
+struct hop *delivery_hop(const struct delivery *delivery)
+{
+    return delivery->hop;
 }
 
 static bool load_work(struct delivery *delivery)
@@ -471,6 +490,7 @@ void delivery_finish(struct delivery *delivery)
     list_remove(&destination->deliveries, &delivery->node);
     delivery->state = DELIVERY_FINISHED;
     place_drop(destination->schedule, &delivery->place);
+    hop_leave(destination->schedule, &delivery->hop);
     give_back_work(delivery);
     arena_free(&delivery->arena);
     arena_free(&delivery->route_arena);

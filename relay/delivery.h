@@ -15,6 +15,7 @@ struct delivery;
 bool delivery_start(struct relay *relay, struct destination *destination);
 /* New work for an idle delivery. */
 void delivery_wake(struct delivery *delivery);
+struct hop *delivery_hop(const struct delivery *delivery); /* where it has a place; NULL: nowhere */
 bool delivery_is_idle(const struct delivery *delivery);
 /* Others wait for its place: a host that has owed a word for half a minute is given up, unless it may have the message. */
 void delivery_hurry(struct delivery *delivery);

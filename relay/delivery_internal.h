@@ -47,6 +47,7 @@ struct delivery {
     bool is_stopping;
     bool is_through; /* the open connection has carried a transaction, and the destination counts it */
     size_t turn_count; /* entries taken in this turn */
+    struct hop *hop;   /* where it has a place; NULL: by MX */
 
     /* The present work: one entry. */
     bool has_work;

@@ -2,6 +2,7 @@
 
 #include "relay/config.h"
 #include "relay/delivery.h"
+#include "relay/hop.h"
 #include "relay/journal.h"
 #include "relay/relay.h"
 #include "relay/schedule.h"
@@ -46,6 +47,7 @@ struct destination *destination_new(struct schedule *schedule, struct slice name
     destination->schedule = schedule;
     destination->name = slice_make(copy, name.length);
     destination->may_have_more = true;
+    destination->hop = hop_of_destination(schedule, destination->name);
     load_state(destination);
     return destination;
 }
@@ -55,6 +57,7 @@ void destination_free(struct destination **destination)
     if (*destination == NULL)
         return;
     assert(list_is_empty(&(*destination)->deliveries) && (*destination)->flights.count == 0);
+    hop_stop_waiting(*destination);
     map_free(&(*destination)->flights);
     free((void *)(uintptr_t)(*destination)->name.data);
     free(*destination);
@@ -78,11 +81,12 @@ static void load_state(struct destination *destination)
 
 bool destination_take(struct destination *destination, struct queue_pick *pick, size_t *taken)
 {
-    if (destination->not_before_ms > clock_wall_ms() || !pace_allows(destination))
+    if (destination->not_before_ms > clock_wall_ms() || !pace_allows(destination) || hop_is_paced(destination->hop))
         return false;
     if (schedule_holds(destination->schedule, destination))
         return false;
-    if (*taken >= MESSAGES_PER_CONNECTION && schedule_is_crowded(destination->schedule)) {
+    bool is_crowded = schedule_is_crowded(destination->schedule) || hop_is_crowded(destination->hop);
+    if (*taken >= MESSAGES_PER_CONNECTION && is_crowded) {
         schedule_run_soon(destination->schedule); /* the caller's place is free now, or will be when asked for */
         return false;
     }
@@ -133,9 +137,9 @@ void destination_pause(struct destination *destination)
 
 static void set_pace(struct destination *destination)
 {
-    const struct config_rate *rate = config_rate_find(destination->schedule->relay->config, destination->name);
-    if (rate != NULL)
-        destination->pace_next_ms = clock_monotonic_ms() + rate->per_ms / rate->messages;
+    struct config_limits limits = config_limits_find(destination->schedule->relay->config, destination->name);
+    if (limits.rate.messages > 0)
+        destination->pace_next_ms = clock_monotonic_ms() + limits.rate.per_ms / limits.rate.messages;
 }
 
 void destination_release(struct destination *destination, uint64_t id, uint16_t number)
@@ -201,7 +205,7 @@ bool destination_has_work(struct destination *destination)
 
 size_t destination_limit(const struct destination *destination)
 {
-    size_t most = destination->schedule->relay->config->per_destination;
+    size_t most = config_limits_find(destination->schedule->relay->config, destination->name).connections;
     bool may_grow = destination->through_count == 0 || destination->grow_ms <= clock_monotonic_ms();
     size_t limit = destination->through_count + may_grow;
     return limit < most ? limit : most;
@@ -220,7 +224,7 @@ size_t destination_wants(struct destination *destination)
 bool destination_is_unused(const struct destination *destination)
 {
     return list_is_empty(&destination->deliveries) && destination->flights.count == 0 &&
-           destination->stores_pending == 0 && pace_allows(destination);
+           destination->stores_pending == 0 && pace_allows(destination) && !list_has(&destination->hop_node);
 }
 
 static bool pace_allows(const struct destination *destination)

@@ -12,6 +12,7 @@
 struct relay;
 struct schedule;
 struct delivery;
+struct hop;
 
 #define DESTINATION_WINDOW_MAX 200
 #define DESTINATION_PER_SENDER_MAX 50
@@ -21,6 +22,8 @@ struct destination {
     struct map_node node;        /* in the schedule, by name */
     struct list_node turn;       /* in the schedule's list of those that could use another delivery */
     struct slice name;           /* owned */
+    struct hop *hop;             /* of all its mail; NULL: none, or each message has its own */
+    struct list_node hop_node;   /* in the line of the hop */
     struct queue_pick window[DESTINATION_WINDOW_MAX];
     size_t window_start, window_count;
     uint64_t last_sender;        /* whose turn it was */

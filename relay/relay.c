@@ -111,7 +111,7 @@ void relay_reload(struct relay *relay, const struct relay_options *options)
     relay->signers = options->signers;
     dead_hosts_forget(&relay->dead_hosts);
     upstream_reload(relay);
-    schedule_wake_all(relay->schedule);
+    schedule_reload(relay->schedule);
     digest_wake(relay->digest);
     drop_look_again(relay->drop);
 }

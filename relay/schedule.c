@@ -3,6 +3,7 @@
 #include "relay/aging.h"
 #include "relay/config.h"
 #include "relay/delivery.h"
+#include "relay/hop.h"
 #include "relay/journal.h"
 #include "relay/relay.h"
 #include "relay/rewind.h"
@@ -18,6 +19,9 @@
 /* When all places are taken so many destinations wait for one in memory, and they are looked for so often. */
 #define WAITING_MAX 64
 #define WAITING_LOOK_MS 1000
+/* Where many are ready that cannot go, since their next hop is full, one look sees so many pages, and the next one comes so soon. */
+#define PAGES_MAX 64
+#define CUT_LOOK_MS 100
 #define AGING_INTERVAL_MS INT64_C(60000)
 #define AGING_INTERVAL_MIN_MS INT64_C(1000)
 /* The longest sleep: a wall clock that steps is noticed after that at the latest. */
@@ -47,6 +51,7 @@ struct schedule *schedule_new(struct relay *relay)
         return NULL;
     uint64_t seed[2] = {dice_u64(), dice_u64()};
     map_init(&schedule->destinations, seed);
+    hop_init(schedule);
     list_init(&schedule->turns);
     list_init(&schedule->idles);
     list_init(&schedule->places_wanted);
@@ -72,6 +77,7 @@ void schedule_free(struct schedule **schedule)
         destination_free(&destination);
     }
     map_free(&(*schedule)->destinations);
+    hop_free_all(*schedule);
     free(*schedule);
     *schedule = NULL;
 }
@@ -123,8 +129,9 @@ void schedule_wake(struct schedule *schedule, struct slice name)
     schedule_run_soon(schedule);
 }
 
-void schedule_wake_all(struct schedule *schedule)
+void schedule_reload(struct schedule *schedule)
 {
+    hop_reload(schedule);
     struct map_node *node = map_first(&schedule->destinations);
     for (; node != NULL; node = map_after(&schedule->destinations, node)) {
         struct destination *destination = LIST_OF(node, struct destination, node);
@@ -208,9 +215,12 @@ static void on_run(struct timer *timer)
     schedule->is_held = false;
     give_places_back(schedule);
     bool has_looked = gather_ready(schedule);
+    schedule->hop_next_ms = hop_let_in(schedule);
     start_deliveries(schedule);
     bool is_crowded = hurry_slow(schedule);
-    sleep_until_next(schedule, has_looked && !is_crowded ? SLEEP_MAX_MS : WAITING_LOOK_MS);
+    sleep_until_next(schedule, schedule->is_cut                  ? CUT_LOOK_MS
+                               : has_looked && !is_crowded ? SLEEP_MAX_MS
+                                                           : WAITING_LOOK_MS);
 }
 
 /* Whoever had a turn, or has new mail, goes to the end of the line that the queue keeps, where gather_ready() finds it when the
@@ -241,7 +251,7 @@ static bool can_use_place(const struct schedule *schedule, struct destination *d
 {
     size_t count = destination->deliveries.count;
     bool is_full = count >= destination_limit(destination) && destination->idle_count == 0;
-    if (count > 0 && (!schedule_has_room(schedule) || is_full))
+    if ((count > 0 && (!schedule_has_room(schedule) || is_full)) || hop_is_closed(destination->hop))
         return false;
     destination->may_have_more = true;
     return wants_another(destination) || (destination->idle_count > 0 && destination_has_work(destination));
@@ -260,8 +270,12 @@ static size_t take_page(struct schedule *schedule, const struct queue_ready *pag
 {
     size_t usable = 0;
     for (size_t i = 0; i < count; i++) {
-        struct destination *destination = schedule_destination(schedule, page[i].name);
-        if (destination == NULL || list_has(&destination->turn))
+        struct destination *destination = find(schedule, page[i].name);
+        if (destination == NULL && hop_is_closed(hop_of_destination(schedule, page[i].name)))
+            continue; /* found again when others of its hop have gone */
+        if (destination == NULL)
+            destination = schedule_destination(schedule, page[i].name);
+        if (destination == NULL || list_has(&destination->turn) || list_has(&destination->hop_node))
             continue;
         if (can_use_place(schedule, destination)) {
             enter_turn(schedule, destination);
@@ -291,16 +305,21 @@ static void remember_place(struct schedule *schedule, const struct queue_ready *
 static bool gather_ready(struct schedule *schedule)
 {
     int64_t now_ms = clock_monotonic_ms();
-    if (!schedule_has_room(schedule) && now_ms - schedule->gathered_ms < WAITING_LOOK_MS)
+    int64_t look_ms = schedule->is_cut ? CUT_LOOK_MS : schedule_has_room(schedule) ? 0 : WAITING_LOOK_MS;
+    if (now_ms - schedule->gathered_ms < look_ms)
         return false;
     schedule->gathered_ms = now_ms;
+    schedule->is_cut = false;
     struct arena *arena = arena_new(READY_PAGE * 512);
     size_t places = schedule->relay->config->delivery_connections_max;
     size_t taken = count_taken(schedule);
     size_t wanted = WAITING_MAX + (places > taken ? places - taken : 0);
     size_t usable = count_usable(schedule);
     unsigned ends = schedule->gathered.name.length == 0 ? 1 : 0; /* at the second end it has been once around */
-    while (arena != NULL && usable < wanted && ends < 2) {
+    for (size_t pages = 0; arena != NULL && usable < wanted && ends < 2; pages++) {
+        schedule->is_cut = pages >= PAGES_MAX;
+        if (schedule->is_cut)
+            break;
         struct queue_ready page[READY_PAGE];
         size_t count = 0;
         struct queue_ready_request request = {
@@ -370,6 +389,14 @@ static void give_places_back(struct schedule *schedule)
         delivery_has_place(delivery_of_place(place_give(schedule)));
 }
 
+/* One with an open connection of its own waits too, where the hop's rate allows nothing now. */
+static bool waits_for_hop(struct destination *destination, bool wants)
+{
+    if (hop_has_place(destination->hop))
+        return false;
+    return wants || (hop_is_paced(destination->hop) && destination_has_work(destination));
+}
+
 /* Each destination in its turn gets one delivery more if it should have one; then the next one. */
 static void start_deliveries(struct schedule *schedule)
 {
@@ -380,6 +407,12 @@ static void start_deliveries(struct schedule *schedule)
         struct destination *destination = LIST_OF(list_take_first(&schedule->turns), struct destination, turn);
         wake_idle(destination);
         bool wants = wants_another(destination);
+        if (waits_for_hop(destination, wants)) {
+            if (destination->deliveries.count == destination->idle_count)
+                hop_wait(destination); /* the others have a place already */
+            forget_unused(schedule, destination); /* where the line is too long: it is found again in the queue */
+            continue;
+        }
         if (wants && !make_room(schedule)) {
             if (!list_has(&destination->turn)) /* one of its own that was idle may have ended meanwhile */
                 list_add_first(&schedule->turns, &destination->turn);
@@ -427,6 +460,8 @@ static void sleep_until_next(struct schedule *schedule, int64_t longest_ms)
         delay_ms = next_ms - now_ms;
     if (schedule->pace_next_ms != 0 && schedule->pace_next_ms - clock_monotonic_ms() < delay_ms)
         delay_ms = schedule->pace_next_ms - clock_monotonic_ms();
+    if (schedule->hop_next_ms != 0 && schedule->hop_next_ms - clock_monotonic_ms() < delay_ms)
+        delay_ms = schedule->hop_next_ms - clock_monotonic_ms();
     timer_start(&schedule->timer, delay_ms < 1 ? 1 : delay_ms, on_timer);
 }
 
@@ -466,6 +501,7 @@ void schedule_stop(struct schedule *schedule)
     timer_cancel(&schedule->run_timer);
     timer_cancel(&schedule->aging_timer);
     each_delivery(schedule, delivery_stop);
+    hop_unpark_all(schedule);
 }
 
 void schedule_abort(struct schedule *schedule)

@@ -17,6 +17,7 @@ struct aging_place {
 struct schedule {
     struct relay *relay;
     struct map destinations;   /* those with work or state in memory */
+    struct map hops;           /* next hops that destinations share: hop.h */
     struct list turns;         /* destinations that could use another delivery */
     struct list idles;         /* deliveries that keep an open connection for a moment: ended when room is needed */
     size_t delivery_count;     /* all, also those that have lent their place */
@@ -25,6 +26,8 @@ struct schedule {
     int64_t gathered_ms;       /* monotonic: when ready destinations were last looked for, */
     struct queue_ready gathered; /* and up to which; without a name: from the front again */
     char gathered_name[QUEUE_NAME_MAX];
+    bool is_cut;               /* that look ended before its end: so many were there that cannot use a place */
+    int64_t hop_next_ms;       /* monotonic: when the first of the hops lets somebody in; 0: when a place gets free */
     int64_t hurried_ms;        /* monotonic: when slow hosts were last looked for, since others wait */
     int64_t pace_next_ms;      /* monotonic: the first of the destinations that their rate holds back; 0: none */
     struct timer timer;        /* at the next due time */
@@ -43,7 +46,7 @@ struct destination *schedule_destination(struct schedule *schedule, struct slice
 void schedule_arrived(struct schedule *schedule, struct slice destination);
 /* An entry became due by other means. */
 void schedule_wake(struct schedule *schedule, struct slice destination);
-void schedule_wake_all(struct schedule *schedule); /* after flush, release, reload */
+void schedule_reload(struct schedule *schedule); /* the configuration has changed: all that waits is looked at anew */
 void schedule_run_soon(struct schedule *schedule);
 /* Too many outcomes wait to be written: what is taken now would be delivered once more after a crash. The destination's
  * connections wait, and go on when half of it is on disk. */

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import time
 
 from lab import case
 
@@ -89,6 +90,40 @@ class Working(Routes):
             self.assert_held("a@policed.example", r"smart\.example.* not among", one=one)
         finally:
             self.lab.dns.remove("_mta-sts.smart.example")
+
+
+class Limits(Routes):
+    """What a provider allows holds for all recipient domains behind its route together."""
+
+    def open_provider(self, name, more):
+        """A route by a server that takes its time, and how many connections it had at once, at most."""
+        seen = {"now": 0, "most": 0}
+        mx = self.lab.mx(name, host="mx." + name)
+
+        def slowly(_line):
+            with mx.lock:
+                seen["most"] = max(seen["most"], len(mx.sessions))
+            time.sleep(0.05)
+            return None
+        mx.replies["END"] = slowly
+        one = self.open('[route "*"]\nvia = mx.%s:25\n%s' % (name, more), local_domains="relay.example")
+        return one, seen
+
+    def send_to_many(self, one, domains):
+        for i in range(domains):
+            self.send_to(one, "a@many%d.example" % i)
+        one.wait_event("delivered", 30, count=domains)
+
+    def test_connections(self):
+        one, seen = self.open_provider("limited.example", "connections = 2\n")
+        self.send_to_many(one, 30)
+        self.assertEqual(seen["most"], 2)
+
+    def test_rate(self):
+        one, _seen = self.open_provider("paced.example", "rate = 4/s\n")
+        began = time.monotonic()
+        self.send_to_many(one, 9)
+        self.assertGreater(time.monotonic() - began, 2)
 
 
 class Refused(Routes):

@@ -366,6 +366,44 @@ static void test_routes(void **state)
     unload(&loaded);
 }
 
+static const struct {
+    const char *host;
+    uint16_t port;
+    uint32_t connections, messages;
+} hops[] = {
+    {"shared.example", 587, 3, 10},    /* the strictest of its routes, each key for itself */
+    {"shared.example", 25, 7, 50},     /* another port: what holds for the host */
+    {"own.example", 587, 9, 50},       /* the route's connections, the rate of "*" */
+    {"unknown.example", 587, 15, 50},
+};
+
+static void test_limits(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    load_text(&loaded, "[delivery]\nper-destination = 20\n[destination \"*\"]\nconnections = 15\nrate = 50/m\n"
+                       "[destination \"Slow.Example\"]\nrate = 1/m\n[destination \"few.example\"]\nconnections = 2\n"
+                       "[destination \"shared.example\"]\nconnections = 7\n"
+                       "[route \"a.example\"]\nvia = shared.example\nconnections = 5\nrate = 10/m\n"
+                       "[route \"b.example\"]\nvia = shared.example:587\nconnections = 3\nrate = 1/s\n"
+                       "[route \"c.example\"]\nvia = shared.example:25\n[route \"d.example\"]\nvia = own.example\nconnections = 9\n");
+    struct config_limits slow = config_limits_find(loaded.config, SLICE("slow.example"));
+    struct config_limits few = config_limits_find(loaded.config, SLICE("few.example"));
+    check_number("slow connections", slow.connections, 15);
+    check_number("slow rate", slow.rate.messages, 1);
+    check_number("few connections", few.connections, 2);
+    check_number("few rate", few.rate.messages, 50);
+    for (size_t i = 0; i < COUNT_OF(hops); i++) {
+        struct config_limits limits = config_hop_limits(loaded.config, slice_of(hops[i].host), hops[i].port);
+        check_number(hops[i].host, limits.connections, hops[i].connections);
+        check_number(hops[i].host, limits.rate.messages, hops[i].messages);
+    }
+    unload(&loaded);
+    load_text(&loaded, "hostname = a.b\n");
+    check_number("default", config_limits_find(loaded.config, SLICE("any.example")).connections, 20);
+    unload(&loaded);
+}
+
 static void test_sets(void **state)
 {
     (void)state;
@@ -378,10 +416,9 @@ static void test_sets(void **state)
     check_slice("route", loaded.config->routes[0].host, SLICE("up.example"));
     check_slice("top level", loaded.config->hostname, SLICE("set.example"));
     check_number("list", loaded.config->retry.count, 2);
-    const struct config_rate *rate = config_rate_find(loaded.config, SLICE("slow.example"));
-    assert_non_null(rate);
-    check_number("messages", rate->messages, 100);
-    check_number("per", rate->per_ms, 3600000);
+    struct config_limits limits = config_limits_find(loaded.config, SLICE("slow.example"));
+    check_number("messages", limits.rate.messages, 100);
+    check_number("per", limits.rate.per_ms, 3600000);
     unload(&loaded);
 }
 
@@ -409,7 +446,7 @@ int main(void)
         cmocka_unit_test(test_warnings), cmocka_unit_test(test_continued_values), cmocka_unit_test(test_no_line_can_be_indented),
         cmocka_unit_test(test_shown), cmocka_unit_test(test_shown_without_secrets), cmocka_unit_test(test_lenient), cmocka_unit_test(test_files_are_named),
         cmocka_unit_test(test_doors), cmocka_unit_test(test_secrets),
-        cmocka_unit_test(test_routes),             cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_routes),             cmocka_unit_test(test_limits),             cmocka_unit_test(test_sets),
         cmocka_unit_test(test_sample_loads),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

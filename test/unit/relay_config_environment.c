@@ -46,7 +46,7 @@ static void test_environment_of_named_sections(void **state)
     check_slice("password", route->password, SLICE("s3cret"));
     check_slice("below", config_route_find(loaded.config, SLICE("a.sub.example"), SLICE_EMPTY)->host, SLICE("low.example"));
     check_slice("all", config_route_find(loaded.config, SLICE("else.example"), SLICE_EMPTY)->host, SLICE("all.example"));
-    check_number("rate", config_rate_find(loaded.config, SLICE("slow.example"))->messages, 1);
+    check_number("rate", config_limits_find(loaded.config, SLICE("slow.example")).rate.messages, 1);
     check_slice("domain", loaded.config->dkims[0].domain, SLICE("signed.example"));
     check_slice("key", loaded.config->dkims[0].key_file, SLICE("/k"));
     unload(&loaded);

@@ -303,11 +303,12 @@ static void test_rates(void **state)
     for (size_t i = 0; i < COUNT_OF(rates); i++) {
         char name[48];
         struct queue_pick pick;
-        struct config_rate rate = {
-            .domain = SLICE("good.example"), .messages = rates[i].messages, .per_ms = rates[i].per_ms};
+        static struct config_destination limit;
+        limit = (struct config_destination){
+            .domain = SLICE("good.example"), .rate = {.messages = rates[i].messages, .per_ms = rates[i].per_ms}};
         snprintf(name, sizeof name, "%u in %u ms", rates[i].messages, rates[i].per_ms);
-        test.config.rates = &rate;
-        test.config.rate_count = 1;
+        test.config.destinations = &limit;
+        test.config.destination_count = 1;
         fill("a@example.com", 3);
         check_true(name, take(&pick));
         if (rates[i].gap_ms > 0) {
@@ -328,9 +329,10 @@ static void test_the_rate_of_another(void **state)
 {
     (void)state;
     struct queue_pick pick;
-    struct config_rate rate = {.domain = SLICE("other.example"), .messages = 1, .per_ms = 1000};
-    test.config.rates = &rate;
-    test.config.rate_count = 1;
+    static struct config_destination limit;
+    limit = (struct config_destination){.domain = SLICE("other.example"), .rate = {.messages = 1, .per_ms = 1000}};
+    test.config.destinations = &limit;
+    test.config.destination_count = 1;
     fill("a@example.com", 2);
     assert_true(take(&pick) && take(&pick));
 }

@@ -248,17 +248,17 @@ static void test_who_waits_longer_is_first(void **state)
 
 /* ---- rates ---- */
 
-static const struct config_rate rates[] = {
-    {.domain = SLICE_INIT("slow1.example"), .messages = 60, .per_ms = 3600000},
-    {.domain = SLICE_INIT("slow2.example"), .messages = 60, .per_ms = 3600000},
-    {.domain = SLICE_INIT("slow3.example"), .messages = 6, .per_ms = 60000},
+static const struct config_destination rates[] = {
+    {.domain = SLICE_INIT("slow1.example"), .rate = {.messages = 60, .per_ms = 3600000}},
+    {.domain = SLICE_INIT("slow2.example"), .rate = {.messages = 60, .per_ms = 3600000}},
+    {.domain = SLICE_INIT("slow3.example"), .rate = {.messages = 6, .per_ms = 60000}},
 };
 
 static void test_a_rate_is_kept(void **state)
 {
     (void)state;
-    test.config.rates = rates;
-    test.config.rate_count = COUNT_OF(rates);
+    test.config.destinations = rates;
+    test.config.destination_count = COUNT_OF(rates);
     mail_many("a@example.com", "slow1.example", 20);
     mail_many("b@example.com", "slow3.example", 20);
     mail_many("c@example.com", "good.example", 20);
@@ -279,8 +279,8 @@ static void test_a_rate_is_kept(void **state)
 static void test_paced_destinations_are_not_in_the_way(void **state)
 {
     (void)state;
-    test.config.rates = rates;
-    test.config.rate_count = COUNT_OF(rates);
+    test.config.destinations = rates;
+    test.config.destination_count = COUNT_OF(rates);
     test.config.delivery_connections_max = 2;
     mail_many("a@example.com", "slow1.example", 20);
     mail_many("a@example.com", "slow2.example", 20);
@@ -391,7 +391,7 @@ static void test_wake_all_ends_waits(void **state)
     uint64_t id = mail_now("a@example.com", "good.example");
     turn_for(MINUTE_MS);
     assert_int_equal(tried_at(id), -1);
-    schedule_wake_all(schedule());
+    schedule_reload(schedule());
     turn_settle();
     assert_true(tried_at(id) >= 0);
     destination_release(destination, 99, 0);

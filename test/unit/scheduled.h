@@ -15,6 +15,7 @@
 #include "relay/aging.h"
 #include "relay/config.h"
 #include "relay/delivery.h"
+#include "relay/hop.h"
 #include "relay/journal.h"
 #include "relay/relay.h"
 #include "relay/rewind.h"
@@ -33,6 +34,7 @@ struct delivery {
     struct destination *destination;
     struct queue_pick pick;
     size_t taken;
+    struct hop *hop;
     bool is_idle, is_through;
     struct place place;
     int64_t since_ms; /* the attempt */
@@ -56,6 +58,7 @@ static struct {
     size_t tried_count, delivered, started, ended, aged, hurried;
     size_t deliveries_most; /* at once */
     int64_t policy_ms;      /* how long "policy." waits */
+    size_t hop_most;        /* places held at once at a hop */
     int64_t idle_ms;        /* how long a connection is kept without work; 0: not at all */
     int64_t start_ms;
 } test;
@@ -92,6 +95,31 @@ void rewind_waits(struct schedule *of)
 }
 
 /* ---- deliveries ---- */
+
+/* As delivery_next_work() does. */
+static inline bool delivery_take(struct delivery *delivery)
+{
+    bool entered = false;
+    struct arena *arena = arena_new(1u << 20);
+    while (!entered && destination_take(delivery->destination, &delivery->pick, &delivery->taken)) {
+        struct queue_message message;
+        arena_reset(arena);
+        assert_int_equal(queue_message_get(test.relay.queue, delivery->pick.id, arena, &message), ERR_NONE);
+        struct hop *hop = hop_of_message(schedule(), delivery->destination->name, message.sender);
+        entered = hop_enter(hop, &delivery->hop);
+        if (!entered)
+            hop_park(hop, delivery->destination, &delivery->pick);
+        if (hop != NULL && hop->connections > test.hop_most)
+            test.hop_most = hop->connections;
+    }
+    arena_free(&arena);
+    return entered;
+}
+
+struct hop *delivery_hop(const struct delivery *delivery)
+{
+    return delivery->hop;
+}
 
 static inline bool is_kind(const struct delivery *delivery, struct slice kind)
 {
@@ -143,6 +171,7 @@ static inline void delivery_end(struct delivery *delivery)
     place_drop(schedule(), &delivery->place);
     destination_hung_up(destination, &delivery->is_through);
     list_remove(&destination->deliveries, &delivery->node);
+    hop_leave(destination->schedule, &delivery->hop);
     if (delivery->is_idle) {
         destination->idle_count--;
         list_remove(&destination->schedule->idles, &delivery->idle_node);
@@ -192,7 +221,7 @@ static void delivery_served(struct timer *timer)
         delivery_give_back(delivery, MAIL_DELIVER, clock_wall_ms());
         test.delivered++;
     }
-    if (destination_take(delivery->destination, &delivery->pick, &delivery->taken))
+    if (delivery_take(delivery))
         delivery_attempt(delivery);
     else
         delivery_rest(delivery);
@@ -204,7 +233,7 @@ bool delivery_start(struct relay *relay, struct destination *destination)
     assert_non_null(delivery);
     assert_ptr_equal(relay, &test.relay);
     delivery->destination = destination;
-    if (!destination_take(destination, &delivery->pick, &delivery->taken)) {
+    if (!delivery_take(delivery)) {
         free(delivery);
         return false;
     }
@@ -225,7 +254,7 @@ void delivery_wake(struct delivery *delivery)
     list_remove(&schedule()->idles, &delivery->idle_node);
     timer_cancel(&delivery->timer);
     delivery->taken = 0;
-    if (destination_take(delivery->destination, &delivery->pick, &delivery->taken))
+    if (delivery_take(delivery))
         delivery_attempt(delivery);
     else
         delivery_rest(delivery);
