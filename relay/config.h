@@ -78,7 +78,7 @@ struct config {
     struct slice users_file;
 
     struct slice tls_certificate, tls_key, tls_ca_file;
-    bool tls_minimum_1_3;
+    bool tls_minimum_1_3, tls_old_suites;
 
     struct slice queue_path;
     uint64_t queue_size_max, queue_free_min, message_size_max;

@@ -46,6 +46,9 @@ const struct config_key config_keys[] = {
      "PEM bundle of trust anchors for MX hosts, policy hosts and smart hosts. Default: the system's. Read again when it changes; "
      "one that cannot be read leaves the old ones in force."},
     {"tls", "minimum", TOP(tls_minimum_1_3), config_parse_minimum, "1.2", false, "Lowest TLS version: 1.2 or 1.3."},
+    {"tls", "old-suites", TOP(tls_old_suites), config_parse_flag, "no", false,
+     "Offer clients that come in by TLS 1.2 suites with CBC and DHE too, for programs that know nothing better; scanners "
+     "report them. Else only authenticated encryption (AES-GCM, ChaCha20) with ECDHE."},
 
     {"queue", "path", TOP(queue_path), config_parse_text, "/var/spool/sternpost", false,
      "Directory of the queue, on a local disk; made with mode 0700."},

@@ -22,6 +22,7 @@ struct tls_context_options serve_tls_options(const struct config *config)
         .certificate = config->tls_certificate,
         .key = config->tls_key,
         .minimum = config->tls_minimum_1_3 ? TLS_1_3 : TLS_1_2,
+        .has_old_suites = config->tls_old_suites,
     };
 }
 

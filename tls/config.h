@@ -20,6 +20,7 @@ struct tls_client_kind {
 /* What the configurations point to; it must live as long as they do. */
 struct tls_material {
     enum tls_version minimum;
+    bool has_old_suites;
     struct mbedtls_x509_crt *anchors;     /* NULL: none */
     struct mbedtls_x509_crt *certificate; /* ours and its issuers, for servers */
     struct mbedtls_pk_context *key;

@@ -72,7 +72,7 @@ static enum err number_generation(struct anchors *anchors);
 static enum err load_own(struct own *own, const struct tls_context_options *options, struct buffer *fault);
 static enum err load_certificate(struct own *own, struct slice path, struct buffer *fault);
 static enum err load_key(struct own *own, struct slice path, struct buffer *fault);
-static enum err configure(struct tls_context *context, enum tls_version minimum, struct buffer *fault);
+static enum err configure(struct tls_context *context, const struct tls_context_options *options, struct buffer *fault);
 static bool start_memory(struct tls_context *context);
 
 enum err tls_start(void)
@@ -98,7 +98,7 @@ enum err tls_context_new(const struct tls_context_options *options, struct tls_c
         err = make_own(made, options, fault);
     }
     if (err == ERR_NONE) {
-        err = configure(made, options->minimum, fault);
+        err = configure(made, options, fault);
     }
     if (err != ERR_NONE) {
         destroy(made);
@@ -406,17 +406,18 @@ static enum err load_key(struct own *own, struct slice path, struct buffer *faul
     return err;
 }
 
-static enum err configure(struct tls_context *context, enum tls_version minimum, struct buffer *fault)
+static enum err configure(struct tls_context *context, const struct tls_context_options *options, struct buffer *fault)
 {
     struct tls_material material = {
-        .minimum = minimum,
+        .minimum = options->minimum,
+        .has_old_suites = options->has_old_suites,
         .anchors = context->anchors->count > 0 ? &context->anchors->certificates : NULL,
         .certificate = context->own == NULL ? NULL : &context->own->certificate,
         .key = context->own == NULL ? NULL : &context->own->key,
     };
     for (size_t i = 0; i < CLIENT_COUNT; i++) {
         struct tls_client_kind kind = kind_at(i);
-        if (kind.maximum < minimum) {
+        if (kind.maximum < options->minimum) {
             continue; /* a server that insists on less is never talked to */
         }
         enum err err = tls_config_client(&context->clients[i], &material, &kind);

@@ -20,6 +20,7 @@ struct tls_context_options {
     struct slice certificate; /* PEM file, ours for servers; empty: this context serves no clients */
     struct slice key;         /* PEM file */
     enum tls_version minimum;
+    bool has_old_suites; /* for clients: not only authenticated encryption */
     /* What they have, instead of the files; NULL: the files. */
     const struct tls_context *anchors_of, *own_of;
 };

@@ -7,8 +7,10 @@ import signal
 import smtplib
 import socket
 import ssl
+import subprocess
+from xml.etree import ElementTree
 
-from lab import case, doors, submitters
+from lab import case, doors, submitters, tools
 from lab.doors import HOST, plain
 
 
@@ -155,6 +157,45 @@ class Access(doors.Doors):
             smtp.login("app", "secret word")
             self.assertEqual(smtp.docmd("MAIL", "FROM:<a@sender.example>")[0], 250)
             self.assertEqual(smtp.docmd("AUTH", "PLAIN " + plain("app", "secret word"))[0], 503)
+
+
+class Scanner(doors.Doors):
+    """Every TLS listener, as a scanner sees it."""
+
+    def scan(self, one, kind):
+        port, options = {"smtp": (25, ["--starttls-smtp"]), "submission": (587, ["--starttls-smtp"]),
+                         "submissions": (465, [])}[kind]
+        run = subprocess.run([tools.find("sslscan"), "--xml=-", "--no-colour", "--sni-name=" + HOST, *options,
+                              "%s:%d" % (one.address, port)],
+                             capture_output=True, text=True, timeout=120, env=tools.environment(), check=False)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        found = ElementTree.fromstring(run.stdout).find("ssltest")
+        self.assertIsNotNone(found, run.stdout)
+        return found
+
+    def suites(self, found):
+        return {each.get("cipher") for each in found.findall("cipher")}
+
+    def check_clean(self, found):
+        on = {(each.get("type"), each.get("version")) for each in found.findall("protocol") if each.get("enabled") == "1"}
+        self.assertEqual(on, {("tls", "1.2"), ("tls", "1.3")})
+        for each in found.findall("heartbleed"):
+            self.assertEqual(each.get("vulnerable"), "0", each.get("sslversion"))
+        renegotiation = found.find("renegotiation")
+        self.assertTrue(renegotiation.get("supported") == "0" or renegotiation.get("secure") == "1")
+        self.assertLessEqual({"ECDHE-ECDSA-AES128-GCM-SHA256", "TLS_AES_128_GCM_SHA256"}, self.suites(found))
+        for suite in self.suites(found):
+            self.assertRegex(suite, r"^(TLS_|ECDHE-ECDSA-|ECDHE-RSA-).*(GCM|CHACHA20)")
+
+    def test_every_listener_is_clean(self):
+        one = self.open()
+        for kind in ("smtp", "submission", "submissions"):
+            with self.subTest(kind):
+                self.check_clean(self.scan(one, kind))
+
+    def test_old_suites_are_there_when_asked_for(self):
+        one = self.open({"tls.old-suites": "yes"})
+        self.assertTrue(any("CBC" in suite or suite.endswith("-SHA") for suite in self.suites(self.scan(one, "submissions"))))
 
 
 class Reload(doors.Doors):
