@@ -147,6 +147,38 @@ enum err json_parse(struct slice text, struct json **json)
     return is_explained ? ERR_SYNTAX : ERR_MEMORY;
 }
 
+/* Each value but the first stands behind one of these signs. What is in strings does not count. */
+struct json_bounds json_measure(struct slice text)
+{
+    struct json_bounds found = {.value_max = 1};
+    size_t depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < text.length; i++) {
+        char byte = text.data[i];
+        if (in_string && byte == '\\') {
+            i++;
+        } else if (byte == '"') {
+            in_string = !in_string;
+        } else if (!in_string && (byte == '{' || byte == '[')) {
+            found.value_max++;
+            depth++;
+            found.depth_max = depth > found.depth_max ? depth : found.depth_max;
+        } else if (!in_string && (byte == '}' || byte == ']')) {
+            depth -= depth > 0;
+        } else if (!in_string && (byte == ',' || byte == ':')) {
+            found.value_max++;
+        }
+    }
+    return found;
+}
+
+enum err json_parse_bounded(struct slice text, const struct json_bounds *bounds, struct json **json)
+{
+    struct json_bounds found = json_measure(text);
+    *json = NULL;
+    return found.value_max > bounds->value_max || found.depth_max > bounds->depth_max ? ERR_LIMIT : json_parse(text, json);
+}
+
 static json_t *to_library(const struct json *json)
 {
     return (json_t *)(uintptr_t)json;

@@ -39,5 +39,14 @@ MUST_CHECK enum err json_print(const struct json *json, struct buffer *out);
 /* An object or an array; a key given twice is a syntax error. ERR_SYNTAX, ERR_MEMORY (which the library reports as a
  * syntax error where it fails inside a string). */
 MUST_CHECK enum err json_parse(struct slice text, struct json **json);
+/* Of a text from whom nothing is known: with more values in it or deeper than that nothing is made of it, and ERR_LIMIT returned. A
+ * value costs up to JSON_VALUE_COST bytes, so that three of a text's bytes can cost a hundred times as much. */
+#define JSON_VALUE_COST 400
+struct json_bounds {
+    size_t value_max, depth_max;
+};
+MUST_CHECK enum err json_parse_bounded(struct slice text, const struct json_bounds *bounds, struct json **json);
+/* How many values are in it at most, and how deep they lie; of any text, valid or not. */
+struct json_bounds json_measure(struct slice text);
 
 #endif

@@ -18,6 +18,8 @@ struct conversation {
     bool sends;          /* the content was asked for */
     int status;
     bool is_over;
+    bool is_trial;      /* that nobody is there is not told; false afterwards */
+    struct endpoint on; /* the relay has sent us there */
 };
 
 static void on_connected(struct stream *stream, enum err err);
@@ -47,19 +49,43 @@ void cli_ask_new(struct cli_asking *asking, const struct cli *cli, const char *c
     }
 }
 
+static int ask_once(struct conversation *conversation)
+{
+    if (host_open() != ERR_NONE)
+        return CLI_SOFTWARE;
+    int status = converse(conversation);
+    (void)host_close();
+    return status;
+}
+
+/* Over the submit socket everybody sees his own. Who may see all is told where the control socket is; where that cannot be reached, as
+ * from within a container, his own it is. */
+static int ask(struct cli_asking *asking, struct slice path)
+{
+    struct conversation first = {.asking = asking, .status = CLI_UNAVAILABLE, .path = path};
+    bool may_go_on = asking->is_submit && asking->may_go_on;
+    if (may_go_on)
+        json_set_flag(asking->request, "may-go-on", true);
+    int status = ask_once(&first);
+    if (first.on.path[0] == '\0')
+        return status;
+    struct conversation second = {
+        .asking = asking, .status = CLI_UNAVAILABLE, .path = slice_of(first.on.path), .is_trial = true};
+    json_set_flag(asking->request, "may-go-on", false);
+    status = ask_once(&second);
+    if (second.is_trial)
+        return status;
+    struct conversation last = {.asking = asking, .status = CLI_UNAVAILABLE, .path = path};
+    return ask_once(&last);
+}
+
 int cli_ask(struct cli_asking *asking)
 {
     struct config *loaded = NULL;
-    struct conversation conversation = {.asking = asking, .status = CLI_UNAVAILABLE};
     int status = asking->config != NULL ? CLI_DONE : cli_load(asking->cli, asking->is_quiet, &loaded);
     const struct config *config = asking->config != NULL ? asking->config : loaded;
-    if (status == CLI_DONE && host_open() != ERR_NONE)
-        status = CLI_SOFTWARE;
-    if (status == CLI_DONE) {
-        conversation.path = asking->is_submit ? config->submit_socket : config->control_socket;
-        status = converse(&conversation);
-        (void)host_close();
-    }
+    if (status == CLI_DONE)
+        status = ask(asking, asking->is_submit ? config->submit_socket : config->control_socket);
     json_free(&asking->request);
     config_free(&loaded);
     return status;
@@ -102,6 +128,11 @@ static void on_connected(struct stream *stream, enum err err)
     struct conversation *conversation = LIST_OF(stream, struct conversation, stream);
     bool is_quiet = conversation->asking->is_quiet;
     struct buffer request;
+    if (err != ERR_NONE && conversation->is_trial) {
+        conversation->is_trial = false;
+        end(conversation, CLI_UNAVAILABLE);
+        return;
+    }
     bool is_passed_over = conversation->asking->is_submit && conversation->asking->is_optional;
     if (err == ERR_PERMISSION && !is_passed_over) {
         if (!is_quiet)
@@ -201,6 +232,12 @@ static void take_last(struct conversation *conversation, const struct json *answ
     const struct cli_asking *asking = conversation->asking;
     struct slice error = json_text(answer, "error");
     int status = (int)json_number(answer, "exit", CLI_SOFTWARE);
+    struct slice on = json_text(answer, "control");
+    if (asking->may_go_on && on.length > 0 && on.length < sizeof conversation->on.path) {
+        memcpy(conversation->on.path, on.data, on.length);
+        end(conversation, status);
+        return;
+    }
     bool is_to_be_told = !asking->is_quiet && (status != CLI_UNAVAILABLE || !asking->is_optional);
     if (asking->fault != NULL)
         buffer_add(asking->fault, error);

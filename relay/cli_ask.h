@@ -17,6 +17,7 @@ struct cli_asking {
     bool is_quiet; /* not a word on errors */
     bool is_optional; /* that no relay runs is no error, and is not told: was_absent */
     bool is_submit;   /* over the submit socket */
+    bool may_go_on;   /* from there to the control socket, for those who may: the relay says where it is */
     bool was_absent;  /* no relay could be reached */
     bool was_broken;  /* it went away, or said nothing more, before it had answered */
     const struct config *config; /* NULL: loaded as the command line says */

@@ -1,5 +1,5 @@
-/* mailq, `sendmail -bp`, -bP and -q: what is in the queue, and a push for it. Over the submit socket, so that everybody may ask; who sees
- * what is the relay's to say. */
+/* mailq, `sendmail -bp`, -bP and -q: what is in the queue, and a push for it. Over the submit socket, so that everybody may ask and
+ * sees his own; root and the relay's group are sent on to the control socket, where they see all. */
 #include "relay/cli_sendmail.h"
 
 #include "relay/cli_ask.h"
@@ -52,7 +52,7 @@ static int list(struct sendmail *sendmail, struct listing *listing)
     struct cli_asking asking;
     cli_ask_new(&asking, &sendmail->cli, "queue list");
     asking.config = sendmail->config;
-    asking.is_submit = true;
+    asking.is_submit = asking.may_go_on = true;
     asking.answer = take_message;
     asking.owner = listing;
     int status = cli_ask(&asking);
@@ -95,7 +95,7 @@ int sendmail_flush(struct sendmail *sendmail)
     if (options->user.length > 0)
         json_set_text(asking.request, "from", options->user);
     asking.config = sendmail->config;
-    asking.is_submit = true;
+    asking.is_submit = asking.may_go_on = true;
     int status = cli_ask(&asking);
     /* That nothing was meant by it is no failure to those who call this from a timer. */
     return status == CLI_NO && options->id.length == 0 ? SENDMAIL_DONE : status;

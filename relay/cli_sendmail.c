@@ -189,7 +189,7 @@ int sendmail_aliases(struct sendmail *sendmail)
     /* A relay that does not run reads them when it starts. */
     cli_ask_new(&asking, &sendmail->cli, "aliases");
     asking.config = sendmail->config;
-    asking.is_submit = asking.is_optional = true;
+    asking.is_submit = asking.is_optional = asking.may_go_on = true;
     int status = cli_ask(&asking);
     bool is_done = status == SENDMAIL_UNAVAILABLE || status == SENDMAIL_DONE;
     return !is_done ? status : faults > 0 ? SENDMAIL_DATA : SENDMAIL_DONE;

@@ -1,24 +1,25 @@
 #include "relay/control.h"
 
-#include "base/idna.h"
 #include "base/text.h"
 #include "relay/config.h"
 #include "relay/control_internal.h"
 #include "relay/submission.h"
-#include "smtp/address.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <stdio.h>
 #include <string.h>
 
 #define REQUEST_MAX 65536
-#define LINE_MAX_BYTES (4u << 20)
 #define ARENA_MAX (16u << 20)
 #define SESSIONS_MAX 64 /* of each socket */
 /* Of one user on the open socket. Whoever holds them all keeps nobody else out: sendmail has the drop directory. */
 #define SESSIONS_PER_USER 16
+/* Bytes that requests over the open socket may take, of one user and of all. Small ones are free, so that whoever fills these keeps nobody
+ * from handing in mail to a few. */
+#define COST_FREE 8192
+#define COST_PER_USER (4u << 20)
+#define COST_MAX (16u << 20)
+#define DEPTH_MAX 8
 /* Listings and the like, at once, of those who see only their own: each may walk over the whole queue. */
 #define SEARCHES_MAX 4
 /* A client of the open socket is waited for so long, and so many times as long when it only reads slowly: a pager may sit between. */
@@ -198,14 +199,43 @@ static size_t sessions_of_user(const struct control_session *session)
     return count;
 }
 
-/* The administrators, and whoever else could read the queue or the control socket, see all mail; others see their own. */
-static bool sees_all(const struct control_session *session)
+/* Who could use the control socket too. Over the open one nobody sees more than his own mail: it is the one that is lent to containers,
+ * whose root is no administrator here. */
+static bool may_administer(const struct control_session *session)
 {
     uint32_t own_uid;
     uint32_t own_gid;
     stream_own_user(&own_uid, &own_gid);
-    return !session->door->is_public || session->uid == 0 || session->uid == own_uid ||
-           stream_peer_in_group(&session->stream, own_gid);
+    return session->uid == 0 || session->uid == own_uid || stream_peer_in_group(&session->stream, own_gid);
+}
+
+static size_t cost_of(const struct control_session *session)
+{
+    size_t cost = buffer_length(&session->input) + session->cost;
+    return cost > COST_FREE ? cost - COST_FREE : 0;
+}
+
+/* Of what this one has come to. */
+static bool is_over_budget(const struct control_session *session)
+{
+    size_t all = 0, of_user = 0;
+    struct list_node *node = list_first(&session->control->sessions);
+    if (!session->door->is_public || cost_of(session) == 0)
+        return false;
+    for (; node != NULL; node = list_next(&session->control->sessions, node)) {
+        const struct control_session *other = LIST_OF(node, struct control_session, node);
+        size_t cost = other->door == session->door ? cost_of(other) : 0;
+        all += cost;
+        of_user += other->uid == session->uid ? cost : 0;
+    }
+    return all > COST_MAX || of_user > COST_PER_USER;
+}
+
+static void refuse_over_budget(struct control_session *session)
+{
+    session->state = CONTROL_RUNNING;
+    buffer_free(&session->input);
+    control_fail(session, CONTROL_UNAVAILABLE, "too many large requests at once; try again in a moment");
 }
 
 /* Too many at once wait in the kernel's queue. */
@@ -228,7 +258,7 @@ static void on_incoming(struct listener *listener)
     }
     if (!stream_peer_uid(&session->stream, &session->uid, &gid))
         session->uid = UINT32_MAX;
-    session->sees_all = sees_all(session);
+    session->sees_all = !door->is_public;
     stream_read(&session->stream, true);
     if (!door->is_public)
         return;
@@ -253,9 +283,12 @@ static void read_request(struct control_session *session, struct slice bytes)
     if (buffer_failed(&session->input)) {
         session->state = CONTROL_RUNNING;
         control_fail(session, CONTROL_USAGE, "the request is longer than %zu bytes", session->input.limit);
+    } else if (is_over_budget(session)) {
+        refuse_over_budget(session);
     } else if (end < bytes.length) {
         session->state = CONTROL_RUNNING;
         begin(session, buffer_slice(&session->input));
+        buffer_free(&session->input);
         control_more(session, slice_from(bytes, end + 1));
     }
 }
@@ -378,12 +411,50 @@ static size_t searches_of_users(const struct control *control)
     return count;
 }
 
+void control_forget_request(struct control_session *session)
+{
+    json_free(&session->request);
+    arena_reset(session->arena);
+    session->cost = 0;
+}
+
+/* Measured before anything is made of it. False: it was answered. */
+static bool parse(struct control_session *session, struct slice line)
+{
+    struct json_bounds bounds = submission_bounds(session->relay->config->recipients_max);
+    bounds.depth_max = DEPTH_MAX;
+    session->cost = json_measure(line).value_max * JSON_VALUE_COST;
+    if (is_over_budget(session)) {
+        refuse_over_budget(session);
+        return false;
+    }
+    enum err err = json_parse_bounded(line, &bounds, &session->request);
+    if (err == ERR_LIMIT)
+        control_fail(session, CONTROL_DATA, "the request has more in it than any of %u recipients ([listen] recipients-max)",
+                     session->relay->config->recipients_max);
+    else if (err != ERR_NONE)
+        control_fail(session, CONTROL_USAGE, "the request is no JSON object");
+    return err == ERR_NONE;
+}
+
+/* A client that can go to the control socket is told where it is. */
+static bool was_sent_on(struct control_session *session)
+{
+    struct slice path = session->relay->config->control_socket;
+    bool is_sent_on = session->door->is_public && session->control->own.is_open && path.length > 0 &&
+                      json_flag(session->request, "may-go-on", false) && may_administer(session);
+    if (!is_sent_on)
+        return false;
+    struct json *last = json_object_new();
+    json_set_text(last, "control", path);
+    control_end(session, &last, CONTROL_NOT_PERMITTED);
+    return true;
+}
+
 static void begin(struct control_session *session, struct slice line)
 {
-    if (json_parse(line, &session->request) != ERR_NONE) {
-        control_fail(session, CONTROL_USAGE, "the request is no JSON object");
+    if (!parse(session, line) || was_sent_on(session))
         return;
-    }
     const struct control_command *command = find_command(control_text(session, "command"));
     if (command == NULL) {
         struct slice name = control_text(session, "command");
@@ -407,92 +478,11 @@ static void begin(struct control_session *session, struct slice line)
     command->start(session);
 }
 
-struct slice control_text(const struct control_session *session, const char *key)
-{
-    return json_text(session->request, key);
-}
-
-struct slice control_domain(struct control_session *session, struct slice text)
-{
-    struct slice canonical;
-    struct slice domain = slice_has(text, '@') ? smtp_address_domain(text) : text;
-    if (smtp_domain_is_literal(domain))
-        return domain;
-    return idna_canonical(domain, session->arena, &canonical) == ERR_NONE ? canonical : SLICE_EMPTY;
-}
-
-/* ---- answers ---- */
-
-static struct json *make_text(const char *key, const char *format, va_list arguments)
-{
-    char text[1024];
-    struct json *object = json_object_new();
-    int length = vsnprintf(text, sizeof text, format, arguments);
-    json_set_string(object, key, length < 0 ? "" : text);
-    return object;
-}
-
-static bool may_speak(const struct control_session *session)
-{
-    return session->state == CONTROL_RUNNING;
-}
-
-void control_answer(struct control_session *session, struct json **object)
-{
-    struct buffer line;
-    buffer_init(&line, LINE_MAX_BYTES);
-    enum err err = json_print(*object, &line);
-    buffer_add_byte(&line, '\n');
-    json_free(object);
-    if (!may_speak(session)) {
-        buffer_free(&line);
-        return;
-    }
-    if (err == ERR_NONE && !buffer_failed(&line))
-        stream_write(&session->stream, buffer_slice(&line));
-    else
-        stream_write(&session->stream, SLICE("{\"error\":\"an answer did not fit into memory\"}\n"));
-    buffer_free(&line);
-}
-
-static void finish(struct control_session *session, struct json **last, enum control_exit status)
-{
-    json_set_flag(*last, "done", true);
-    json_set_number(*last, "exit", status);
-    bool speaks = may_speak(session);
-    control_answer(session, last);
-    if (speaks)
-        session->state = CONTROL_ENDING;
-    session->wants_step = false;
-}
-
-void control_done(struct control_session *session, enum control_exit status)
-{
-    struct json *last = json_object_new();
-    finish(session, &last, status);
-}
-
-void control_fail(struct control_session *session, enum control_exit status, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    struct json *last = make_text("error", format, arguments);
-    va_end(arguments);
-    finish(session, &last, status);
-}
-
-void control_note(struct control_session *session, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    struct json *note = make_text("note", format, arguments);
-    va_end(arguments);
-    control_answer(session, &note);
-}
+/* ---- steps ---- */
 
 void control_go_on(struct control_session *session)
 {
-    if (!may_speak(session))
+    if (session->state != CONTROL_RUNNING)
         return;
     session->wants_step = true;
     if (stream_pending(&session->stream) < OUTPUT_MAX)
@@ -528,28 +518,4 @@ static void on_written(struct journal_write *write, enum err err)
     struct control_session *session = LIST_OF(write, struct control_session, write);
     session->written(session, err);
     control_end_write(session);
-}
-
-/* ---- values ---- */
-
-void control_set_time(struct json *object, const char *key, int64_t wall_ms)
-{
-    char text[32];
-    if (wall_ms != 0)
-        json_set_text(object, key, text_date_iso(wall_ms, text));
-}
-
-void control_set_id(struct json *object, const char *key, uint64_t id)
-{
-    char text[QUEUE_ID_TEXT];
-    json_set_text(object, key, queue_id_print(id, text));
-}
-
-bool control_log(struct control_session *session, struct log_line *line, const char *event)
-{
-    if (!log_open(line, session->relay->log, LOG_INFO, event))
-        return false;
-    if (session->uid != UINT32_MAX)
-        log_number(line, "uid", session->uid);
-    return true;
 }

@@ -1,6 +1,7 @@
 /* The control socket: commands of the administrator to the running relay, as JSON lines. The submit socket: the same for everybody on
- * the machine, with the few commands that sendmail and mailq need. One request a connection:
- * {"command":"queue list","to":"example.com",...}; answers are one JSON object a line, the last one {"done":true,"exit":N}, with
+ * the machine, with the few commands that sendmail and mailq need, and of the queue only one's own mail; also for root, since it is the
+ * one that containers are given. He is sent on to the control socket ("may-go-on" in the request, "control" in the answer). One request
+ * a connection: {"command":"queue list","to":"example.com",...}; answers are one JSON object a line, the last one {"done":true,"exit":N}, with
  * "error" where something was wrong. The commands are those of the command line that need the relay (interface). */
 #ifndef RELAY_CONTROL_H
 #define RELAY_CONTROL_H

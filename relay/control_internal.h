@@ -61,7 +61,8 @@ struct control_session {
     struct stream stream;
     enum control_state state;
     uint32_t uid;              /* of the client */
-    bool sees_all;             /* mail of others too */
+    bool sees_all;             /* mail of others too: over the control socket */
+    size_t cost;               /* bytes that the parsed request takes at most */
     bool wants_more;           /* the command waits for what follows the request */
     bool is_promising;         /* a stop waits until the command has answered */
     bool has_moved;            /* since patience was looked at last */
@@ -84,6 +85,7 @@ struct control_session {
 void control_answer(struct control_session *session, struct json **object);
 /* The last line; nothing may be said after it. */
 void control_done(struct control_session *session, enum control_exit status);
+void control_end(struct control_session *session, struct json **last, enum control_exit status); /* of a line that is made already */
 void control_fail(struct control_session *session, enum control_exit status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void control_go_on(struct control_session *session);
@@ -93,6 +95,7 @@ void control_submit(struct control_session *session, const struct queue_change *
 /* The same for what is written in another way, such as a draft: the session lives from one to the other. */
 void control_begin_write(struct control_session *session);
 void control_end_write(struct control_session *session);
+void control_forget_request(struct control_session *session); /* all that was in it is copied, or not needed any more */
 void control_more(struct control_session *session, struct slice bytes); /* gives the command what it did not take before */
 /* Texts of the request; empty when absent. */
 struct slice control_text(const struct control_session *session, const char *key);

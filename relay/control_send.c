@@ -50,10 +50,10 @@ const struct control_command control_test_send = {
 static struct slice default_sender(const struct sending *sending)
 {
     const struct config *config = sending->session->relay->config;
+    struct arena *arena = sending->session->arena;
     struct slice address;
-    if (config->postmaster.length > 0)
-        return config->postmaster;
-    bool fits = arena_print(sending->session->arena, &address, "postmaster@%.*s", SLICE_ARGS(config->hostname));
+    bool fits = config->postmaster.length > 0 ? arena_slice(arena, config->postmaster, &address)
+                                              : arena_print(arena, &address, "postmaster@%.*s", SLICE_ARGS(config->hostname));
     return fits ? address : SLICE_EMPTY;
 }
 
@@ -69,7 +69,7 @@ static void start(struct control_session *session)
         return;
     }
     if (sending->sender.length == 0)
-        sending->sender = default_sender(sending);
+        sending->sender = default_sender(sending); /* a copy: the configuration may go while we wait */
     if (slice_equal(sending->sender, SLICE("<>")))
         sending->sender = SLICE_EMPTY;
     struct draft_options options = {

@@ -53,6 +53,7 @@ static void start_submit(struct control_session *session)
         control_fail(session, (enum control_exit)submitting->posting.exit, "%s", submitting->posting.text);
     else
         ask_for_text(submitting);
+    control_forget_request(session); /* the posting has its own copy */
 }
 
 static void add_receipt(struct submitting *submitting, struct slice name)

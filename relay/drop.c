@@ -403,15 +403,28 @@ static void judge(struct drop *drop)
         put_off(drop, posting->text);
 }
 
+/* One of a sendmail may have been made under another limit: it is kept until that is back. */
+static bool is_submission(struct slice line)
+{
+    return slice_starts(line, SLICE("{\"command\":\"" SUBMISSION_COMMAND "\","));
+}
+
 /* The submission with its newline; the rest of the file must be the text, to the byte. */
 static enum err read_head(struct drop *drop, struct submission *submission, char fault[SUBMISSION_FAULT_MAX])
 {
     struct slice all = buffer_slice(&drop->bytes);
     size_t end = slice_find(all, '\n');
     text_print(fault, SUBMISSION_FAULT_MAX, "no submission");
-    if (end == all.length || json_parse(slice_to(all, end), &drop->request) != ERR_NONE)
+    struct json_bounds bounds = submission_bounds(drop->relay->config->recipients_max);
+    enum err err = end == all.length ? ERR_SYNTAX : json_parse_bounded(slice_to(all, end), &bounds, &drop->request);
+    if (err == ERR_LIMIT && is_submission(slice_to(all, end))) {
+        text_print(fault, SUBMISSION_FAULT_MAX, "more recipients than [listen] recipients-max allows, which is %u",
+                   drop->relay->config->recipients_max);
+        return ERR_UNSUPPORTED;
+    }
+    if (err != ERR_NONE)
         return ERR_SYNTAX;
-    enum err err = submission_parse(drop->request, drop->arena, submission, fault);
+    err = submission_parse(drop->request, drop->arena, submission, fault);
     if (err == ERR_NONE && drop->file.size - (end + 1) != submission->size) {
         text_print(fault, SUBMISSION_FAULT_MAX, "its size is not what it says");
         err = ERR_SYNTAX;

@@ -12,6 +12,13 @@ static bool is_address(struct slice address);
 static bool is_parameter(struct slice text, size_t length_max);
 static enum err read_recipients(const struct json *list, struct arena *arena, struct submission *submission, char *fault);
 
+struct json_bounds submission_bounds(size_t recipient_count_max)
+{
+    size_t longest = SUBMISSION_LINE_MAX / sizeof "{\"address\":\"a\"}"; /* no line has more */
+    size_t count = recipient_count_max < longest ? recipient_count_max : longest;
+    return (struct json_bounds){.value_max = 64 + 10 * count, .depth_max = 4};
+}
+
 struct json *submission_request(const struct submission *submission)
 {
     struct json *object = json_object_new();

@@ -29,6 +29,8 @@ struct submission {
     size_t recipient_count;
 };
 
+/* What its line may have in it: five values and names for each recipient. */
+struct json_bounds submission_bounds(size_t recipient_count_max);
 struct json *submission_request(const struct submission *submission);
 /* The same as the line with its newline. A buffer that failed: it would be longer than SUBMISSION_LINE_MAX, or memory ran out. */
 void submission_print(const struct submission *submission, struct buffer *out);

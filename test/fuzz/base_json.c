@@ -1,4 +1,5 @@
-/* What is read and printed is read as the same again: printing it twice gives the same bytes. */
+/* What is read and printed is read as the same again: printing it twice gives the same bytes. And no text holds more values than were
+ * measured before it was read. */
 #include "base/json.h"
 #include "base/text.h"
 
@@ -6,11 +7,22 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static size_t count_values(const struct json *json)
+{
+    size_t count = 1;
+    for (size_t i = 0; i < json_count(json); i++)
+        count += count_values(json_at(json, i));
+    for (const char *key = json_next_key(json, NULL); key != NULL; key = json_next_key(json, key))
+        count += count_values(json_get(json, key));
+    return count;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct json *json, *again;
     if (json_parse(slice_make(data, size), &json) != ERR_NONE)
         return 0;
+    assert(count_values(json) <= json_measure(slice_make(data, size)).value_max);
     struct buffer first, second;
     buffer_init(&first, 32 * size + 1000);
     buffer_init(&second, 32 * size + 1000);

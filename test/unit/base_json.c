@@ -120,6 +120,31 @@ static void test_syntax(void **state)
     assert_int_equal(json_parse(slice_make(deep, sizeof deep), &json), ERR_SYNTAX);
 }
 
+static void test_measures(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t value_max, depth_max;
+    } cases[] = {
+        {"", 1, 0},           {"1", 1, 0},          {"[]", 2, 1},     {"{}", 2, 1},
+        {"[1,2,3]", 4, 1},    {"{\"a\":1}", 3, 1},  {"[[[[]]]]", 5, 4}, {"[\"[{,:\",\"\\\"[\"]", 3, 1},
+        {"[{},{},{}]", 7, 2}, {"]]]]]{[", 3, 2},    {"\"[[[[[", 1, 0}, {"\"\\", 1, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct json_bounds found = json_measure(slice_of(cases[i].text));
+        struct json_bounds less = {.value_max = found.value_max - 1, .depth_max = found.depth_max};
+        struct json *json = NULL;
+        check_number(cases[i].text, found.value_max, cases[i].value_max);
+        check_number(cases[i].text, found.depth_max, cases[i].depth_max);
+        check_number(cases[i].text, json_parse_bounded(slice_of(cases[i].text), &less, &json), ERR_LIMIT);
+        assert_null(json);
+        enum err err = json_parse_bounded(slice_of(cases[i].text), &found, &json);
+        check_true(cases[i].text, err == ERR_NONE || err == ERR_SYNTAX);
+        json_free(&json);
+    }
+}
+
 static void test_what_was_printed_is_read(void **state)
 {
     (void)state;
@@ -255,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_reading),
         cmocka_unit_test(test_walking),
         cmocka_unit_test(test_syntax),
+        cmocka_unit_test(test_measures),
         cmocka_unit_test(test_what_was_printed_is_read),
         cmocka_unit_test(test_failures_are_remembered),
         cmocka_unit_test(test_every_allocation_fails_once),

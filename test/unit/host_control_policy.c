@@ -187,6 +187,31 @@ static void test_a_test_message_that_waits(void **state)
     answers_free(&answers);
 }
 
+/* The configuration goes away under commands that wait: whatever they need of it later they must have of their own (under
+ * AddressSanitizer). */
+static void test_reload_anywhere(void **state)
+{
+    static const char *const requests[] = {
+        "{\"command\":\"test-send\",\"address\":\"bob@a.example\"}\n",
+        "{\"command\":\"explain\",\"address\":\"bob@a.example\"}\n",
+        "{\"command\":\"policy refresh\",\"domain\":\"a.example\"}\n",
+        "{\"command\":\"queue list\"}\n",
+        "{\"command\":\"submit\",\"version\":1,\"sender\":\"\",\"size\":2,\"recipients\":[{\"address\":\"b@b.example\"}]}\nx\n",
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        for (int turns = 0; turns < 12; turns++) {
+            struct asker asker = {0};
+            asker_start(&asker, slice_of(requests[i]));
+            for (int k = 0; k < turns && asker.ended == 0; k++)
+                uv_run(host_loop(), UV_RUN_NOWAIT);
+            running_reload();
+            loop_until(requests[i], &asker.ended, 1);
+            asker_close(&asker);
+        }
+    }
+}
+
 int main(void)
 {
     folder_use_memory();
@@ -197,6 +222,7 @@ int main(void)
         RUNNING_TEST(test_forget),
         RUNNING_TEST(test_exempt),
         RUNNING_TEST(test_a_change_during_a_lookup),
+        RUNNING_TEST(test_reload_anywhere),
         RUNNING_TEST(test_explain_without_names),
         RUNNING_TEST(test_explain_our_own),
         RUNNING_TEST(test_a_test_message_that_waits),

@@ -179,18 +179,96 @@ static void test_refusals(void **state)
 
 static void test_commands_of_everybody(void **state)
 {
-    static const char *const requests[] = {"{\"command\":\"queue list\"}\n", "{\"command\":\"queue flush\"}\n",
-                                           "{\"command\":\"aliases\"}\n"};
+    /* Also of root, who may be another container's. The one message that he has handed in himself is his. */
+    static const struct {
+        const char *request;
+        int status;
+        size_t count;
+    } cases[] = {
+        {"{\"command\":\"queue list\"}\n", 0, 1},
+        {"{\"command\":\"queue flush\",\"to\":\"a.example\"}\n", 1, 0},
+        {"{\"command\":\"queue flush\",\"to\":\"b.example\"}\n", 0, 0},
+        {"{\"command\":\"aliases\"}\n", 77, 0},
+        {"{\"command\":\"queue delete\",\"all\":true}\n", 77, 0},
+    };
     (void)state;
     running_mail(77, NULL, "a.example", NULL);
-    for (size_t i = 0; i < COUNT_OF(requests); i++) {
-        submit(requests[i], requests[i]);
-        check_number(requests[i], answers.status, 0);
+    submit("his own", HEAD(41, TO("b@b.example")) TEXT);
+    answers_free(&answers);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        submit(cases[i].request, cases[i].request);
+        check_number(cases[i].request, answers.status, cases[i].status);
+        if (i == 0)
+            check_number(cases[i].request, answers.count, cases[i].count);
         answers_free(&answers);
     }
-    submit("root sees all", "{\"command\":\"queue list\"}\n");
-    check_number("messages", answers.count, 1);
+    submit("those who may are sent on", "{\"command\":\"queue list\",\"may-go-on\":true}\n");
+    check_number("exit", answers.status, 77);
+    check_number("answers", answers.count, 0);
+    check_slice("where", json_text(answers.last, "control"), slice_of(running.socket));
     answers_free(&answers);
+}
+
+/* Little text that would cost much: refused before anything is made of it. Nested, many, or both. */
+static void test_requests_that_cost(void **state)
+{
+    static const struct {
+        const char *name, *start, *item, *end;
+        size_t count;
+        int status;
+    } cases[] = {
+        {"empty objects", "{\"command\":\"submit\",\"recipients\":[{}", ",{}", "]}\n", 170000, 65},
+        {"empty objects of another name", "{\"command\":\"queue list\",\"x\":[{}", ",{}", "]}\n", 170000, 65},
+        {"empty texts", "{\"command\":\"submit\",\"recipients\":[0", ",\"\"", "]}\n", 170000, 65},
+        {"numbers", "[0", ",1", "]\n", 250000, 65},
+        {"deep", "{\"command\":", "[", "]}\n", 100, 65},
+        {"a little over what is free", "{\"command\":\"queue list\",\"x\":[{}", ",{}", "]}\n", 2000, 0},
+        {"a thousand recipients", "{\"command\":\"submit\",\"version\":1,\"sender\":\"\",\"size\":2,\"recipients\":[{\"address\":\"a@b.example\"}",
+         ",{\"address\":\"a@b.example\",\"notify\":1,\"orcpt\":\"rfc822;a@b.example\"}", "]}\nx\n", 999, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct buffer request;
+        buffer_init(&request, 4u << 20);
+        buffer_print(&request, "%s", cases[i].start);
+        for (size_t k = 0; k < cases[i].count; k++)
+            buffer_print(&request, "%s", cases[i].item);
+        buffer_print(&request, "%s", cases[i].end);
+        submit_at(running.submit, cases[i].name, buffer_slice(&request));
+        bool is_refused = answers.status == 65 || answers.status == 69;
+        check_true(cases[i].name, cases[i].status == 0 ? answers.status == 0 : is_refused);
+        answers_free(&answers);
+        buffer_free(&request);
+    }
+}
+
+/* Requests that are never complete: of one user only so much is kept, and a small one still gets in. */
+static void test_a_share_of_memory(void **state)
+{
+    enum { COUNT = 15 };
+    static struct asker askers[COUNT];
+    struct buffer request;
+    size_t ended = 0;
+    (void)state;
+    memset(askers, 0, sizeof askers);
+    buffer_init(&request, 1u << 20);
+    while (buffer_length(&request) < 500000)
+        buffer_add(&request, SLICE("x"));
+    for (size_t i = 0; i < COUNT; i++) {
+        asker_start_at(&askers[i], running.submit, buffer_slice(&request));
+        loop_until("connected", &askers[i].connected, 1);
+        loop_for(20);
+    }
+    for (size_t i = 0; i < COUNT; i++)
+        ended += askers[i].ended;
+    check_true("some are refused", ended >= COUNT - 9 && ended < COUNT);
+    submit("a small one", HEAD(41, TO("b@b.example")) TEXT);
+    check_number("exit", answers.status, 0);
+    answers_free(&answers);
+    for (size_t i = 0; i < COUNT; i++)
+        asker_close(&askers[i]);
+    running_until("they are gone", has_no_sessions, NULL);
+    buffer_free(&request);
 }
 
 /* A loop of mail is found here too. */
@@ -306,6 +384,8 @@ int main(void)
         RUNNING_TEST(test_addresses),
         RUNNING_TEST(test_refusals),
         RUNNING_TEST(test_commands_of_everybody),
+        RUNNING_TEST(test_requests_that_cost),
+        RUNNING_TEST(test_a_share_of_memory),
         RUNNING_TEST(test_hops),
         RUNNING_TEST(test_a_large_message),
         RUNNING_TEST(test_clients_that_go_away),

@@ -51,7 +51,7 @@ static inline struct config *running_config(void)
     snprintf(drop_path, sizeof drop_path, "submit.drop=%s", running.drop);
     struct slice sets[] = {slice_of(queue), slice_of(socket_path), slice_of(submit_path), slice_of(drop_path), SLICE("hostname=relay.example"),
                            SLICE("delivery.stop-timeout=1s"), SLICE("local.aliases-file=/nonexistent"),
-                           SLICE("local.domains=relay.example")};
+                           SLICE("local.domains=relay.example"), SLICE("bounce.postmaster=postmaster@relay.example")};
     struct config_source source = {.file = SLICE("/dev/null"), .sets = sets, .set_count = COUNT_OF(sets)};
     buffer_init(&faults, 65536);
     buffer_init(&warnings, 65536);
@@ -92,6 +92,19 @@ static inline void running_start(void)
     buffer_clear(&text);
     assert_int_equal(control_open(running.relay->control, &text), ERR_NONE);
     assert_int_equal(control_open_submit(running.relay->control, &text), ERR_NONE);
+    buffer_free(&text);
+}
+
+/* What SIGHUP does: all that was loaded is loaded again, and the old is gone. */
+static inline void running_reload(void)
+{
+    struct relay_options options = {.config = running_config()};
+    struct tls_context_options tls = {.ca_file = SLICE_EMPTY};
+    struct buffer text;
+    buffer_init(&text, 65536);
+    assert_int_equal(tls_context_new(&tls, &options.tls, &text, &text), ERR_NONE);
+    assert_int_equal(locals_load(options.config, &options.locals, &text), ERR_NONE);
+    relay_reload(running.relay, &options);
     buffer_free(&text);
 }
 
