@@ -383,6 +383,7 @@ static void record_work(struct delivery *delivery, const struct trouble_facts *t
         .host = delivery_host(delivery),
         .address = delivery_address(delivery, address),
         .tls_version = slice_of(tls == NULL ? "" : tls->version),
+        .tls_problem = delivery->without_tls ? slice_of(delivery->tls_problem) : SLICE_EMPTY,
         .secured = tls != NULL && tls->secured,
         .verified = tls != NULL && tls->verified,
         .reports_deliveries = delivery->host_has_dsn,

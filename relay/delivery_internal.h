@@ -101,6 +101,7 @@ struct delivery {
     int64_t trying_ms;             /* monotonic: since when */
     bool has_retried_tls;          /* this host got its second handshake, which avoids what made the first one fail */
     bool without_tls;              /* this address again, after an opportunistic handshake failed */
+    char tls_problem[200];         /* for which this was */
 };
 
 /* delivery.c */

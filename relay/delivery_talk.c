@@ -501,6 +501,7 @@ static bool retry_without_tls(struct delivery *delivery, const struct trouble_fa
     if (!tls_failed || delivery_demands_tls(delivery) || delivery->without_tls)
         return false;
     delivery->without_tls = true;
+    text_print(delivery->tls_problem, sizeof delivery->tls_problem, "%.*s", SLICE_ARGS(facts->detail));
     delivery_hang_up(delivery);
     delivery_connect(delivery);
     return true;

@@ -212,6 +212,8 @@ static void log_connection(struct log_line *line, const struct record_context *c
     log_text(line, "host", context->host);
     log_text(line, "ip", context->address);
     log_string(line, "tls", context->secured ? context->tls_version.data : "none");
+    if (context->tls_problem.length > 0)
+        log_text(line, "tls_problem", context->tls_problem);
     log_flag(line, "verified", context->verified);
     log_text(line, "policy", context->policy_mode.length > 0 ? context->policy_mode : SLICE("none"));
     log_text(line, "policy_id", context->policy_id);

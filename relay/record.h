@@ -10,6 +10,7 @@
 struct record_context {
     struct slice host, address;     /* where it was delivered */
     struct slice tls_version;
+    struct slice tls_problem;       /* why there was none though the host offers it; empty: nothing of the kind */
     bool verified, secured;
     bool reports_deliveries;        /* the host took the demand for reports over (DSN) */
     struct slice policy_mode, policy_id; /* empty: none */

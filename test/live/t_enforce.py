@@ -105,6 +105,21 @@ class Certificates(case.LiveCase):
         self.assertEqual(event["verified"], "no")
 
 
+    def test_too_many_of_them(self):
+        """The library has no room for them: no mail under a policy; without one in plaintext, and the log says why."""
+        pair = self.lab.ca.issue_below("mx.large.example", between=[self.lab.ca.root.certificate] * 50)
+        server = self.lab.mx("large.example", host="mx.large.example", pair=pair)
+        event = self.deliver("a@large.example")
+        self.assertEqual(event["tls"], "none")
+        self.assertRegex(event["tls_problem"], "more than 16 KB of certificates")
+        self.lab.mx("held.example", host="mx.held.example",
+                    pair=self.lab.ca.issue_below("mx.held.example", between=[self.lab.ca.root.certificate] * 50))
+        self.lab.policy("held.example")
+        self.send("a@held.example")
+        self.assert_held("a@held.example", "more than 16 KB of certificates")
+        self.assertTrue(server.mail_in_plaintext())
+
+
 class Anchors(case.LiveCase):
     def give(self, one, *parts):
         """At once, as update-ca-certificates does."""
