@@ -35,7 +35,7 @@ static int converse(struct conversation *conversation);
 void cli_ask_new(struct cli_asking *asking, const struct cli *cli, const char *command)
 {
     static const enum cli_option texts[] = {CLI_OPTION_TO, CLI_OPTION_FROM, CLI_OPTION_OLDER, CLI_OPTION_STATUS, CLI_OPTION_LIMIT,
-                                            CLI_OPTION_UNTIL, CLI_OPTION_REASON};
+                                            CLI_OPTION_UNTIL, CLI_OPTION_REASON, CLI_OPTION_LEVEL};
     static const enum cli_option flags[] = {CLI_OPTION_DONE, CLI_OPTION_ALL, CLI_OPTION_CONNECT, CLI_OPTION_READY};
     *asking = (struct cli_asking){.cli = cli, .command = command, .request = json_object_new()};
     json_set_string(asking->request, "command", command);

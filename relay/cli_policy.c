@@ -69,6 +69,16 @@ int cli_policy_forget(const struct cli *cli)
     return ask(cli, "policy forget", &printing);
 }
 
+static struct slice level_text(struct slice level)
+{
+    if (slice_equal(level, SLICE("any-host")))
+        return SLICE(": mail for it goes over verified TLS to whatever mail server DNS names. Where that does not do, --level encrypt "
+                     "takes any certificate, and --level plain also plaintext.");
+    if (slice_equal(level, SLICE("encrypt")))
+        return SLICE(": mail for it goes over TLS with any certificate; whoever is on the way may read and change it.");
+    return SLICE(": mail for it may be read and changed on the way.");
+}
+
 static void print_exempt(struct buffer *out, const struct json *answer, int64_t now_ms)
 {
     cli_text_clean(out, json_text(answer, "domain"));
@@ -78,7 +88,8 @@ static void print_exempt(struct buffer *out, const struct json *answer, int64_t 
     }
     buffer_add(out, SLICE(" is exempt from its policy until "));
     cli_text_time(out, answer, "exempt_until", now_ms);
-    buffer_add(out, SLICE(": mail for it may be read and changed on the way. Each use is logged.\n"));
+    buffer_add(out, level_text(json_text(answer, "exempt_level")));
+    buffer_add(out, SLICE(" Each use is logged.\n"));
 }
 
 int cli_policy_exempt(const struct cli *cli)

@@ -164,11 +164,13 @@ const struct cli_command cli_commands[] = {
     },
     {
         .words = "policy exempt",
-        .synopsis = "DOMAIN --until DATE --reason TEXT",
+        .synopsis = "DOMAIN --until DATE --reason TEXT [--level LEVEL]",
         .summary = "Send mail for a domain without regard to its policy for a while",
         .help = "Each use is logged; it ends by itself, or at once with --until now. A date is the start of that day in UTC; a time may\n"
-                "follow, as in 2026-12-01T18:00:00Z.",
-        .options = 1u << CLI_OPTION_UNTIL | 1u << CLI_OPTION_REASON,
+                "follow, as in 2026-12-01T18:00:00Z. Mail still goes over TLS to an MX host that proves its name, but to any: for a\n"
+                "policy that names other hosts than DNS. --level encrypt takes any certificate, also that of whoever is on the way;\n"
+                "--level plain sends in plaintext where no TLS is offered, as if there were no policy.",
+        .options = 1u << CLI_OPTION_UNTIL | 1u << CLI_OPTION_REASON | 1u << CLI_OPTION_LEVEL,
         .arguments_min = 1,
         .arguments_max = 1,
         .run = cli_policy_exempt,

@@ -145,7 +145,9 @@ static void print_policy(struct buffer *out, const struct json *step, int64_t no
     if (json_text(step, "exempt_until").length > 0) {
         buffer_add(out, SLICE("\n           EXEMPT until "));
         cli_text_time(out, step, "exempt_until", now_ms);
-        buffer_add(out, SLICE(": "));
+        buffer_add(out, SLICE(" ("));
+        add(out, step, "exempt_level");
+        buffer_add(out, SLICE("): "));
         add(out, step, "exempt_reason");
     }
 }

@@ -78,10 +78,14 @@ void cli_text_policy(struct buffer *out, const struct json *policy, int64_t now_
     add_time_line(out, "Failed", policy, "failed", now_ms);
     add_time_line(out, "Failing since", policy, "failing_since", now_ms);
     add_time_line(out, "Exempt until", policy, "exempt_until", now_ms);
+    add_line(out, "Level", json_text(policy, "exempt_level"));
     add_line(out, "Because", json_text(policy, "exempt_reason"));
     add_line(out, "Looked up", cli_text_source(json_text(policy, "source")));
     add_line(out, "", json_text(policy, "why"));
     add_body(out, json_text(policy, "body"));
+    if ((size_t)json_number(policy, "body_size", 0) > json_text(policy, "body").length)
+        buffer_print(out, "    (cut: only the beginning of its %lld bytes is kept for showing; all of it applies)\n",
+                     (long long)json_number(policy, "body_size", 0));
 }
 
 static void add_line(struct buffer *out, const char *label, struct slice value)

@@ -81,6 +81,7 @@ static struct json *describe(struct slice domain, const struct sts_entry *entry)
     if (sts_entry_is_exempt(entry, now_ms)) {
         control_set_time(answer, "exempt_until", entry->exempt_until_ms);
         json_set_text(answer, "exempt_reason", entry->exempt_reason);
+        json_set_string(answer, "exempt_level", sts_exempt_level_name(entry->exempt_level));
     }
     return answer;
 }
@@ -148,8 +149,10 @@ static void start_show(struct control_session *session)
         control_fail(session, CONTROL_IO, "what is known of %.*s cannot be read: %s", SLICE_ARGS(domain), err_text(err));
     } else {
         struct json *answer = describe(domain, &entry);
-        if (entry.has_policy)
+        if (entry.has_policy) {
             json_set_text(answer, "body", entry.body);
+            json_set_number(answer, "body_size", entry.body_size);
+        }
         control_answer(session, &answer);
         control_done(session, CONTROL_DONE);
     }

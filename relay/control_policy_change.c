@@ -10,8 +10,7 @@ struct changing {
     struct control_session *session;
     struct slice domain;
     bool is_forget;
-    int64_t until_ms;
-    struct slice reason;
+    struct finder_exemption exemption; /* to be */
     unsigned rounds;
     struct finder_request request; /* waits for the lookup that is under way */
     struct queue_change nothing;
@@ -60,17 +59,20 @@ static void start_exempt(struct control_session *session)
     struct changing *changing = session->own;
     struct slice until = control_text(session, "until");
     changing->session = session;
-    changing->reason = control_text(session, "reason");
+    struct slice level = control_text(session, "level");
+    changing->exemption.reason = control_text(session, "reason");
     if (!control_policy_domain(session, &changing->domain))
         return;
     if (slice_equal(until, SLICE("now")))
         end_exemption(changing);
-    else if (until.length == 0 || changing->reason.length == 0)
+    else if (until.length == 0 || changing->exemption.reason.length == 0)
         control_fail(session, CONTROL_USAGE, "an exemption needs --until DATE and --reason TEXT");
-    else if (text_date_parse(until, &changing->until_ms) != ERR_NONE)
+    else if (text_date_parse(until, &changing->exemption.until_ms) != ERR_NONE)
         control_fail(session, CONTROL_USAGE, "\"%.*s\" is no date such as 2026-12-01", SLICE_ARGS(slice_to(until, 64)));
-    else if (changing->until_ms <= clock_wall_ms())
+    else if (changing->exemption.until_ms <= clock_wall_ms())
         control_fail(session, CONTROL_USAGE, "%.*s is past", SLICE_ARGS(until));
+    else if (level.length > 0 && !sts_exempt_level_parse(level, &changing->exemption.level))
+        control_fail(session, CONTROL_USAGE, "\"%.*s\" is no level: any-host, encrypt or plain", SLICE_ARGS(slice_to(level, 64)));
     else
         go_on(changing);
 }
@@ -91,10 +93,19 @@ static void go_on(struct changing *changing)
         finder_start(finder, &changing->request, changing->domain, STS_LOOKUP_DELIVERY);
         return;
     }
+    enum err err = ERR_NONE;
     if (changing->is_forget)
         finder_forget(finder, changing->domain);
     else
-        finder_exempt(finder, changing->domain, changing->until_ms, changing->reason);
+        err = finder_exempt(finder, changing->domain, &changing->exemption);
+    if (err != ERR_NONE) {
+        control_fail(changing->session, CONTROL_IO,
+                     err == ERR_CORRUPT ? "what is known of %.*s cannot be read (%s), and would be lost: sternpost policy refresh "
+                                          "fetches it again, sternpost policy forget gives it up"
+                                        : "the exemption of %.*s could not be stored: %s",
+                     SLICE_ARGS(changing->domain), err_text(err));
+        return;
+    }
     /* Writes are committed in order: when this one is on disk, so is that before it. */
     changing->nothing = (struct queue_change){.kind = QUEUE_CHANGE_META, .key = SLICE("control"), .bytes = SLICE_EMPTY};
     control_submit(changing->session, &changing->nothing, 1, on_stored);
@@ -127,14 +138,15 @@ static bool is_as_wanted(struct changing *changing)
     enum err err = control_policy_get(changing->session, changing->domain, &entry);
     if (changing->is_forget)
         return err == ERR_NOT_FOUND;
-    return err == ERR_NONE && entry.exempt_until_ms == changing->until_ms;
+    return err == ERR_NONE && entry.exempt_until_ms == changing->exemption.until_ms &&
+           entry.exempt_level == changing->exemption.level;
 }
 
 static void log_change(struct changing *changing)
 {
     struct log_line line;
     char until[32];
-    bool is_end = !changing->is_forget && changing->until_ms == 0;
+    bool is_end = !changing->is_forget && changing->exemption.until_ms == 0;
     if (!control_log(changing->session, &line,
                      changing->is_forget ? "policy_forgotten"
                      : is_end             ? "policy_exemption_ended"
@@ -142,10 +154,11 @@ static void log_change(struct changing *changing)
         return;
     log_text(&line, "domain", changing->domain);
     if (is_end) {
-        log_text(&line, "reason", changing->reason);
+        log_text(&line, "reason", changing->exemption.reason);
     } else if (!changing->is_forget) {
-        log_text(&line, "until", text_date_iso(changing->until_ms, until));
-        log_text(&line, "reason", changing->reason);
+        log_text(&line, "until", text_date_iso(changing->exemption.until_ms, until));
+        log_string(&line, "level", sts_exempt_level_name(changing->exemption.level));
+        log_text(&line, "reason", changing->exemption.reason);
     }
     log_close(&line);
 }
@@ -164,12 +177,14 @@ static void finish(struct changing *changing)
     if (changing->is_forget) {
         json_set_flag(answer, "forgotten", true);
     } else {
-        json_set_flag(answer, "exempt", changing->until_ms != 0);
-        control_set_time(answer, "exempt_until", changing->until_ms);
-        json_set_text(answer, "exempt_reason", changing->reason);
+        json_set_flag(answer, "exempt", changing->exemption.until_ms != 0);
+        control_set_time(answer, "exempt_until", changing->exemption.until_ms);
+        json_set_text(answer, "exempt_reason", changing->exemption.reason);
+        if (changing->exemption.until_ms != 0)
+            json_set_string(answer, "exempt_level", sts_exempt_level_name(changing->exemption.level));
     }
     control_answer(session, &answer);
-    if (!changing->is_forget && changing->until_ms != 0)
+    if (!changing->is_forget && changing->exemption.until_ms != 0)
         control_note(session, "mail that waits is tried at its next time; sternpost queue flush --to %.*s tries it now",
                      SLICE_ARGS(changing->domain));
     control_done(session, CONTROL_DONE);

@@ -114,35 +114,42 @@ static enum err read_known(struct delivery *delivery, struct sts_entry *entry)
     return err == ERR_NONE ? sts_entry_decode(bytes, delivery->arena, entry) : err;
 }
 
-/* Whether this attempt goes by what the cache holds at this moment. What cannot be read may bind; of a damaged entry the caller
- * decides. exempt: set to the reason where an exemption is why. */
-static bool is_as_found(struct delivery *delivery, bool if_damaged, struct slice *exempt)
+static enum config_tls exempt_tls(enum sts_exempt_level level)
+{
+    return level == STS_EXEMPT_ANY_HOST  ? CONFIG_TLS_VERIFY
+           : level == STS_EXEMPT_ENCRYPT ? CONFIG_TLS_ENCRYPT
+                                         : CONFIG_TLS_OPPORTUNISTIC;
+}
+
+/* Whether this attempt goes by what the cache holds at this moment. What cannot be read may bind. exempt: set to the reason where an
+ * exemption is why. */
+static bool is_as_found(struct delivery *delivery, struct slice *exempt)
 {
     struct sts_entry entry;
     int64_t now_ms = clock_wall_ms();
     enum err err = read_known(delivery, &entry);
     *exempt = SLICE_EMPTY;
     if (err != ERR_NONE)
-        return err == ERR_NOT_FOUND || (err == ERR_CORRUPT && if_damaged);
+        return err == ERR_NOT_FOUND;
     if (!sts_entry_is_live(&entry, now_ms) && !is_expired_floor(delivery, &entry))
         return true;
     if (!sts_entry_is_exempt(&entry, now_ms))
-        return delivery->demand.has_policy && slice_equal(entry.body, delivery->demand.policy_body);
+        return delivery->demand.has_policy && sts_policy_equal(&entry.policy, &delivery->demand.policy);
     *exempt = entry.exempt_reason;
-    return true;
+    return entry.policy.mode != STS_MODE_ENFORCE || delivery->demand.tls >= exempt_tls(entry.exempt_level);
 }
 
 bool delivery_policy_is_overtaken(struct delivery *delivery)
 {
     struct slice exempt;
-    return !is_as_found(delivery, true, &exempt); /* damaged: as none, since the finder has just looked the policy up afresh */
+    return !is_as_found(delivery, &exempt);
 }
 
 bool delivery_policy_is_current(struct delivery *delivery)
 {
     struct slice exempt;
-    bool is_current = is_as_found(delivery, false, &exempt); /* damaged: the finder is to look it up afresh */
-    if (exempt.length > 0)
+    bool is_current = is_as_found(delivery, &exempt);
+    if (is_current && exempt.length > 0)
         note_exemption(delivery, exempt);
     return is_current;
 }
@@ -274,16 +281,18 @@ static bool apply_policy(struct delivery *delivery, const struct finding *findin
     struct demand *demand = &delivery->demand;
     bool floor = !result->has_policy && is_expired_floor(delivery, &result->entry);
     if (finding->exempt) {
-        if (result->has_policy || floor || result->source == STS_SOURCE_UNKNOWN)
+        bool is_unknown = result->source == STS_SOURCE_UNKNOWN || result->source == STS_SOURCE_UNREADABLE;
+        bool binds = floor || is_unknown || (result->has_policy && result->entry.policy.mode == STS_MODE_ENFORCE);
+        if (result->has_policy || floor || is_unknown)
             note_exemption(delivery, finding->exempt_reason);
+        if (binds && demand->tls < exempt_tls(finding->exempt_level))
+            demand->tls = exempt_tls(finding->exempt_level);
         return true;
     }
     if (!result->has_policy && !floor)
         return true;
-    struct sts_fault fault;
-    if (!sts_policy_parse(result->entry.body, delivery->route_arena, &demand->policy, &fault) ||
-        !arena_slice(delivery->route_arena, slice_of(result->entry.id), &demand->policy_id) ||
-        !arena_slice(delivery->route_arena, result->entry.body, &demand->policy_body))
+    if (!sts_policy_copy(&result->entry.policy, delivery->route_arena, &demand->policy) ||
+        !arena_slice(delivery->route_arena, slice_of(result->entry.id), &demand->policy_id))
         return false;
     demand->has_policy = true;
     demand->by_policy = demand->policy.mode == STS_MODE_ENFORCE;

@@ -32,7 +32,7 @@ struct demand {
     bool by_policy;               /* an enforced policy raised it to VERIFY */
     bool has_policy;              /* policy holds, in any mode */
     struct sts_policy policy;
-    struct slice policy_id, policy_body;
+    struct slice policy_id;
     struct slice username, password;
 };
 

@@ -249,6 +249,7 @@ static void tell_policy(struct explain *explain, const struct finding *finding)
     if (finding->exempt) {
         set_time(step, "exempt_until", entry->exempt_until_ms);
         json_set_text(step, "exempt_reason", finding->exempt_reason);
+        json_set_string(step, "exempt_level", sts_exempt_level_name(finding->exempt_level));
     }
     explain->tell(explain, &step);
 }
@@ -256,7 +257,6 @@ static void tell_policy(struct explain *explain, const struct finding *finding)
 static void take_policy(struct explain *explain, const struct finding *finding)
 {
     const struct sts_lookup_result *result = &finding->result;
-    struct sts_fault fault;
     explain->state = EXPLAIN_FINDING_HOSTS;
     tell_policy(explain, finding);
     bool is_unknown = result->source == STS_SOURCE_UNKNOWN || result->source == STS_SOURCE_UNREADABLE;
@@ -270,7 +270,7 @@ static void take_policy(struct explain *explain, const struct finding *finding)
         return;
     }
     explain->has_policy = result->has_policy && !finding->exempt;
-    if (explain->has_policy && !sts_policy_parse(result->entry.body, explain->arena, &explain->policy, &fault)) {
+    if (explain->has_policy && !sts_policy_copy(&result->entry.policy, explain->arena, &explain->policy)) {
         give_up_without_memory(explain);
         return;
     }

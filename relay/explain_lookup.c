@@ -8,20 +8,22 @@ static void step(struct explain_lookup *lookup);
 static void on_txt(struct resolve *resolve, const struct resolve_answer *answer);
 static void on_fetched(struct fetch *fetch, struct slice body, struct slice failure);
 
-static bool read_cache(struct explain_lookup *lookup)
+static enum err read_cache(struct explain_lookup *lookup)
 {
     struct slice bytes;
     struct queue *queue = lookup->relay->queue;
-    return queue != NULL && queue_policy_get(queue, lookup->domain, lookup->arena, &bytes) == ERR_NONE &&
-           sts_entry_decode(bytes, lookup->arena, &lookup->cached) == ERR_NONE;
+    enum err err = queue == NULL ? ERR_NOT_FOUND : queue_policy_get(queue, lookup->domain, lookup->arena, &bytes);
+    return err == ERR_NONE ? sts_entry_decode(bytes, lookup->arena, &lookup->cached) : err;
 }
 
 void explain_lookup_start(struct explain_lookup *lookup)
 {
+    enum err err = read_cache(lookup);
     struct sts_lookup_request request = {
         .domain = lookup->domain,
         .purpose = STS_LOOKUP_DELIVERY,
-        .cached = read_cache(lookup) ? &lookup->cached : NULL,
+        .cached = err == ERR_NONE ? &lookup->cached : NULL,
+        .is_damaged = err != ERR_NONE && err != ERR_NOT_FOUND,
         .now_ms = clock_wall_ms(),
         .arena = lookup->arena,
     };
@@ -57,6 +59,7 @@ static void step(struct explain_lookup *lookup)
         struct finding finding = {.result = *sts_lookup_result(&lookup->machine)};
         finding.exempt = sts_entry_is_exempt(&finding.result.entry, clock_wall_ms());
         finding.exempt_reason = finding.exempt ? finding.result.entry.exempt_reason : SLICE_EMPTY;
+        finding.exempt_level = finding.result.entry.exempt_level;
         lookup->done(lookup, &finding);
         break;
     }

@@ -29,7 +29,7 @@ struct flight {
     enum sts_lookup_purpose later_purpose;
     struct arena *arena;
     struct sts_entry cached;
-    bool has_cached;
+    bool has_cached, is_damaged;
     struct sts_lookup lookup;
     struct resolve txt;
     struct fetch fetch;
@@ -209,6 +209,7 @@ static struct flight *flight_new(struct finder *finder, struct slice domain, enu
         .domain = flight->domain,
         .purpose = purpose,
         .cached = flight->has_cached ? &flight->cached : NULL,
+        .is_damaged = flight->is_damaged,
         .now_ms = clock_wall_ms(),
         .arena = flight->arena,
     };
@@ -217,8 +218,8 @@ static struct flight *flight_new(struct finder *finder, struct slice domain, enu
     return flight;
 }
 
-/* A damaged entry is as none, and told. Anything else that keeps us from reading (memory, the disk) is no reason to believe that no
- * policy is known: false. */
+/* A damaged entry is told; it may have been a policy in force, so that without one that was just fetched mail waits. Anything else
+ * that keeps us from reading (memory, the disk) is no reason to believe that no policy is known: false. */
 static bool load_cached(struct flight *flight)
 {
     struct relay *relay = flight->finder->relay;
@@ -229,6 +230,7 @@ static bool load_cached(struct flight *flight)
     if (err == ERR_NONE)
         err = sts_entry_decode(bytes, flight->arena, &flight->cached);
     flight->has_cached = err == ERR_NONE;
+    flight->is_damaged = err == ERR_CORRUPT;
     if (err != ERR_CORRUPT)
         return err == ERR_NONE;
     struct log_line line;
@@ -236,7 +238,9 @@ static bool load_cached(struct flight *flight)
     if (log_open(&line, relay->log, LOG_ERROR, "policy_unreadable")) {
         log_text(&line, "domain", flight->domain);
         log_string(&line, "error", err_text(err));
-        log_string(&line, "advice", "the policy is looked up afresh");
+        log_string(&line, "advice",
+                   "the policy is fetched again, and mail waits until that works; sternpost policy forget DOMAIN gives up what "
+                   "was known");
         log_close(&line);
     }
     return true;
@@ -416,6 +420,7 @@ static void answer(struct flight *flight)
     struct finding finding = {.result = *sts_lookup_result(&flight->lookup)};
     finding.exempt = sts_entry_is_exempt(&finding.result.entry, clock_wall_ms());
     finding.exempt_reason = finding.exempt ? finding.result.entry.exempt_reason : SLICE_EMPTY;
+    finding.exempt_level = finding.result.entry.exempt_level;
     end_flight(flight, &finding);
 }
 

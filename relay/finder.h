@@ -14,6 +14,7 @@ struct finding {
     struct sts_lookup_result result;
     bool exempt;            /* an administrator's exemption is in force: as if there were no policy, logged at each use */
     struct slice exempt_reason;
+    enum sts_exempt_level exempt_level;
 };
 /* done() is called once, never inside finder_start(); the finding lives during the call. */
 struct finder_request {
@@ -35,8 +36,14 @@ size_t finder_count_mode(const struct finder *finder, enum sts_mode mode);
 /* Policies in force (but for mode none) whose refresh fails, and the bytes of the cache: as of the last walk over it. */
 size_t finder_count_failing(const struct finder *finder);
 uint64_t finder_cache_bytes(const struct finder *finder);
-/* For the administrator; done through the journal; done() may be NULL. */
+/* For the administrator; done through the journal. */
 void finder_forget(struct finder *finder, struct slice domain);
-void finder_exempt(struct finder *finder, struct slice domain, int64_t until_ms, struct slice reason);
+struct finder_exemption {
+    int64_t until_ms; /* 0: it ends now */
+    struct slice reason;
+    enum sts_exempt_level level;
+};
+/* Not done where what is stored cannot be read: it may be a policy, which would be lost. */
+MUST_CHECK enum err finder_exempt(struct finder *finder, struct slice domain, const struct finder_exemption *exemption);
 
 #endif

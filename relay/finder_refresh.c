@@ -36,7 +36,7 @@ struct page {
 
 static void on_walk(struct timer *timer);
 static bool visit(void *owner, struct slice domain, struct slice bytes);
-static void write_entry(struct finder *finder, struct slice domain, const struct sts_entry *entry);
+static enum err write_entry(struct finder *finder, struct slice domain, const struct sts_entry *entry);
 
 void finder_plan(struct finder *finder)
 {
@@ -172,17 +172,22 @@ static void entry_written(struct journal_write *write, enum err err)
     free(entry);
 }
 
-static void write_entry(struct finder *finder, struct slice domain, const struct sts_entry *entry)
+static enum err write_entry(struct finder *finder, struct slice domain, const struct sts_entry *entry)
 {
     struct entry_write *write = calloc(1, sizeof *write);
     if (write == NULL || domain.length > DOMAIN_MAX) {
         free(write);
-        return;
+        return ERR_MEMORY;
     }
     memcpy(write->domain, domain.data, domain.length);
     buffer_init(&write->bytes, STS_POLICY_SIZE_MAX + 8192);
     if (entry != NULL)
         sts_entry_encode(entry, &write->bytes);
+    if (buffer_failed(&write->bytes)) { /* no bytes would mean to forget it */
+        buffer_free(&write->bytes);
+        free(write);
+        return ERR_MEMORY;
+    }
     write->change = (struct queue_change){
         .kind = QUEUE_CHANGE_POLICY,
         .key = slice_make(write->domain, domain.length),
@@ -191,26 +196,33 @@ static void write_entry(struct finder *finder, struct slice domain, const struct
     };
     write->write = (struct journal_write){.changes = &write->change, .change_count = 1, .done = entry_written};
     journal_submit(finder->relay->journal, &write->write);
+    return ERR_NONE;
 }
 
 void finder_forget(struct finder *finder, struct slice domain)
 {
-    write_entry(finder, domain, NULL);
+    (void)write_entry(finder, domain, NULL); /* the walk or the administrator comes again */
 }
 
-void finder_exempt(struct finder *finder, struct slice domain, int64_t until_ms, struct slice reason)
+enum err finder_exempt(struct finder *finder, struct slice domain, const struct finder_exemption *exemption)
 {
     struct arena *arena = arena_new(STS_POLICY_SIZE_MAX * 4);
     struct slice bytes;
     struct sts_entry entry;
     if (arena == NULL)
-        return;
-    if (queue_policy_get(finder->relay->queue, domain, arena, &bytes) != ERR_NONE ||
-        sts_entry_decode(bytes, arena, &entry) != ERR_NONE)
+        return ERR_MEMORY;
+    enum err err = queue_policy_get(finder->relay->queue, domain, arena, &bytes);
+    if (err == ERR_NOT_FOUND)
         entry = (struct sts_entry){.body = SLICE_EMPTY, .failure = SLICE_EMPTY};
-    entry.exempt_until_ms = until_ms;
-    entry.exempt_reason = reason;
-    entry.used_ms = clock_wall_ms();
-    write_entry(finder, domain, &entry);
+    else if (err == ERR_NONE)
+        err = sts_entry_decode(bytes, arena, &entry);
+    if (err == ERR_NONE || err == ERR_NOT_FOUND) {
+        entry.exempt_until_ms = exemption->until_ms;
+        entry.exempt_reason = exemption->reason;
+        entry.exempt_level = exemption->level;
+        entry.used_ms = clock_wall_ms();
+        err = write_entry(finder, domain, &entry);
+    }
     arena_free(&arena);
+    return err;
 }

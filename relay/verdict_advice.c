@@ -56,7 +56,8 @@ static void advise_policy(const struct trouble_facts *facts, struct buffer *out)
     print(facts,
           " Tell the postmaster of ~ by another way than this; the mail goes as soon as it is fixed. Only if you are "
           "sure that "
-          "it is no attack: `sternpost policy exempt ~ --until DATE --reason TEXT` sends it unprotected meanwhile.",
+          "it is no attack: `sternpost policy exempt ~ --until DATE --reason TEXT` lets it go meanwhile, with --level encrypt or plain "
+          "less protected.",
           out);
 }
 

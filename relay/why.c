@@ -78,8 +78,9 @@ void why_policy(struct why *why, struct slice domain, const struct finding *find
         why_add(why, "policy", domain, "%s%s%.*s", said, result->why.length > 0 ? ": " : "", SLICE_ARGS(result->why));
     }
     if (finding->exempt)
-        why_add(why, "policy", domain, "set aside by an exemption until %.*s: %.*s",
-                SLICE_ARGS(text_date_iso(entry->exempt_until_ms, until)), SLICE_ARGS(finding->exempt_reason));
+        why_add(why, "policy", domain, "set aside by an exemption until %.*s (%s): %.*s",
+                SLICE_ARGS(text_date_iso(entry->exempt_until_ms, until)), sts_exempt_level_name(finding->exempt_level),
+                SLICE_ARGS(finding->exempt_reason));
 }
 
 void why_floor(struct why *why, struct slice domain, const struct sts_entry *expired)

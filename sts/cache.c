@@ -1,5 +1,6 @@
-/* The stored form, all numbers big endian: version (u8), facts (u8), the times (u64 each), failure_count (u32), max_age
- * is in the body; then the texts as blocks (u32 length and bytes), then the CRC-32C of all that. */
+/* The stored form, all numbers big endian: version (u8), facts (u8), the times (u64 each), failure_count (u32); in version 2
+ * fetch_count, body_size, max_age (u32 each), mode and exempt_level (u8 each); then the texts as blocks (u32 length and bytes), then the
+ * CRC-32C of all that. The patterns are one block of lines. Version 1 has the whole policy as its last block instead. */
 #include "sts/cache.h"
 
 #include <assert.h>
@@ -7,7 +8,8 @@
 
 #include "base/text.h"
 
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2
+#define FORMAT_WITH_BODY 1
 #define CRC_SIZE 4u
 #define SECOND_MS INT64_C(1000)
 #define MINUTE_MS (60 * SECOND_MS)
@@ -18,9 +20,9 @@
 #define REFRESH_MIN_MS (18 * HOUR_MS) /* after a success: "once per day", at a point that nobody can foresee */
 #define REFRESH_MAX_MS (30 * HOUR_MS)
 #define RETRY_MAX_MS (4 * HOUR_MS)
-#define IDS_AT_ONCE 3 /* after so many failures in a row no other id is tried at once any more */
+#define IDS_AT_ONCE 3 /* after so many fetches in a row no other id is tried at once any more */
 
-enum { FACT_HAS_POLICY = 1, FACT_RECORD_GONE = 2 };
+enum { FACT_HAS_POLICY = 1, FACT_RECORD_GONE = 2, FACT_LAPSE_TOLD = 4 };
 
 static bool is_recent(int64_t then_ms, int64_t now_ms);
 static int64_t left_ms(const struct sts_entry *entry, int64_t now_ms);
@@ -28,12 +30,15 @@ static int64_t retry_delay_ms(const struct sts_entry *entry, int64_t left);
 static int64_t point_between(int64_t low, int64_t high, uint32_t dice);
 static int64_t lesser(int64_t a, int64_t b);
 static int64_t greater(int64_t a, int64_t b);
-static enum err decode_fields(struct reader *reader, struct arena *arena, struct sts_entry *entry);
+static void encode_patterns(const struct sts_entry *entry, struct buffer *out);
+static enum err decode_fields(struct reader *reader, uint8_t version, struct arena *arena, struct sts_entry *entry);
+static void decode_numbers(struct reader *reader, struct sts_entry *entry);
+static enum err decode_patterns(struct slice lines, struct arena *arena, struct sts_policy *policy);
+static enum err decode_body(struct arena *arena, struct sts_entry *entry);
 static void decode_times(struct reader *reader, struct sts_entry *entry);
 static int64_t decode_time(struct reader *reader);
 static void decode_id(struct reader *reader, char id[STS_ID_MAX + 1]);
 static bool decode_text(struct reader *reader, struct arena *arena, struct slice *text);
-static enum err decode_policy(struct arena *arena, struct sts_entry *entry);
 
 int64_t sts_entry_expires_ms(const struct sts_entry *entry)
 {
@@ -49,12 +54,19 @@ bool sts_entry_is_live(const struct sts_entry *entry, int64_t now_ms)
 bool sts_entry_may_fetch(const struct sts_entry *entry, struct slice id, int64_t now_ms)
 {
     bool is_another = !slice_equal(slice_of(entry->failed_id), id);
+    if (sts_entry_is_young(entry, now_ms) && entry->fetch_count >= IDS_AT_ONCE)
+        return false;
     return !is_recent(entry->failed_ms, now_ms) || (is_another && entry->failure_count < IDS_AT_ONCE);
 }
 
 bool sts_entry_may_renew(const struct sts_entry *entry, int64_t now_ms)
 {
     return !is_recent(entry->failed_ms, now_ms) && !is_recent(entry->fetched_ms, now_ms);
+}
+
+bool sts_entry_is_young(const struct sts_entry *entry, int64_t now_ms)
+{
+    return entry->has_policy && is_recent(entry->fetched_ms, now_ms);
 }
 
 bool sts_entry_is_exempt(const struct sts_entry *entry, int64_t now_ms)
@@ -74,13 +86,61 @@ int64_t sts_entry_next_refresh_ms(const struct sts_entry *entry, int64_t now_ms,
     return delay < left ? now_ms + delay : 0;
 }
 
+const char *sts_exempt_level_name(enum sts_exempt_level level)
+{
+    switch (level) {
+#define X(name, text)                                                                                                  \
+    case STS_EXEMPT_##name:                                                                                            \
+        return text;
+        STS_EXEMPT_LEVEL_LIST(X)
+#undef X
+    }
+    return "";
+}
+
+bool sts_exempt_level_parse(struct slice text, enum sts_exempt_level *level)
+{
+#define X(name, word)                                                                                                  \
+    if (slice_equal(text, SLICE(word))) {                                                                              \
+        *level = STS_EXEMPT_##name;                                                                                    \
+        return true;                                                                                                   \
+    }
+    STS_EXEMPT_LEVEL_LIST(X)
+#undef X
+    return false;
+}
+
+struct slice sts_entry_cut_body(struct slice body)
+{
+    size_t length = STS_BODY_KEPT_MAX;
+    if (body.length <= length)
+        return body;
+    while (length > 0 && body.data[length - 1] != '\n')
+        length--;
+    return slice_to(body, length);
+}
+
+static void encode_patterns(const struct sts_entry *entry, struct buffer *out)
+{
+    size_t count = entry->has_policy ? entry->policy.mx_count : 0;
+    size_t length = 0;
+    for (size_t i = 0; i < count; i++)
+        length += entry->policy.mx[i].length + 1;
+    buffer_add_u32(out, (uint32_t)length);
+    for (size_t i = 0; i < count; i++) {
+        buffer_add(out, entry->policy.mx[i]);
+        buffer_add_u8(out, '\n');
+    }
+}
+
 void sts_entry_encode(const struct sts_entry *entry, struct buffer *out)
 {
     size_t start = buffer_length(out);
-    assert(!entry->has_policy || entry->body.length > 0);
+    assert(!entry->has_policy || entry->policy.mode == STS_MODE_NONE || entry->policy.mx_count > 0);
     buffer_add_u8(out, FORMAT_VERSION);
     buffer_add_u8(out,
-                  (uint8_t)((entry->has_policy ? FACT_HAS_POLICY : 0) | (entry->record_gone ? FACT_RECORD_GONE : 0)));
+                  (uint8_t)((entry->has_policy ? FACT_HAS_POLICY : 0) | (entry->record_gone ? FACT_RECORD_GONE : 0) |
+                            (entry->is_lapse_told ? FACT_LAPSE_TOLD : 0)));
     buffer_add_u64(out, (uint64_t)entry->fetched_ms);
     buffer_add_u64(out, (uint64_t)entry->first_fetched_ms);
     buffer_add_u64(out, (uint64_t)entry->used_ms);
@@ -89,11 +149,17 @@ void sts_entry_encode(const struct sts_entry *entry, struct buffer *out)
     buffer_add_u64(out, (uint64_t)entry->refresh_ms);
     buffer_add_u64(out, (uint64_t)entry->exempt_until_ms);
     buffer_add_u32(out, entry->failure_count);
+    buffer_add_u32(out, entry->fetch_count);
+    buffer_add_u32(out, entry->body_size);
+    buffer_add_u32(out, entry->has_policy ? entry->policy.max_age_s : 0);
+    buffer_add_u8(out, (uint8_t)(entry->has_policy ? entry->policy.mode : STS_MODE_NONE));
+    buffer_add_u8(out, (uint8_t)entry->exempt_level);
     buffer_add_block(out, slice_of(entry->id));
     buffer_add_block(out, slice_of(entry->failed_id));
     buffer_add_block(out, entry->failure);
     buffer_add_block(out, entry->exempt_reason);
-    buffer_add_block(out, entry->has_policy ? entry->body : SLICE_EMPTY);
+    encode_patterns(entry, out);
+    buffer_add_block(out, entry->has_policy ? sts_entry_cut_body(entry->body) : SLICE_EMPTY);
     if (!buffer_failed(out))
         buffer_add_u32(out, text_crc32c(slice_from(buffer_slice(out), start)));
 }
@@ -108,9 +174,10 @@ enum err sts_entry_decode(struct slice bytes, struct arena *arena, struct sts_en
     if (reader_u32(&trailer) != text_crc32c(content))
         return ERR_CORRUPT;
     struct reader reader = reader_of(content);
-    if (reader_u8(&reader) != FORMAT_VERSION)
+    uint8_t version = reader_u8(&reader);
+    if (version != FORMAT_VERSION && version != FORMAT_WITH_BODY)
         return ERR_CORRUPT;
-    return decode_fields(&reader, arena, entry);
+    return decode_fields(&reader, version, arena, entry);
 }
 
 /* A time in the future is of a clock that stepped back since: it tells nothing, and must not block. */
@@ -152,22 +219,44 @@ static int64_t greater(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-static enum err decode_fields(struct reader *reader, struct arena *arena, struct sts_entry *entry)
+static enum err decode_fields(struct reader *reader, uint8_t version, struct arena *arena, struct sts_entry *entry)
 {
     uint8_t facts = reader_u8(reader);
+    struct slice patterns = SLICE_EMPTY;
     decode_times(reader, entry);
     entry->failure_count = reader_u32(reader);
+    if (version == FORMAT_WITH_BODY)
+        entry->exempt_level = STS_EXEMPT_PLAIN; /* what an exemption was then */
+    else
+        decode_numbers(reader, entry);
     decode_id(reader, entry->id);
     decode_id(reader, entry->failed_id);
     bool copied = decode_text(reader, arena, &entry->failure) && decode_text(reader, arena, &entry->exempt_reason) &&
+                  (version == FORMAT_WITH_BODY || decode_text(reader, arena, &patterns)) &&
                   decode_text(reader, arena, &entry->body);
     if (!copied)
         return ERR_MEMORY;
     entry->has_policy = (facts & FACT_HAS_POLICY) != 0;
     entry->record_gone = (facts & FACT_RECORD_GONE) != 0;
-    if (!reader_done(reader) || facts > (FACT_HAS_POLICY | FACT_RECORD_GONE))
+    entry->is_lapse_told = (facts & FACT_LAPSE_TOLD) != 0;
+    if (!reader_done(reader) || facts > (FACT_HAS_POLICY | FACT_RECORD_GONE | FACT_LAPSE_TOLD))
         return ERR_CORRUPT;
-    return decode_policy(arena, entry);
+    if (!entry->has_policy)
+        return entry->body.length + patterns.length == 0 ? ERR_NONE : ERR_CORRUPT;
+    return version == FORMAT_WITH_BODY ? decode_body(arena, entry) : decode_patterns(patterns, arena, &entry->policy);
+}
+
+static void decode_numbers(struct reader *reader, struct sts_entry *entry)
+{
+    entry->fetch_count = reader_u32(reader);
+    entry->body_size = reader_u32(reader);
+    entry->policy.max_age_s = reader_u32(reader);
+    uint8_t mode = reader_u8(reader);
+    uint8_t level = reader_u8(reader);
+    if (mode > STS_MODE_ENFORCE || level > STS_EXEMPT_PLAIN || entry->policy.max_age_s > STS_MAX_AGE_S)
+        reader->failed = true;
+    entry->policy.mode = reader->failed ? STS_MODE_NONE : (enum sts_mode)mode;
+    entry->exempt_level = reader->failed ? STS_EXEMPT_ANY_HOST : (enum sts_exempt_level)level;
 }
 
 static void decode_times(struct reader *reader, struct sts_entry *entry)
@@ -207,12 +296,32 @@ static bool decode_text(struct reader *reader, struct arena *arena, struct slice
     return stored.length == 0 || arena_slice(arena, stored, text);
 }
 
-static enum err decode_policy(struct arena *arena, struct sts_entry *entry)
+static enum err decode_patterns(struct slice lines, struct arena *arena, struct sts_policy *policy)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < lines.length; i++)
+        count += lines.data[i] == '\n';
+    bool is_whole = lines.length == 0 || slice_ends(lines, SLICE("\n"));
+    if (count > STS_MX_MAX || !is_whole || (count == 0 && policy->mode != STS_MODE_NONE))
+        return ERR_CORRUPT;
+    struct slice *mx = arena_array(arena, count + 1, sizeof *mx);
+    if (mx == NULL)
+        return ERR_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        if (!slice_cut(&lines, '\n', &mx[i]) || mx[i].length == 0)
+            return ERR_CORRUPT;
+    }
+    policy->mx = mx;
+    policy->mx_count = count;
+    return ERR_NONE;
+}
+
+static enum err decode_body(struct arena *arena, struct sts_entry *entry)
 {
     struct sts_fault fault;
-    if (!entry->has_policy)
-        return entry->body.length == 0 ? ERR_NONE : ERR_CORRUPT;
-    if (sts_policy_parse(entry->body, arena, &entry->policy, &fault))
-        return ERR_NONE;
-    return fault.out_of_memory ? ERR_MEMORY : ERR_CORRUPT;
+    if (!sts_policy_parse(entry->body, arena, &entry->policy, &fault))
+        return fault.out_of_memory ? ERR_MEMORY : ERR_CORRUPT;
+    entry->body_size = (uint32_t)entry->body.length;
+    entry->body = sts_entry_cut_body(entry->body);
+    return ERR_NONE;
 }

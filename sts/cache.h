@@ -8,13 +8,30 @@
 #include "base/err.h"
 #include "sts/policy.h"
 
+#define STS_BODY_KEPT_MAX 2048u /* of a policy's text; what it says is kept whole */
+
+/* How far an administrator's exemption goes down. */
+#define STS_EXEMPT_LEVEL_LIST(X)                                                                                       \
+    X(ANY_HOST, "any-host") /* any MX host, over TLS with a certificate that proves its name */                        \
+    X(ENCRYPT, "encrypt")   /* any MX host, over TLS with any certificate */                                           \
+    X(PLAIN, "plain")       /* as if there were no policy: TLS where it is offered, else plaintext */
+enum sts_exempt_level {
+#define X(name, text) STS_EXEMPT_##name,
+    STS_EXEMPT_LEVEL_LIST(X)
+#undef X
+};
+const char *sts_exempt_level_name(enum sts_exempt_level level);
+bool sts_exempt_level_parse(struct slice name, enum sts_exempt_level *level);
+
 /* A domain's entry: the policy last fetched (if any), and the last failure (if any). Times are wall clock ms; 0: never. */
 struct sts_entry {
     bool has_policy;
     struct sts_policy policy;
-    struct slice body;           /* the policy as fetched */
+    struct slice body;           /* the policy as fetched, as far as it is kept: for showing it */
+    uint32_t body_size;          /* of all of it; 0: not known */
     char id[STS_ID_MAX + 1];     /* of the TXT record under which it was fetched */
     int64_t fetched_ms;          /* last HTTPS success; the policy expires max_age after that, whatever else happens */
+    uint32_t fetch_count;        /* successes in a row, each less than five minutes after the one before */
     int64_t first_fetched_ms;    /* of this unbroken series of policies */
     int64_t used_ms;             /* last time that mail asked for it */
     char failed_id[STS_ID_MAX + 1]; /* version id whose fetch failed last; empty: none */
@@ -24,7 +41,9 @@ struct sts_entry {
     struct slice failure;        /* a sentence */
     bool record_gone;            /* the TXT record was gone at the last look, although the policy is still in force */
     int64_t refresh_ms;          /* when to refresh next, unpredictable to others; 0: not planned */
+    bool is_lapse_told;          /* that an enforced policy ran out has been told */
     int64_t exempt_until_ms;     /* an administrator's exemption; 0: none */
+    enum sts_exempt_level exempt_level;
     struct slice exempt_reason;
 };
 
@@ -33,14 +52,21 @@ int64_t sts_entry_expires_ms(const struct sts_entry *entry);              /* 0 w
  * dead at once, and the next lookup writes that down, so that it does not live for ever. */
 bool sts_entry_is_live(const struct sts_entry *entry, int64_t now_ms);
 /* May a fetch of this version id be tried now? Not within 5 minutes after its last failure; another id may, at once, but not
- * after the third failure in a row. A clock that stepped back never blocks for longer than 5 minutes. */
+ * after the third failure in a row. Nor may any after the third success within minutes (a max_age of seconds, a record that is
+ * forged anew at each look). A clock that stepped back never blocks for
+ * longer than 5 minutes. */
 bool sts_entry_may_fetch(const struct sts_entry *entry, struct slice id, int64_t now_ms);
 /* May a policy whose id did not change be fetched again because every host failed it? Once in 5 minutes a domain. */
 bool sts_entry_may_renew(const struct sts_entry *entry, int64_t now_ms);
+/* Its policy was fetched less than 5 minutes ago, whether it is live or not. */
+bool sts_entry_is_young(const struct sts_entry *entry, int64_t now_ms);
 bool sts_entry_is_exempt(const struct sts_entry *entry, int64_t now_ms);
 
-/* Stored form: versioned, with a checksum. Decoding copies into the arena and parses the body again; ERR_CORRUPT: drop the
- * entry, look up afresh, count it. ERR_MEMORY: the entry is good, keep it and try later. */
+/* The part of a policy's text that an entry keeps: whole lines. */
+struct slice sts_entry_cut_body(struct slice body);
+/* Stored form: versioned, with a checksum: what the policy says, and the beginning of its text. The form of releases before, with the
+ * whole text instead, is read as well. Decoding copies into the arena. ERR_CORRUPT: nobody knows what it said; a policy may bind.
+ * ERR_MEMORY: the entry is good, keep it and try later. */
 void sts_entry_encode(const struct sts_entry *entry, struct buffer *out);
 MUST_CHECK enum err sts_entry_decode(struct slice bytes, struct arena *arena, struct sts_entry *entry);
 

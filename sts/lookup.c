@@ -17,10 +17,9 @@ static void finish_cached(struct sts_lookup *lookup);
 static bool wants_fetch(const struct sts_lookup *lookup);
 static bool is_live(const struct sts_lookup *lookup);
 static bool print_fault(struct arena *arena, const struct sts_fault *fault, struct slice *why);
-static void fetched(struct sts_lookup *lookup, const struct sts_policy *policy, struct slice body);
+static void fetched(struct sts_lookup *lookup, const struct sts_policy *policy, struct slice kept, size_t body_size);
 static void fetch_failed(struct sts_lookup *lookup, struct slice why);
 static void compare(struct sts_lookup_result *result, const struct sts_policy *policy);
-static bool is_same_policy(const struct sts_policy *a, const struct sts_policy *b);
 static void give_up_memory(struct sts_lookup *lookup);
 static void finish(struct sts_lookup *lookup, enum sts_source source);
 static void finish_kept_or(struct sts_lookup *lookup, enum sts_source source);
@@ -87,8 +86,9 @@ void sts_lookup_body(struct sts_lookup *lookup, struct slice body)
     struct slice why;
     assert(lookup->step == STS_LOOKUP_HTTPS);
     if (sts_policy_parse(body, arena, &policy, &fault)) {
-        if (arena_slice(arena, body, &body))
-            fetched(lookup, &policy, body);
+        struct slice kept;
+        if (arena_slice(arena, sts_entry_cut_body(body), &kept))
+            fetched(lookup, &policy, kept, body.length);
         else
             give_up_memory(lookup);
     } else if (!fault.out_of_memory && print_fault(arena, &fault, &why)) {
@@ -165,9 +165,16 @@ static void with_record(struct sts_lookup *lookup)
         finish_backed_off(lookup);
 }
 
+/* Where the policy was fetched a moment ago, it stands for one fetched now, whatever its max_age (perhaps 0): to hold mail would be
+ * harsher than the domain wants, and to have no policy weaker. */
 static void finish_backed_off(struct sts_lookup *lookup)
 {
     struct sts_lookup_result *result = &lookup->result;
+    if (sts_entry_is_young(&result->entry, lookup->request.now_ms)) {
+        result->why = SLICE("it was fetched several times within minutes, and is not fetched again before five more have passed");
+        finish(lookup, STS_SOURCE_KEPT);
+        return;
+    }
     if (!arena_print(lookup->request.arena, &result->why, "not fetched again within five minutes of a failure: %.*s",
                      SLICE_ARGS(result->entry.failure)))
         result->why = result->entry.failure;
@@ -209,6 +216,8 @@ static void note_record(struct sts_lookup *lookup)
  * it, even if it has expired meanwhile. */
 static bool wants_fetch(const struct sts_lookup *lookup)
 {
+    if (lookup->request.is_damaged)
+        return true;
     switch (lookup->request.purpose) {
         case STS_LOOKUP_DELIVERY:
             return false;
@@ -233,7 +242,7 @@ static bool print_fault(struct arena *arena, const struct sts_fault *fault, stru
 
 /* A policy that was validly fetched takes the place of whatever was there. Without a record its id is that of the last
  * record seen, so that the next one with another id is followed. */
-static void fetched(struct sts_lookup *lookup, const struct sts_policy *policy, struct slice body)
+static void fetched(struct sts_lookup *lookup, const struct sts_policy *policy, struct slice kept, size_t body_size)
 {
     struct sts_lookup_result *result = &lookup->result;
     struct sts_entry *entry = &result->entry;
@@ -243,8 +252,11 @@ static void fetched(struct sts_lookup *lookup, const struct sts_policy *policy, 
         entry->first_fetched_ms = now_ms;
     entry->has_policy = true;
     entry->policy = *policy;
-    entry->body = body;
+    entry->body = kept;
+    entry->body_size = (uint32_t)body_size;
+    entry->fetch_count = sts_entry_is_young(entry, now_ms) ? entry->fetch_count + 1 : 1;
     entry->fetched_ms = now_ms;
+    entry->is_lapse_told = false;
     entry->refresh_ms = 0;
     if (lookup->record.id[0] != '\0')
         memcpy(entry->id, lookup->record.id, sizeof entry->id);
@@ -254,8 +266,7 @@ static void fetched(struct sts_lookup *lookup, const struct sts_policy *policy, 
     entry->failure = SLICE_EMPTY;
     if (lookup->request.purpose != STS_LOOKUP_REFRESH)
         entry->used_ms = now_ms;
-    /* max_age 0: good for this delivery only. It is stored where it ends a policy in force. */
-    result->store = policy->max_age_s > 0 || lookup->request.cached != NULL;
+    result->store = true; /* also with max_age 0: it ends a policy in force, and fetches are counted */
     result->has_policy = true;
     finish(lookup, STS_SOURCE_FRESH);
 }
@@ -274,7 +285,7 @@ static void fetch_failed(struct sts_lookup *lookup, struct slice why)
     entry->refresh_ms = 0;
     result->fetch_failed = true;
     result->why = why;
-    result->store = true;
+    result->store = !lookup->request.is_damaged; /* it would take the place of what nobody could read */
     finish_kept_or(lookup, STS_SOURCE_UNAVAILABLE);
 }
 
@@ -283,18 +294,8 @@ static void compare(struct sts_lookup_result *result, const struct sts_policy *p
     const struct sts_policy *before = &result->entry.policy;
     if (!result->entry.has_policy)
         return;
-    result->changed = !is_same_policy(before, policy);
+    result->changed = !sts_policy_equal(before, policy);
     result->weakened = before->mode == STS_MODE_ENFORCE && policy->mode != STS_MODE_ENFORCE;
-}
-
-static bool is_same_policy(const struct sts_policy *a, const struct sts_policy *b)
-{
-    if (a->mode != b->mode || a->max_age_s != b->max_age_s || a->mx_count != b->mx_count)
-        return false;
-    for (size_t i = 0; i < a->mx_count; i++)
-        if (!slice_equal(a->mx[i], b->mx[i]))
-            return false;
-    return true;
 }
 
 /* Our own trouble, not the domain's: nothing is held against it, and without a policy in force mail waits. */
@@ -314,5 +315,7 @@ static void finish(struct sts_lookup *lookup, enum sts_source source)
 /* RFC 8461 3.3: a policy in force is applied whatever failed. */
 static void finish_kept_or(struct sts_lookup *lookup, enum sts_source source)
 {
-    finish(lookup, is_live(lookup) ? STS_SOURCE_KEPT : source);
+    finish(lookup, is_live(lookup)                ? STS_SOURCE_KEPT
+                   : lookup->request.is_damaged ? STS_SOURCE_UNREADABLE
+                                                : source);
 }

@@ -51,6 +51,7 @@ struct sts_lookup_request {
     struct slice domain;       /* canonical; lives as long as the lookup */
     enum sts_lookup_purpose purpose;
     const struct sts_entry *cached; /* NULL: nothing in the cache; its slices live as long as the result */
+    bool is_damaged;           /* there is something in the cache that nobody can read: a policy may bind. cached is NULL */
     int64_t now_ms;            /* wall clock */
     struct arena *arena;       /* of the caller: what is new in the result lives in it; 256 KiB are room enough */
 };

@@ -86,6 +86,28 @@ bool sts_policy_parse(struct slice body, struct arena *arena, struct sts_policy 
     return check_whole(&parse);
 }
 
+bool sts_policy_equal(const struct sts_policy *a, const struct sts_policy *b)
+{
+    if (a->mode != b->mode || a->max_age_s != b->max_age_s || a->mx_count != b->mx_count)
+        return false;
+    for (size_t i = 0; i < a->mx_count; i++)
+        if (!slice_equal(a->mx[i], b->mx[i]))
+            return false;
+    return true;
+}
+
+bool sts_policy_copy(const struct sts_policy *policy, struct arena *arena, struct sts_policy *copy)
+{
+    struct slice *mx = arena_array(arena, policy->mx_count + 1, sizeof *mx);
+    for (size_t i = 0; mx != NULL && i < policy->mx_count; i++) {
+        if (!arena_slice(arena, policy->mx[i], &mx[i]))
+            return false;
+    }
+    *copy = *policy;
+    copy->mx = mx;
+    return mx != NULL;
+}
+
 bool sts_policy_admits(const struct sts_policy *policy, struct slice host)
 {
     for (size_t i = 0; i < policy->mx_count; i++)

@@ -32,6 +32,10 @@ struct sts_fault {
 
 /* Everything of the policy lives in the arena. False: invalid (fault says where and why) or out of memory. */
 bool sts_policy_parse(struct slice body, struct arena *arena, struct sts_policy *policy, struct sts_fault *fault);
+/* The same demands: mode, max_age and patterns in their order. */
+bool sts_policy_equal(const struct sts_policy *a, const struct sts_policy *b);
+/* Deep, into the arena. False: out of memory. */
+bool sts_policy_copy(const struct sts_policy *policy, struct arena *arena, struct sts_policy *copy);
 /* Does one of the mx patterns admit the MX host (RFC 8461 4.1)? "*" is exactly one leftmost label. The host may carry a
  * trailing dot and any case. An address never matches. */
 bool sts_policy_admits(const struct sts_policy *policy, struct slice host);

@@ -363,7 +363,7 @@ static void test_an_exemption_ends_by_itself(void **state)
 {
     (void)state;
     (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
-    finder_exempt(finding_world.relay.finder, SLICE("a.example"), clock_wall_ms() + DAY_MS, SLICE("their firewall"));
+    finding_exempt("a.example", clock_wall_ms() + DAY_MS);
     turn_settle();
     assert_true(finding_ask_now("a.example", STS_LOOKUP_DELIVERY).exempt);
     turn_for(DAY_MS - HOUR_MS);
@@ -372,6 +372,28 @@ static void test_an_exemption_ends_by_itself(void **state)
     turn_for(HOUR_MS + MINUTE_MS);
     struct finding_asker asker = finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
     assert_true(!asker.exempt && asker.has_policy && asker.mode == STS_MODE_ENFORCE);
+}
+
+/* An exemption is written into what is known; where that cannot be read it would be lost. */
+static void test_an_exemption_overwrites_nothing_unreadable(void **state)
+{
+    struct finder_exemption exemption = {.until_ms = clock_wall_ms() + DAY_MS, .reason = SLICE("their firewall")};
+    struct finder *finder = finding_world.relay.finder;
+    (void)state;
+    stored_put(SLICE("a.example"), SLICE("nobody can read this"));
+    assert_int_equal(finder_exempt(finder, SLICE("a.example"), &exemption), ERR_CORRUPT);
+    turn_settle();
+    check_number("as it was", finding_world.records[0].length, strlen("nobody can read this"));
+    finding_world.txt = RESOLVE_NXDOMAIN;
+    finding_world.body = NULL;
+    check_number("its mail waits", finding_ask_now("a.example", STS_LOOKUP_DELIVERY).source, STS_SOURCE_UNREADABLE);
+    check_number("told", finding_said("event=policy_unreadable"), 1);
+    check_number("as it was", finding_world.records[0].length, strlen("nobody can read this"));
+    finding_world.body = WEEK_ENFORCED;
+    check_number("fetched", finding_ask_now("a.example", STS_LOOKUP_DELIVERY).source, STS_SOURCE_FRESH);
+    assert_int_equal(finder_exempt(finder, SLICE("a.example"), &exemption), ERR_NONE);
+    turn_settle();
+    assert_true(finding_ask_now("a.example", STS_LOOKUP_DELIVERY).exempt);
 }
 
 int main(void)
@@ -395,6 +417,7 @@ int main(void)
         FINDING_TEST(test_way_is_made),
         FINDING_TEST(test_a_policy_in_force_binds_whoever_makes_way),
         FINDING_TEST(test_an_exemption_ends_by_itself),
+        FINDING_TEST(test_an_exemption_overwrites_nothing_unreadable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

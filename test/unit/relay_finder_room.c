@@ -130,7 +130,7 @@ static void test_smart_hosts_and_exemptions_stay(void **state)
     finding_world.config.route_count = 1;
     put("smart.example", "enforce", 600 * HOUR_MS);
     put("exempt.example", "enforce", 600 * HOUR_MS);
-    finder_exempt(finding_world.relay.finder, SLICE("exempt.example"), clock_wall_ms() + 30 * DAY_MS, SLICE("why"));
+    finding_exempt("exempt.example", clock_wall_ms() + 30 * DAY_MS);
     for (size_t i = 0; i < 600; i++)
         put(name_of(i), "enforce", HOUR_MS);
     turn_for(HOUR_MS);

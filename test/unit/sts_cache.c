@@ -21,6 +21,11 @@
 #define DAY_MS (24 * HOUR_MS)
 #define NOW_MS INT64_C(1800000000000)
 
+/* Places in the stored form of full_entry(). */
+#define NUMBERS (1 + 1 + 7 * 8 + 4)
+#define BEFORE_ID (NUMBERS + 3 * 4 + 2)
+#define PATTERNS (BEFORE_ID + 4 + 15 + 4 + 32 + 4 + 15 + 4 + 8)
+
 static struct sts_entry policy_entry(int64_t fetched_ms, uint32_t max_age_s);
 static struct sts_entry full_entry(void);
 static void expect_equal(const struct sts_entry *a, const struct sts_entry *b);
@@ -92,12 +97,17 @@ static void test_wrong_contents_are_seen(void **state)
         size_t offset;
         char byte;
     } cases[] = {
-        {"another version", 0, 2},
-        {"an unknown fact", 1, 7},
-        {"no policy, but a body", 1, 0},
+        {"another version", 0, 3},
+        {"an unknown fact", 1, 15},
+        {"no policy, but a text of one", 1, 0},
         {"a time beyond all times", 2, 0x7f},
-        {"an id that is too long", 1 + 1 + 7 * 8 + 4 + 3, 33},
-        {"an id of other bytes", 1 + 1 + 7 * 8 + 4 + 4, '-'},
+        {"a max_age beyond a year", NUMBERS + 8, 0x7f},
+        {"an unknown mode", NUMBERS + 12, 3},
+        {"an unknown level", NUMBERS + 13, 3},
+        {"patterns without an end", PATTERNS + 4 + 13, 'x'},
+        {"an empty pattern", PATTERNS + 4, '\n'},
+        {"an id that is too long", BEFORE_ID + 3, 33},
+        {"an id of other bytes", BEFORE_ID + 4, '-'},
     };
     struct sts_entry entry = full_entry(), decoded;
     struct arena *arena = arena_new(100000);
@@ -111,10 +121,76 @@ static void test_wrong_contents_are_seen(void **state)
         set_crc(&stored);
         assert_int_equal(sts_entry_decode(buffer_slice(&stored), arena, &decoded), ERR_CORRUPT);
     }
-    entry.body = SLICE("version: STSv1\nmode: invalid\nmax_age: 1\n");
+    buffer_free(&stored);
+    arena_free(&arena);
+}
+
+/* What the first release stored, with the whole text: read, and stored in the present form the next time. */
+static void test_the_form_before_is_read(void **state)
+{
+    (void)state;
+    struct sts_entry entry = full_entry(), decoded;
+    struct arena *arena = arena_new(100000);
+    struct buffer stored;
+    buffer_init(&stored, 100000);
+    buffer_add_u8(&stored, 1);
+    buffer_add_u8(&stored, 3);
+    const int64_t times[] = {entry.fetched_ms,       entry.first_fetched_ms, entry.used_ms, entry.failed_ms,
+                             entry.failing_since_ms, entry.refresh_ms,       entry.exempt_until_ms};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        buffer_add_u64(&stored, (uint64_t)times[i]);
+    buffer_add_u32(&stored, entry.failure_count);
+    buffer_add_block(&stored, slice_of(entry.id));
+    buffer_add_block(&stored, slice_of(entry.failed_id));
+    buffer_add_block(&stored, entry.failure);
+    buffer_add_block(&stored, entry.exempt_reason);
+    buffer_add_block(&stored, full_body);
+    buffer_add_u32(&stored, text_crc32c(buffer_slice(&stored)));
+    assert_int_equal(sts_entry_decode(buffer_slice(&stored), arena, &decoded), ERR_NONE);
+    assert_int_equal(decoded.exempt_level, STS_EXEMPT_PLAIN); /* as it was meant then */
+    entry.exempt_level = STS_EXEMPT_PLAIN;
+    entry.fetch_count = 0;
+    entry.is_lapse_told = false;
+    entry.body_size = (uint32_t)full_body.length;
+    expect_equal(&entry, &decoded);
     buffer_clear(&stored);
-    sts_entry_encode(&entry, &stored);
-    assert_int_equal(sts_entry_decode(buffer_slice(&stored), arena, &decoded), ERR_CORRUPT);
+    sts_entry_encode(&decoded, &stored);
+    assert_int_equal(stored.data[0], 2);
+    assert_int_equal(sts_entry_decode(buffer_slice(&stored), arena, &decoded), ERR_NONE);
+    expect_equal(&entry, &decoded);
+    buffer_free(&stored);
+    arena_free(&arena);
+}
+
+/* 64 KiB of text that says little cost little; a policy that says much is kept whole. */
+static void test_size(void **state)
+{
+    (void)state;
+    struct sts_fault fault;
+    struct arena *arena = arena_new(1u << 20);
+    struct buffer body, stored;
+    buffer_init(&body, 70000);
+    buffer_init(&stored, 100000);
+    for (int has_patterns = 0; has_patterns < 2; has_patterns++) {
+        struct sts_entry entry = {.has_policy = true}, decoded;
+        buffer_clear(&body);
+        buffer_clear(&stored);
+        buffer_add(&body, full_body);
+        for (size_t i = 0; i < 1000; i++)
+            buffer_print(&body, has_patterns ? "mx: host%zu.0123456789.0123456789.0123456789.example\n"
+                                             : "remark: %zu 0123456789 0123456789 0123456789\n", i);
+        assert_true(sts_policy_parse(buffer_slice(&body), arena, &entry.policy, &fault));
+        entry.body = buffer_slice(&body);
+        entry.body_size = (uint32_t)buffer_length(&body);
+        sts_entry_encode(&entry, &stored);
+        assert_true(buffer_length(&stored) < (has_patterns ? 60000 : 2048 + 200));
+        assert_int_equal(sts_entry_decode(buffer_slice(&stored), arena, &decoded), ERR_NONE);
+        assert_true(sts_policy_equal(&entry.policy, &decoded.policy));
+        assert_int_equal(decoded.policy.mx_count, has_patterns ? 1001 : 1);
+        assert_true(decoded.body.length <= STS_BODY_KEPT_MAX && slice_ends(decoded.body, SLICE("\n")));
+        assert_true(slice_starts(buffer_slice(&body), decoded.body));
+    }
+    buffer_free(&body);
     buffer_free(&stored);
     arena_free(&arena);
 }
@@ -122,7 +198,7 @@ static void test_wrong_contents_are_seen(void **state)
 static void test_ids_fit(void **state)
 {
     (void)state;
-    const size_t before = 1 + 1 + 7 * 8 + 4; /* up to the id */
+    const size_t before = BEFORE_ID;
     struct sts_entry entry = {.failure = SLICE_EMPTY}, decoded;
     struct arena *arena = arena_new(100000);
     struct buffer stored, changed;
@@ -159,7 +235,7 @@ static void test_memory_limits(void **state)
         assert_true(err == ERR_NONE || err == ERR_MEMORY);
         arena_free(&arena);
     }
-    assert_true(limit > full_body.length);
+    assert_true(limit > full_body.length && limit > sizeof(struct slice));
     buffer_free(&stored);
     buffer_init(&stored, 50);
     sts_entry_encode(&entry, &stored);
@@ -327,6 +403,10 @@ static struct sts_entry full_entry(void)
         .has_policy = true,
         .policy = {.mode = STS_MODE_TESTING, .max_age_s = 604800, .mx = mx, .mx_count = 1},
         .body = full_body,
+        .body_size = 70,
+        .fetch_count = 2,
+        .is_lapse_told = true,
+        .exempt_level = STS_EXEMPT_ENCRYPT,
         .id = "20160831085700Z",
         .fetched_ms = NOW_MS,
         .first_fetched_ms = NOW_MS - DAY_MS,
@@ -352,6 +432,10 @@ static void expect_equal(const struct sts_entry *a, const struct sts_entry *b)
     for (size_t i = 0; i < a->policy.mx_count; i++)
         assert_true(slice_equal(a->policy.mx[i], b->policy.mx[i]));
     assert_true(slice_equal(a->body, b->body));
+    assert_int_equal(a->body_size, b->body_size);
+    assert_int_equal(a->fetch_count, b->fetch_count);
+    assert_int_equal(a->is_lapse_told, b->is_lapse_told);
+    assert_int_equal(a->exempt_level, b->exempt_level);
     assert_string_equal(a->id, b->id);
     assert_int_equal(a->fetched_ms, b->fetched_ms);
     assert_int_equal(a->first_fetched_ms, b->first_fetched_ms);
@@ -379,6 +463,8 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_damage_is_seen),
         cmocka_unit_test(test_wrong_contents_are_seen),
+        cmocka_unit_test(test_the_form_before_is_read),
+        cmocka_unit_test(test_size),
         cmocka_unit_test(test_ids_fit),
         cmocka_unit_test(test_memory_limits),
         cmocka_unit_test(test_life),

@@ -48,7 +48,7 @@ static const struct lookup_case lookup_cases[] = {
     {.name = "first policy, mode none", .texts = {TEXT(ID("1"))}, .https = NONE, .source = STS_SOURCE_FRESH,
      .facts = POLICY | STORE, .mode = STS_MODE_NONE},
     {.name = "first policy, max_age 0", .texts = {TEXT(ID("1"))}, .https = ENFORCE_NOW, .source = STS_SOURCE_FRESH,
-     .facts = POLICY, MODE_ENFORCE},
+     .facts = POLICY | STORE, MODE_ENFORCE},
     {.name = "fetch fails", .texts = {TEXT(ID("1"))}, .https = FAILS, .source = STS_SOURCE_UNAVAILABLE,
      .facts = STORE | FAILED, .why = "the policy fetch from mta-sts.example.com failed: HTTP status 404"},
     {.name = "invalid policy", .texts = {TEXT(ID("1"))}, .https = INVALID, .source = STS_SOURCE_UNAVAILABLE,

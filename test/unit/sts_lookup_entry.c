@@ -215,12 +215,15 @@ static void vector_expired(struct arena *arena)
 
 static void vector_bad_store(struct arena *arena)
 {
-    struct sts_entry entry = {.has_policy = true, .body = SLICE("version: STSv1\nmode: invalid\nmax_age: 1\n")};
+    struct sts_entry entry;
     struct buffer stored;
     assert_int_equal(sts_entry_decode(SLICE("this is no entry"), arena, &entry), ERR_CORRUPT);
-    entry = (struct sts_entry){.has_policy = true, .body = SLICE("version: STSv1\nmode: invalid\nmax_age: 1\n")};
+    entry = (struct sts_entry){.has_policy = true};
     buffer_init(&stored, 10000);
     sts_entry_encode(&entry, &stored);
+    stored.data[1 + 1 + 7 * 8 + 4 + 3 * 4] = 3; /* the mode */
+    buffer_truncate(&stored, buffer_length(&stored) - 4);
+    buffer_add_u32(&stored, text_crc32c(buffer_slice(&stored)));
     assert_int_equal(sts_entry_decode(buffer_slice(&stored), arena, &entry), ERR_CORRUPT);
     buffer_free(&stored);
     assert_int_equal(look_up(NULL, ID("1"), ENFORCE, NOW_MS, arena).source, STS_SOURCE_FRESH);
@@ -234,12 +237,85 @@ static void vector_slash(struct arena *arena)
     assert_int_equal(idna_canonical(SLICE("a/b.example"), arena, &canonical), ERR_SYNTAX);
 }
 
+/* Whatever makes a policy be fetched at each look: three times, then once in five minutes; and in between it is applied. */
+static void test_no_endless_fetching(void **state)
+{
+    static const struct {
+        const char *name, *body;
+        bool changes_id;
+    } cases[] = {
+        {"max_age 0", ENFORCE_NOW, false},
+        {"max_age 1", "version: STSv1\nmode: enforce\nmx: mx.example.com\nmax_age: 1\n", false},
+        {"another id at each look", ENFORCE, true},
+        {"both", ENFORCE_NOW, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct arena *arena = arena_new(1 << 20);
+        struct sts_entry entry = {.failure = SLICE_EMPTY};
+        size_t fetches = 0;
+        char record[64];
+        print_message("%s\n", cases[i].name);
+        for (int k = 0; k < 60; k++) { /* each minute */
+            struct sts_lookup lookup;
+            struct slice text = text_print(record, sizeof record, ID("%d"), cases[i].changes_id ? k : 0);
+            sts_lookup_start(&lookup, &(struct sts_lookup_request){.domain = SLICE("example.com"),
+                                                                   .cached = k == 0 ? NULL : &entry,
+                                                                   .now_ms = NOW_MS + k * MINUTE_MS,
+                                                                   .arena = arena});
+            sts_lookup_txt(&lookup, STS_TXT_FOUND, &text, 1, SLICE_EMPTY);
+            if (sts_lookup_next(&lookup) == STS_LOOKUP_HTTPS) {
+                fetches++;
+                sts_lookup_body(&lookup, slice_of(cases[i].body));
+            }
+            assert_true(sts_lookup_result(&lookup)->has_policy);
+            assert_int_equal(sts_lookup_result(&lookup)->entry.policy.mode, STS_MODE_ENFORCE);
+            entry = sts_lookup_result(&lookup)->entry;
+        }
+        assert_true(fetches >= 12 && fetches <= 30);
+        arena_free(&arena);
+    }
+}
+
+/* What nobody can read may have been a policy in force: only one that is fetched now ends the wait. */
+static void test_a_damaged_entry_holds_mail(void **state)
+{
+    static const struct {
+        const char *name;
+        enum sts_txt_status status;
+        const char *record, *https;
+        enum sts_source source;
+    } cases[] = {
+        {"all is well", STS_TXT_FOUND, ID("1"), ENFORCE, STS_SOURCE_FRESH},
+        {"mode none", STS_TXT_FOUND, ID("1"), NONE, STS_SOURCE_FRESH},
+        {"the record is gone", STS_TXT_NONE, NULL, ENFORCE, STS_SOURCE_FRESH},
+        {"the fetch fails", STS_TXT_FOUND, ID("1"), FAILS, STS_SOURCE_UNREADABLE},
+        {"the policy is invalid", STS_TXT_FOUND, ID("1"), INVALID, STS_SOURCE_UNREADABLE},
+        {"the record is gone, and the fetch fails", STS_TXT_NONE, NULL, FAILS, STS_SOURCE_UNREADABLE},
+        {"TXT fails, and the fetch", STS_TXT_FAILED, NULL, FAILS, STS_SOURCE_UNREADABLE},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct arena *arena = arena_new(1 << 20);
+        struct slice texts[2] = {slice_of(cases[i].record)};
+        struct sts_lookup lookup;
+        print_message("%s\n", cases[i].name);
+        sts_lookup_start(&lookup, &(struct sts_lookup_request){
+                                      .domain = SLICE("example.com"), .is_damaged = true, .now_ms = NOW_MS, .arena = arena});
+        run(&lookup, cases[i].status, texts, cases[i].https);
+        assert_int_equal(sts_lookup_result(&lookup)->source, cases[i].source);
+        assert_int_equal(sts_lookup_result(&lookup)->store, cases[i].source == STS_SOURCE_FRESH);
+        arena_free(&arena);
+    }
+}
+
 static void vector_max_age_0(struct arena *arena)
 {
     struct sts_lookup_result result = look_up(NULL, ID("1"), ENFORCE_NOW, NOW_MS, arena);
     assert_true(result.has_policy && result.entry.policy.mode == STS_MODE_ENFORCE);
-    assert_false(result.store);
-    assert_false(sts_entry_is_live(&result.entry, NOW_MS));
+    assert_false(sts_entry_is_live(&result.entry, NOW_MS)); /* what is stored is that it was fetched: it binds nothing */
+    result = look_up(&result.entry, NULL, NOT_ASKED, NOW_MS, arena);
+    assert_true(result.source == STS_SOURCE_NONE && !result.has_policy);
 }
 
 static void test_cache_vectors(void **state)
@@ -286,6 +362,8 @@ int main(void)
         cmocka_unit_test(test_exemption_stays),
         cmocka_unit_test(test_body_is_copied),
         cmocka_unit_test(test_memory_limits),
+        cmocka_unit_test(test_no_endless_fetching),
+        cmocka_unit_test(test_a_damaged_entry_holds_mail),
         cmocka_unit_test(test_cache_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
