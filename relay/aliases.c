@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #define LINE_LENGTH_MAX (1u << 20) /* with its continuations */
 #define ITEMS_MAX 1000             /* of one line: more are more than an expansion may give */
@@ -166,6 +167,19 @@ static bool take_items(struct reading *reading, struct slice value)
     return true;
 }
 
+/* All of a name is looked at: what stands behind a NUL or a hundred bytes is used as well. */
+static bool is_address_or_name(struct slice text)
+{
+    char whole[SMTP_ADDRESS_MAX + 2];
+    if (text.length == 0 || text.length > SMTP_ADDRESS_MAX)
+        return false;
+    if (slice_has(text, '@'))
+        return smtp_address_is_valid(text, true);
+    memcpy(whole, text.data, text.length);
+    memcpy(whole + text.length, "@a", 2);
+    return smtp_address_is_valid(slice_make(whole, text.length + 2), true);
+}
+
 static bool is_usable(struct reading *reading, struct slice item)
 {
     struct slice bare = without_quotes(item);
@@ -175,10 +189,8 @@ static bool is_usable(struct reading *reading, struct slice item)
              SLICE_ARGS(slice_to(item, 100)));
         return false;
     }
-    char address[SMTP_ADDRESS_MAX + 8];
     struct slice name = item.data[0] == '\\' ? slice_from(item, 1) : item;
-    struct slice whole = slice_has(name, '@') ? name : text_print(address, sizeof address, "%.*s@a", SLICE_ARGS(slice_to(name, 100)));
-    if (name.length <= SMTP_ADDRESS_MAX && smtp_address_is_valid(whole, true))
+    if (is_address_or_name(name))
         return true;
     warn(reading, "not an address: %.*s", SLICE_ARGS(slice_to(item, 100)));
     return false;

@@ -7,6 +7,7 @@
 #define LINE_WANTED_BYTES 76
 #define WORD_MAX_BYTES 900
 #define FIELD_MAX 8192 /* of one diagnostic */
+#define BOUNDARY_ID_MAX 40
 
 /* How a text is laid out: what stands before its first line and before the others. */
 struct layout {
@@ -124,9 +125,17 @@ static bool is_message_id(struct slice text)
     return text.length > 2 && text.length < 250 && text.data[0] == '<' && slice_find(text, '>') == text.length - 1;
 }
 
+/* RFC 2046 5.1.1: the boundary must not stand in what it encloses. Only in a message that comes back could it begin a line;
+ * whoever guesses our ids may have put it there. */
 static void print_boundary(struct buffer *out, const struct smtp_dsn *dsn)
 {
-    buffer_print(out, "=_report_%.*s", SLICE_ARGS(slice_to(dsn->id, 40)));
+    char text[BOUNDARY_ID_MAX + 32];
+    struct slice id = slice_to(dsn->id, BOUNDARY_ID_MAX);
+    struct slice boundary = text_print(text, sizeof text, "=_report_%.*s", SLICE_ARGS(id));
+    for (unsigned i = 1; slice_find_slice(dsn->returned, boundary) < dsn->returned.length; i++) {
+        boundary = text_print(text, sizeof text, "=_report_%.*s_%u", SLICE_ARGS(id), i);
+    }
+    buffer_add(out, boundary);
 }
 
 static void print_part(struct buffer *out, const struct smtp_dsn *dsn, const char *type)
