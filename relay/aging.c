@@ -45,7 +45,7 @@ static void settle(struct walk *walk);
  * walk has met the young ones, since those that had to stay may have changed. */
 static bool age_out(struct schedule *schedule)
 {
-    struct walk walk = {.schedule = schedule, .now_ms = clock_wall_ms(), .age_ms = schedule->relay->config->expire_ms};
+    struct walk walk = {.schedule = schedule, .now_ms = steady_now_ms(&schedule->relay->steady), .age_ms = schedule->relay->config->expire_ms};
     bool more = walk_slice(&walk, &schedule->expired);
     settle(&walk);
     if (!more)
@@ -58,7 +58,7 @@ static bool give_notice(struct schedule *schedule)
     int64_t warn_ms = schedule->relay->config->warn_ms;
     if (warn_ms <= 0)
         return false;
-    struct walk walk = {.schedule = schedule, .now_ms = clock_wall_ms(), .age_ms = warn_ms, .for_notice = true};
+    struct walk walk = {.schedule = schedule, .now_ms = steady_now_ms(&schedule->relay->steady), .age_ms = warn_ms, .for_notice = true};
     bool more = walk_slice(&walk, &schedule->noticed);
     settle(&walk);
     if (walk.postponed_id == 0)
@@ -114,7 +114,7 @@ static bool visit(void *owner, const struct queue_message *message, const struct
 /* Whether the entry gets its own attempt soon anyway, which then decides. */
 static bool is_left_to_delivery(const struct walk *walk, const struct destination *destination)
 {
-    return !walk->for_notice && destination->not_before_ms <= walk->now_ms;
+    return !walk->for_notice && destination->not_before_ms <= clock_wall_ms();
 }
 
 /* RFC 8461 5.1: nothing bounces for the sake of a policy before a newer one was looked for, which an attempt does. Which DNS

@@ -133,6 +133,8 @@ static int open_parts(struct afresh *afresh)
     buffer_clear(&fault);
     if (err == ERR_NONE && queue_open(&queue, &relay->queue, &fault) != ERR_NONE)
         cli_say("no cached policy can be read: %.*s", SLICE_ARGS(buffer_slice(&fault)));
+    if (relay->queue != NULL)
+        (void)clock_watch_read(relay->queue, &relay->steady); /* what cannot be read: as of now */
     buffer_free(&fault);
     buffer_free(&warnings);
     return err == ERR_NONE ? CLI_DONE : err == ERR_MEMORY ? CLI_SOFTWARE : CLI_CONFIG;

@@ -81,7 +81,7 @@ static bool read_older(struct control_session *session, struct control_filter *f
     if (text.length == 0)
         return true;
     if (text_duration_parse(text, &age_ms) == ERR_NONE) {
-        filter->arrived_before_ms = clock_wall_ms() - age_ms;
+        filter->arrived_before_ms = steady_now_ms(&session->relay->steady) - age_ms;
         return true;
     }
     control_fail(session, CONTROL_USAGE, "\"%.*s\" is no time such as 2h or 90m", SLICE_ARGS(slice_to(text, 64)));

@@ -56,13 +56,12 @@ static void add_failure(struct json *answer, const struct sts_entry *entry)
     control_set_time(answer, "failing_since", entry->failing_since_ms);
 }
 
-static struct json *describe(struct slice domain, const struct sts_entry *entry)
+static struct json *describe(const struct relay *relay, struct slice domain, const struct sts_entry *entry)
 {
-    int64_t now_ms = clock_wall_ms();
     struct json *answer = json_object_new();
     json_set_text(answer, "domain", domain);
     json_set_string(answer, "mode", entry->has_policy ? sts_mode_name(entry->policy.mode) : "none");
-    json_set_flag(answer, "in_force", sts_entry_is_live(entry, now_ms));
+    json_set_flag(answer, "in_force", sts_entry_is_live(entry, steady_now_ms(&relay->steady)));
     if (entry->has_policy) {
         json_set_string(answer, "id", entry->id);
         json_set_number(answer, "max_age", entry->policy.max_age_s);
@@ -78,7 +77,7 @@ static struct json *describe(struct slice domain, const struct sts_entry *entry)
     if (entry->record_gone)
         json_set_flag(answer, "record_gone", true);
     add_failure(answer, entry);
-    if (sts_entry_is_exempt(entry, now_ms)) {
+    if (sts_entry_is_exempt(entry, steady_latest_ms(&relay->steady))) {
         control_set_time(answer, "exempt_until", entry->exempt_until_ms);
         json_set_text(answer, "exempt_reason", entry->exempt_reason);
         json_set_string(answer, "exempt_level", sts_exempt_level_name(entry->exempt_level));
@@ -109,7 +108,7 @@ static bool visit(void *owner, struct slice domain, struct slice bytes)
     enum err err = sts_entry_decode(bytes, session->scratch, &entry);
     struct json *answer;
     if (err == ERR_NONE) {
-        answer = describe(domain, &entry);
+        answer = describe(session->relay, domain, &entry);
     } else {
         answer = json_object_new();
         json_set_text(answer, "domain", domain);
@@ -148,7 +147,7 @@ static void start_show(struct control_session *session)
     } else if (err != ERR_NONE) {
         control_fail(session, CONTROL_IO, "what is known of %.*s cannot be read: %s", SLICE_ARGS(domain), err_text(err));
     } else {
-        struct json *answer = describe(domain, &entry);
+        struct json *answer = describe(session->relay, domain, &entry);
         if (entry.has_policy) {
             json_set_text(answer, "body", entry.body);
             json_set_number(answer, "body_size", entry.body_size);
@@ -180,7 +179,7 @@ static void on_found(struct finder_request *request, const struct finding *findi
 {
     struct refreshing *refreshing = LIST_OF(request, struct refreshing, request);
     const struct sts_lookup_result *result = &finding->result;
-    struct json *answer = describe(refreshing->domain, &result->entry);
+    struct json *answer = describe(refreshing->session->relay, refreshing->domain, &result->entry);
     json_set_string(answer, "source", sts_source_name(result->source));
     json_set_flag(answer, "changed", result->changed);
     if (result->why.length > 0)

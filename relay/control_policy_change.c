@@ -48,7 +48,7 @@ static void end_exemption(struct changing *changing)
 {
     struct sts_entry entry;
     if (control_policy_get(changing->session, changing->domain, &entry) == ERR_NONE &&
-        sts_entry_is_exempt(&entry, clock_wall_ms()))
+        sts_entry_is_exempt(&entry, steady_latest_ms(&changing->session->relay->steady)))
         go_on(changing);
     else
         control_fail(changing->session, CONTROL_NO, "%.*s is not exempt from its policy", SLICE_ARGS(changing->domain));

@@ -339,7 +339,7 @@ static int64_t next_attempt_ms(const struct delivery *delivery, bool whole)
     else
         next_ms = queue_backoff_next_ms(&delivery->relay->config->retry, delivery->entry.attempts, now_ms,
                                         (uint32_t)dice_below((uint64_t)UINT32_MAX + 1));
-    int64_t end_ms = delivery->message.arrival_ms + delivery->relay->config->expire_ms;
+    int64_t end_ms = steady_wall_ms(&delivery->relay->steady, delivery->message.arrival_ms + delivery->relay->config->expire_ms);
     return next_ms > end_ms && end_ms > now_ms ? end_ms : next_ms;
 }
 
@@ -367,7 +367,7 @@ static void record_work(struct delivery *delivery, const struct trouble_facts *t
     entry->attempts++;
     entry->last_attempt_ms = now_ms;
     if (entry->first_attempt_ms == 0)
-        entry->first_attempt_ms = now_ms;
+        entry->first_attempt_ms = steady_now_ms(&delivery->relay->steady);
     struct buffer advice;
     buffer_init(&advice, 1024);
     if (trouble != NULL) {

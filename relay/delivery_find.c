@@ -126,14 +126,14 @@ static enum config_tls exempt_tls(enum sts_exempt_level level)
 static bool is_as_found(struct delivery *delivery, struct slice *exempt)
 {
     struct sts_entry entry;
-    int64_t now_ms = clock_wall_ms();
+    int64_t now_ms = steady_now_ms(&delivery->relay->steady);
     enum err err = read_known(delivery, &entry);
     *exempt = SLICE_EMPTY;
     if (err != ERR_NONE)
         return err == ERR_NOT_FOUND;
     if (!sts_entry_is_live(&entry, now_ms) && !is_expired_floor(delivery, &entry))
         return true;
-    if (!sts_entry_is_exempt(&entry, now_ms))
+    if (!sts_entry_is_exempt(&entry, steady_latest_ms(&delivery->relay->steady)))
         return delivery->demand.has_policy && sts_policy_equal(&entry.policy, &delivery->demand.policy);
     *exempt = entry.exempt_reason;
     return entry.policy.mode != STS_MODE_ENFORCE || delivery->demand.tls >= exempt_tls(entry.exempt_level);
@@ -214,7 +214,7 @@ static void on_finding(struct finder_request *request, const struct finding *fin
         delivery->worst = (struct trouble_facts){0};
         delivery->any_policy = false;
     }
-    why_policy(&delivery->why, delivery_domain(delivery), finding, clock_wall_ms());
+    why_policy(&delivery->why, delivery_domain(delivery), finding, steady_now_ms(&delivery->relay->steady));
     if (must_wait_for_policy(delivery, finding)) {
         struct slice domain = delivery_domain(delivery);
         struct trouble_facts facts = {.trouble = TROUBLE_POLICY_UNKNOWN, .host = domain, .domain = domain};
@@ -240,7 +240,7 @@ static bool must_wait_for_policy(const struct delivery *delivery, const struct f
     if (finding->result.source != STS_SOURCE_UNKNOWN)
         return false;
     int64_t since_ms = delivery->entry.first_attempt_ms;
-    return since_ms == 0 || clock_wall_ms() - since_ms < POLICY_UNKNOWN_PATIENCE_MS;
+    return since_ms == 0 || steady_now_ms(&delivery->relay->steady) - since_ms < POLICY_UNKNOWN_PATIENCE_MS;
 }
 
 static void log_policy_use(const struct delivery *delivery, const char *event, struct slice reason)
@@ -300,7 +300,7 @@ static bool apply_policy(struct delivery *delivery, const struct finding *findin
         demand->tls = CONFIG_TLS_VERIFY;
     if (floor) {
         delivery->relay->metrics.policy_floor++;
-        why_floor(&delivery->why, delivery_domain(delivery), &result->entry);
+        why_floor(&delivery->why, delivery_domain(delivery), &result->entry, steady_now_ms(&delivery->relay->steady));
         log_policy_use(delivery, "policy_floor", SLICE("expired, but in force when the message was queued"));
     }
     return true;

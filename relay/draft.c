@@ -38,7 +38,7 @@ struct draft *draft_new(struct relay *relay, const struct draft_options *options
     draft->finished = options->finished;
     draft->arena = arena;
     draft->message.id = options->id != 0 ? options->id : relay_next_id(relay);
-    draft->message.arrival_ms = clock_wall_ms();
+    draft->message.arrival_ms = steady_now_ms(&relay->steady);
     draft->message.utf8 = options->utf8;
     draft->message.ret = options->ret;
     draft->is_report = options->is_report;

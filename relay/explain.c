@@ -233,7 +233,7 @@ static void tell_policy(struct explain *explain, const struct finding *finding)
     json_set_text(step, "domain", explain_domain(explain));
     json_set_string(step, "source", sts_source_name(result->source));
     if (result->has_policy) {
-        int64_t age_ms = clock_wall_ms() - entry->fetched_ms;
+        int64_t age_ms = steady_now_ms(&explain->relay->steady) - entry->fetched_ms;
         struct json *patterns = json_array_new();
         json_set_string(step, "mode", sts_mode_name(entry->policy.mode));
         json_set_string(step, "id", entry->id);

@@ -24,7 +24,7 @@ void explain_lookup_start(struct explain_lookup *lookup)
         .purpose = STS_LOOKUP_DELIVERY,
         .cached = err == ERR_NONE ? &lookup->cached : NULL,
         .is_damaged = err != ERR_NONE && err != ERR_NOT_FOUND,
-        .now_ms = clock_wall_ms(),
+        .now_ms = steady_now_ms(&lookup->relay->steady),
         .arena = lookup->arena,
     };
     sts_lookup_start(&lookup->machine, &request);
@@ -57,7 +57,7 @@ static void step(struct explain_lookup *lookup)
         break;
     case STS_LOOKUP_DONE: {
         struct finding finding = {.result = *sts_lookup_result(&lookup->machine)};
-        finding.exempt = sts_entry_is_exempt(&finding.result.entry, clock_wall_ms());
+        finding.exempt = sts_entry_is_exempt(&finding.result.entry, steady_latest_ms(&lookup->relay->steady));
         finding.exempt_reason = finding.exempt ? finding.result.entry.exempt_reason : SLICE_EMPTY;
         finding.exempt_level = finding.result.entry.exempt_level;
         lookup->done(lookup, &finding);

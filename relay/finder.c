@@ -210,7 +210,7 @@ static struct flight *flight_new(struct finder *finder, struct slice domain, enu
         .purpose = purpose,
         .cached = flight->has_cached ? &flight->cached : NULL,
         .is_damaged = flight->is_damaged,
-        .now_ms = clock_wall_ms(),
+        .now_ms = steady_now_ms(&finder->relay->steady),
         .arena = flight->arena,
     };
     sts_lookup_start(&flight->lookup, &request);
@@ -303,7 +303,7 @@ static void begin_fetch(struct flight *flight)
         fetch_start(&flight->fetch, finder->relay, host, on_fetched);
         flight->fetch.wants = on_wants;
         flight->fetch.passes_dead = flight->purpose == STS_LOOKUP_DELIVERY && flight->has_cached &&
-                                    sts_entry_is_live(&flight->cached, clock_wall_ms());
+                                    sts_entry_is_live(&flight->cached, steady_now_ms(&finder->relay->steady));
     }
 }
 
@@ -392,7 +392,7 @@ static void conclude(struct flight *flight)
 static void store(struct flight *flight)
 {
     struct sts_entry *entry = &flight->lookup.result.entry;
-    int64_t now_ms = clock_wall_ms();
+    int64_t now_ms = steady_now_ms(&flight->finder->relay->steady);
     if (entry->refresh_ms == 0 && sts_entry_is_live(entry, now_ms))
         entry->refresh_ms = sts_entry_next_refresh_ms(entry, now_ms, (uint32_t)dice_below((uint64_t)UINT32_MAX + 1));
     sts_entry_encode(entry, &flight->stored);
@@ -418,7 +418,7 @@ static void on_stored(struct journal_write *write, enum err err)
 static void answer(struct flight *flight)
 {
     struct finding finding = {.result = *sts_lookup_result(&flight->lookup)};
-    finding.exempt = sts_entry_is_exempt(&finding.result.entry, clock_wall_ms());
+    finding.exempt = sts_entry_is_exempt(&finding.result.entry, steady_latest_ms(&flight->finder->relay->steady));
     finding.exempt_reason = finding.exempt ? finding.result.entry.exempt_reason : SLICE_EMPTY;
     finding.exempt_level = finding.result.entry.exempt_level;
     end_flight(flight, &finding);

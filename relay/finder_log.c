@@ -23,7 +23,7 @@ static void log_refresh_failed(struct finder *finder, const struct finder_event 
     if (event->result->entry.policy.mode == STS_MODE_NONE)
         return;
     log_event(finder, LOG_WARNING, "policy_refresh_failed", event);
-    if (is_running_out(event->result, clock_wall_ms())) {
+    if (is_running_out(event->result, steady_now_ms(&finder->relay->steady))) {
         metrics->policy_expiring++;
         log_event(finder, LOG_WARNING, "policy_expiring", event);
     }

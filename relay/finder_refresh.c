@@ -65,7 +65,7 @@ uint64_t finder_cache_bytes(const struct finder *finder)
 
 void finder_count(struct finder *finder, const struct sts_entry *before, const struct sts_entry *after)
 {
-    int64_t now_ms = clock_wall_ms();
+    int64_t now_ms = steady_now_ms(&finder->relay->steady);
     if (before != NULL && sts_entry_is_live(before, now_ms) && finder->modes[before->policy.mode] > 0)
         finder->modes[before->policy.mode]--;
     if (after != NULL && sts_entry_is_live(after, now_ms))
@@ -94,7 +94,7 @@ static void start_refreshes(struct page *page)
 static void on_walk(struct timer *timer)
 {
     struct finder *finder = LIST_OF(timer, struct finder, timer);
-    struct page page = {.finder = finder, .arena = arena_new(PAGE * (STS_POLICY_SIZE_MAX + 4096)), .now_ms = clock_wall_ms()};
+    struct page page = {.finder = finder, .arena = arena_new(PAGE * (STS_POLICY_SIZE_MAX + 4096)), .now_ms = steady_now_ms(&finder->relay->steady)};
     enum err err = ERR_MEMORY;
     if (page.arena != NULL)
         err = queue_list_policies(finder->relay->queue, &finder->walked, PAGE, visit, &page);
@@ -148,7 +148,7 @@ static bool visit(void *owner, struct slice domain, struct slice bytes)
     bool matters = entry.policy.mode != STS_MODE_NONE && page->now_ms - entry.used_ms <= UNUSED_MS;
     if (live && due && matters && page->finder->relay->config->sts_enabled)
         note_due(page, domain);
-    bool unused = !live && !sts_entry_is_exempt(&entry, page->now_ms) && page->now_ms - entry.used_ms > UNUSED_MS;
+    bool unused = !live && !sts_entry_is_exempt(&entry, steady_latest_ms(&page->finder->relay->steady)) && page->now_ms - entry.used_ms > UNUSED_MS;
     bool goes = !finder_room_admits(page->finder, domain, &entry, domain.length + bytes.length) || unused;
     if (goes && arena_slice(page->arena, domain, &page->unused[page->unused_count]))
         page->unused_count++;
@@ -192,7 +192,7 @@ static enum err write_entry(struct finder *finder, struct slice domain, const st
         .kind = QUEUE_CHANGE_POLICY,
         .key = slice_make(write->domain, domain.length),
         .bytes = buffer_slice(&write->bytes),
-        .now_ms = clock_wall_ms(),
+        .now_ms = steady_now_ms(&finder->relay->steady),
     };
     write->write = (struct journal_write){.changes = &write->change, .change_count = 1, .done = entry_written};
     journal_submit(finder->relay->journal, &write->write);
@@ -220,7 +220,7 @@ enum err finder_exempt(struct finder *finder, struct slice domain, const struct 
         entry.exempt_until_ms = exemption->until_ms;
         entry.exempt_reason = exemption->reason;
         entry.exempt_level = exemption->level;
-        entry.used_ms = clock_wall_ms();
+        entry.used_ms = steady_now_ms(&finder->relay->steady);
         err = write_entry(finder, domain, &entry);
     }
     arena_free(&arena);

@@ -49,9 +49,9 @@ static bool is_smart_host(const struct config *config, struct slice domain)
 }
 
 /* While there is room enough nobody needs to know what mail waits for. */
-static bool may_go(struct finder *finder, struct slice domain, const struct sts_entry *entry, int64_t now_ms)
+static bool may_go(struct finder *finder, struct slice domain, const struct sts_entry *entry)
 {
-    if (sts_entry_is_exempt(entry, now_ms))
+    if (sts_entry_is_exempt(entry, steady_latest_ms(&finder->relay->steady)))
         return false;
     bool is_enforced = entry->has_policy && entry->policy.mode == STS_MODE_ENFORCE;
     return !is_enforced || !finder->room.is_tight ||
@@ -86,12 +86,12 @@ static bool is_to_go(struct finder_room *room, enum finder_room_class class, int
 bool finder_room_admits(struct finder *finder, struct slice domain, const struct sts_entry *entry, size_t size)
 {
     struct finder_room *room = &finder->room;
-    int64_t now_ms = clock_wall_ms();
+    int64_t now_ms = steady_now_ms(&finder->relay->steady);
     if (room->begun_ms == 0)
         room->begun_ms = now_ms;
     enum finder_room_class class = sts_entry_is_live(entry, now_ms) ? FINDER_ROOM_LIVE : FINDER_ROOM_DEAD;
     int64_t hour = used_hour(room, entry);
-    bool may = may_go(finder, domain, entry, now_ms);
+    bool may = may_go(finder, domain, entry);
     if (may && is_to_go(room, class, hour, size)) {
         room->freed_count++;
         return false;

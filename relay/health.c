@@ -103,6 +103,15 @@ bool health_is_ready(const struct health *health, struct buffer *problem)
     return false;
 }
 
+void health_remark(const struct relay *relay, struct buffer *remark)
+{
+    int64_t leap_ms = steady_told_ms(&relay->steady);
+    char text[24];
+    if (leap_ms != 0)
+        buffer_print(remark, "the clock of this machine has leapt %s by %s", leap_ms < 0 ? "back" : "forward",
+                     text_duration_print(leap_ms < 0 ? -leap_ms : leap_ms, text).data);
+}
+
 void health_gauges(struct relay *relay, struct metrics_gauges *gauges)
 {
     struct queue_totals totals;
@@ -118,6 +127,7 @@ void health_gauges(struct relay *relay, struct metrics_gauges *gauges)
         gauges->policies[mode] = finder_count_mode(relay->finder, (enum sts_mode)mode);
     gauges->policies_failing = finder_count_failing(relay->finder);
     gauges->policy_cache_bytes = finder_cache_bytes(relay->finder);
+    gauges->clock_leap_ms = steady_told_ms(&relay->steady);
     gauges->connections_in = intake_session_count(relay->intake);
     gauges->connections_out = relay->schedule->delivery_count;
     struct buffer problem;

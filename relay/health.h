@@ -14,6 +14,8 @@ struct health *health_new(struct relay *relay);
 void health_free(struct health **health);
 /* False: problem says in a sentence what is wrong. health NULL counts as not ready. */
 bool health_is_ready(const struct health *health, struct buffer *problem);
+/* What is to be told beside "ready": nothing, as a rule. */
+void health_remark(const struct relay *relay, struct buffer *remark);
 void health_gauges(struct relay *relay, struct metrics_gauges *gauges);
 
 #endif

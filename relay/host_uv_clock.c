@@ -27,6 +27,22 @@ int64_t clock_monotonic_us(void)
     return clock_us(CLOCK_MONOTONIC);
 }
 
+int64_t clock_boot_ms(void)
+{
+    return clock_us(CLOCK_BOOTTIME) / 1000;
+}
+
+void clock_boot_id(char id[CLOCK_BOOT_ID_SIZE])
+{
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    size_t length = file == NULL ? 0 : fread(id, 1, CLOCK_BOOT_ID_SIZE - 1, file);
+    if (file != NULL)
+        (void)fclose(file);
+    while (length > 0 && id[length - 1] == '\n')
+        length--;
+    id[length] = '\0';
+}
+
 uint64_t dice_u64(void)
 {
     uint64_t number;

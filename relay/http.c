@@ -259,7 +259,10 @@ static void say_ready(struct relay *relay, struct http_answer *answer)
     buffer_init(&problem, 1024);
     bool ready = health_is_ready(relay->health, &problem);
     answer->status = ready ? 200 : 503;
-    buffer_print(&answer->body, "%s%.*s\n", ready ? "ready" : "not ready: ", SLICE_ARGS(buffer_slice(&problem)));
+    if (ready)
+        health_remark(relay, &problem);
+    buffer_print(&answer->body, "%s%s%.*s\n", ready ? "ready" : "not ready", buffer_length(&problem) > 0 ? ": " : "",
+                 SLICE_ARGS(buffer_slice(&problem)));
     buffer_free(&problem);
 }
 

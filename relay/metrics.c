@@ -155,6 +155,13 @@ static void print_gauge(struct buffer *out, const char *name, const char *help, 
     buffer_print(out, "# HELP %s %s.\n# TYPE %s gauge\n%s %llu\n", name, help, name, name, (unsigned long long)value);
 }
 
+static void print_leap(struct buffer *out, int64_t leap_ms)
+{
+    static const char name[] = "sternpost_clock_leap_seconds";
+    buffer_print(out, "# HELP %s How far the wall clock has leapt ahead of the time that has passed, or back (negative).\n", name);
+    buffer_print(out, "# TYPE %s gauge\n%s %lld\n", name, name, (long long)(leap_ms / 1000));
+}
+
 static void print_policies(struct buffer *out, const struct metrics_gauges *gauges)
 {
     static const char *const modes[] = {"none", "testing", "enforce"};
@@ -173,6 +180,7 @@ static void print_gauges(struct buffer *out, const struct metrics_gauges *gauges
     print_gauge(out, "sternpost_deliveries", "Deliveries now", gauges->connections_out);
     print_gauge(out, "sternpost_ready", "1 when mail can be taken and delivered", gauges->ready ? 1 : 0);
     print_gauge(out, "sternpost_start_time_seconds", "When the relay started, since 1970", (uint64_t)(gauges->started_ms / 1000));
+    print_leap(out, gauges->clock_leap_ms);
     print_policies(out, gauges);
     print_gauge(out, "sternpost_policies_failing", "Live policies (but mode none) whose last refresh failed", gauges->policies_failing);
     print_gauge(out, "sternpost_policy_cache_bytes", "Size of the policy cache", gauges->policy_cache_bytes);

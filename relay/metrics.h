@@ -100,6 +100,7 @@ void metrics_observe(struct metrics *metrics, enum metrics_histogram_kind kind, 
 struct metrics_gauges {
     uint64_t queue_messages, queue_bytes, queue_entries;
     int64_t oldest_age_ms;
+    int64_t clock_leap_ms; /* of the wall clock; negative: back */
     uint64_t policies[3]; /* by enum sts_mode */
     uint64_t policies_failing, policy_cache_bytes;
     uint64_t connections_in, connections_out;

@@ -122,7 +122,7 @@ static bool gather_changes(struct record *record)
             .number = entry->number,
             .entries = entry,
             .entry_count = 1,
-            .now_ms = clock_wall_ms(),
+            .now_ms = steady_now_ms(&record->relay->steady), /* of what is done: kept for a time */
         };
     }
     for (size_t i = 0; i < report_count; i++)
@@ -164,7 +164,7 @@ static void committed(struct journal_write *write, enum err err)
 
 static void expire_recipients(struct relay *relay, const struct record_request *request)
 {
-    if (clock_wall_ms() - request->message->arrival_ms < relay->config->expire_ms)
+    if (steady_now_ms(&relay->steady) - request->message->arrival_ms < relay->config->expire_ms)
         return;
     for (size_t i = 0; i < request->entry->recipient_count; i++) {
         struct queue_recipient *recipient = &request->entry->recipients[i];
@@ -238,7 +238,7 @@ static void log_deferral(struct log_line *line, const struct record_request *req
 static void log_recipient(struct relay *relay, const struct record_request *request, const struct queue_recipient *recipient)
 {
     struct event event = event_of(relay, request, recipient->status);
-    int64_t delay_ms = clock_wall_ms() - request->message->arrival_ms;
+    int64_t delay_ms = steady_now_ms(&relay->steady) - request->message->arrival_ms;
     (*event.counter)++;
     if (recipient->status == QUEUE_DELIVERED)
         metrics_observe(&relay->metrics, METRICS_HISTOGRAM_delay_ms, delay_ms);

@@ -47,6 +47,8 @@ struct relay *relay_new(const struct relay_options *options)
     if (relay->journal != NULL && relay->finder != NULL && relay->intake != NULL && relay->control != NULL && relay->drop != NULL &&
         relay->digest != NULL)
         relay->schedule = schedule_new(relay);
+    if (relay->schedule != NULL)
+        clock_watch_start(&relay->clock_watch, relay);
     if (relay->schedule == NULL) {
         free_own_parts(relay);
         dead_hosts_free(&relay->dead_hosts);
@@ -60,6 +62,7 @@ struct relay *relay_new(const struct relay_options *options)
 static void free_own_parts(struct relay *relay)
 {
     timer_cancel(&relay->stop_timer);
+    clock_watch_stop(&relay->clock_watch);
     schedule_free(&relay->schedule);
     digest_free(&relay->digest);
     drop_free(&relay->drop);
@@ -144,6 +147,7 @@ void relay_stop(struct relay *relay, int exit_status)
     drop_stop(relay->drop);
     digest_stop(relay->digest);
     schedule_stop(relay->schedule);
+    clock_watch_stop(&relay->clock_watch);
     finder_stop(relay->finder);
     relay_part_ended(relay);
 }

@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "queue/queue.h"
+#include "relay/clock_watch.h"
 #include "relay/config.h"
 #include "relay/dead_hosts.h"
 #include "relay/host.h"
@@ -46,6 +47,8 @@ struct relay {
     struct drop *drop;         /* the directory of sendmail */
     struct health *health;     /* of whoever opened it; NULL: nobody asks */
     struct digest *digest;     /* of double bounces */
+    struct steady steady;      /* the time that has really passed */
+    struct clock_watch clock_watch;
     struct metrics metrics;
     int64_t started_ms;        /* wall clock */
     int64_t configured_ms;     /* when the configuration in force was read */

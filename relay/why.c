@@ -83,10 +83,10 @@ void why_policy(struct why *why, struct slice domain, const struct finding *find
                 SLICE_ARGS(finding->exempt_reason));
 }
 
-void why_floor(struct why *why, struct slice domain, const struct sts_entry *expired)
+void why_floor(struct why *why, struct slice domain, const struct sts_entry *expired, int64_t now_ms)
 {
     char expiry[32];
-    note_entry(why, expired, clock_wall_ms());
+    note_entry(why, expired, now_ms);
     why->policy_source = SLICE("expired-floor");
     why_add(why, "policy", domain,
             "%s, id %s, expired %.*s; it was in force when this message was queued and so still binds it ([sts] "

@@ -27,7 +27,7 @@ void why_add(struct why *why, const char *what, struct slice subject, const char
     __attribute__((format(printf, 4, 5)));
 void why_policy(struct why *why, struct slice domain, const struct finding *finding, int64_t now_ms);
 /* The policy has expired and binds this message all the same ([sts] expired-floor). */
-void why_floor(struct why *why, struct slice domain, const struct sts_entry *expired);
+void why_floor(struct why *why, struct slice domain, const struct sts_entry *expired, int64_t now_ms);
 struct why_end {
     const struct trouble_facts *trouble;
     int64_t attempted_ms, since_ms, next_ms;

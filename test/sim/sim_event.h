@@ -23,7 +23,7 @@ bool sim_event_next(int64_t until_ms);
 
 int64_t sim_now_ms(void); /* since the start of the run: what clock_monotonic_ms() says but for a constant */
 void sim_clock_step(int64_t step_ms);
-/* Has the wall clock shown this at some time of the span? */
-bool sim_clock_showed(int64_t wall_ms, int64_t from_ms, int64_t to_ms);
+/* What a wall clock would show at that time which nobody has ever set. */
+int64_t sim_clock_account_ms(int64_t at_ms);
 
 #endif

@@ -20,7 +20,6 @@
 struct learned {
     size_t publication;    /* index */
     int64_t asked_ms;      /* from then on max_age counts */
-    int64_t asked_wall_ms; /* the same by the clock of the relay */
     int64_t got_ms;
 };
 struct knowledge {
@@ -28,7 +27,7 @@ struct knowledge {
     struct learned now, next;
     bool is_excused;           /* the next one may never have been written: memory was short, or the relay died */
     uint64_t starved_count;    /* when the record was asked for */
-    int64_t asked_ms, asked_wall_ms; /* when the record was asked for last */
+    int64_t asked_ms;      /* when the record was asked for last */
     int64_t stored_ms;         /* the time of the fetch that is on the disk; 0: nothing is */
 };
 /* A whole policy on its way to the relay. */
@@ -43,7 +42,6 @@ static struct {
     struct knowledge *domains; /* as many as the world has */
     struct offer offers[OFFERS_MAX];
     size_t offer_count;
-    bool has_stepped;    /* the wall clock: what the relay calls the time of a fetch may have been corrected */
 } known;
 
 static void on_deadline(struct sim_event *event);
@@ -62,7 +60,6 @@ void sim_known_start(void)
         known.domains[i].now.publication = known.domains[i].next.publication = NOTHING;
     known.queue = NULL;
     known.offer_count = 0;
-    known.has_stepped = false;
 }
 
 void sim_known_end(void)
@@ -110,30 +107,13 @@ void sim_known_all(void)
     }
 }
 
+/* Only time that has really passed ends a policy, whatever the clock of the relay shows. */
 static bool is_live(const struct world_domain *domain, const struct learned *learned)
 {
     if (learned->publication == NOTHING)
         return false;
     int64_t max_age_ms = domain->publications[learned->publication].max_age_s * 1000;
-    return sim_now_ms() < learned->asked_ms + max_age_ms && clock_wall_ms() < learned->asked_wall_ms + max_age_ms;
-}
-
-/* What was fetched in the future counts as fetched at the moment of the step, at the earliest. */
-static void clamp(struct learned *learned)
-{
-    if (learned->asked_wall_ms > clock_wall_ms())
-        learned->asked_wall_ms = clock_wall_ms();
-}
-
-void sim_known_clock_stepped(int64_t step_ms)
-{
-    known.has_stepped = known.has_stepped || step_ms != 0;
-    for (size_t i = 0; i < world.domain_count; i++) {
-        clamp(&known.domains[i].now);
-        clamp(&known.domains[i].next);
-        if (known.domains[i].asked_wall_ms > clock_wall_ms())
-            known.domains[i].asked_wall_ms = clock_wall_ms();
-    }
+    return sim_now_ms() < learned->asked_ms + max_age_ms;
 }
 
 /* ---- how it gets there ---- */
@@ -142,7 +122,6 @@ void sim_known_asked(const struct world_domain *domain)
 {
     struct knowledge *knowledge = knowledge_of(domain);
     knowledge->asked_ms = sim_now_ms();
-    knowledge->asked_wall_ms = clock_wall_ms();
     knowledge->starved_count = sim_memory_starved_count();
 }
 
@@ -155,8 +134,7 @@ void sim_known_offered(const struct world_domain *domain, const struct sim_link 
         .link = link->number,
         .end = end,
         .policy = {.publication = (size_t)domain->served,
-                   .asked_ms = knowledge->asked_ms,
-                   .asked_wall_ms = knowledge->asked_wall_ms},
+                   .asked_ms = knowledge->asked_ms},
     };
 }
 
@@ -315,8 +293,9 @@ static void promote(const struct world_domain *domain)
 {
     struct knowledge *knowledge = knowledge_of(domain);
     const char *id = domain->publications[knowledge->next.publication].id;
-    bool is_true = knowledge->stored_ms >= knowledge->next.asked_wall_ms && knowledge->stored_ms <= clock_wall_ms();
-    if (!is_true && !known.has_stepped)
+    bool is_true = knowledge->stored_ms >= sim_clock_account_ms(knowledge->next.asked_ms) &&
+                   knowledge->stored_ms <= sim_clock_account_ms(sim_now_ms());
+    if (!is_true)
         sim_fail("the relay counts policy %s as fetched at %lld, when nobody served it", id, (long long)knowledge->stored_ms);
     sim_log("the relay knows policy %s", id);
     note_promotion(domain, knowledge);

@@ -25,7 +25,6 @@ struct sim_known sim_known_of(const struct world_domain *domain);
 void sim_known_asked(const struct world_domain *domain);
 void sim_known_offered(const struct world_domain *domain, const struct sim_link *link, uint64_t end);
 void sim_known_given(const struct sim_link *link);
-void sim_known_clock_stepped(int64_t step_ms);
 /* From the relay: it has this queue open (NULL: it is down); it may have written; what it did not write is lost. */
 void sim_known_watch(struct queue *queue);
 void sim_known_committed(void);

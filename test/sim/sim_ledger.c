@@ -78,8 +78,7 @@ struct sim_message *sim_ledger_compose(void)
 
 void sim_ledger_begun(struct sim_message *message)
 {
-    message->arrival_wall_ms = clock_wall_ms();
-    message->age_max_ms = 0;
+    message->arrival_ms = sim_now_ms();
 }
 
 void sim_ledger_handed(struct sim_message *message)
@@ -296,24 +295,10 @@ void sim_ledger_excuse_domain(const struct world_domain *domain)
     }
 }
 
-void sim_ledger_clock_stepped(void)
-{
-    for (size_t i = 0; i < ledger.count; i++) {
-        struct sim_message *message = &ledger.messages[i];
-        int64_t age_ms = clock_wall_ms() - message->arrival_wall_ms;
-        if (message->arrival_wall_ms != 0 && age_ms > message->age_max_ms)
-            message->age_max_ms = age_ms;
-        /* Whether the relay took it before or after the step is not known here. */
-        if (clock_wall_ms() < message->arrival_wall_ms && !message->is_promised)
-            message->arrival_wall_ms = clock_wall_ms();
-    }
-}
-
 /* ---- the end ---- */
 
 void sim_ledger_close(void)
 {
-    sim_ledger_clock_stepped();
     for (size_t i = 0; i < ledger.count; i++) {
         struct sim_message *message = &ledger.messages[i];
         for (size_t j = 0; message->is_promised && j < message->recipient_count; j++)
@@ -326,12 +311,12 @@ static bool is_untold(const struct sim_message *message)
 {
     return message->sender[0] == '\0' || world_find_domain(slice_from(slice_of(message->sender),
                                                                       slice_find(slice_of(message->sender), '@') + 1)) == NULL ||
-           message->report.may_fail || world.storm_ms + AFTERMATH_MS >= world.expire_latest_ms;
+           message->report.may_fail || world.storm_ms + AFTERMATH_MS >= world.expire_ms;
 }
 
 static void close_recipient(struct sim_message *message, struct sim_recipient *recipient)
 {
-    bool has_reason = recipient->may_fail || message->age_max_ms >= world.expire_ms;
+    bool has_reason = recipient->may_fail || sim_now_ms() - message->arrival_ms >= world.expire_ms;
     if (!recipient->is_accepted || recipient->store_count > 0 || recipient->bounce_id[0] != '\0')
         return;
     if (has_reason && is_untold(message))

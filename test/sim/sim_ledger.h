@@ -31,7 +31,7 @@ struct sim_message {
     bool is_promised;      /* the client has read the 250 */
     int64_t promised_ms;
     bool is_refused;       /* the client has read something else after the end */
-    int64_t arrival_wall_ms, age_max_ms; /* as the relay's clock may have seen it */
+    int64_t arrival_ms;
     bool is_handed;        /* its end was sent at least once */
 };
 
@@ -70,7 +70,6 @@ void sim_ledger_lost_memory(void);
 void sim_ledger_excuse(struct slice address);
 void sim_ledger_excuse_sender(struct slice sender); /* all messages of this sender (of all without one) */
 void sim_ledger_excuse_domain(const struct world_domain *domain); /* all of it that is not delivered */
-void sim_ledger_clock_stepped(void);
 /* At the end: whatever was promised must have come to something. */
 void sim_ledger_close(void);
 

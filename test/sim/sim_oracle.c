@@ -88,7 +88,7 @@ static bool visit(void *owner, const struct queue_message *message, const struct
         if (!search->is_found || entry->due_ms < search->due_ms)
             search->due_ms = entry->due_ms;
         search->is_found = true;
-        search->is_over = search->is_over || clock_wall_ms() - message->arrival_ms >= world.expire_ms;
+        search->is_over = search->is_over || sim_clock_account_ms(sim_now_ms()) - message->arrival_ms >= world.expire_ms;
     }
     return true;
 }

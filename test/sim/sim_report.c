@@ -1,7 +1,7 @@
 #include "test/sim/sim_report.h"
 
-#include "base/clock.h"
 #include "base/text.h"
+#include "test/sim/sim_event.h"
 #include "test/sim/sim_ledger.h"
 #include "test/sim/sim_log.h"
 #include "test/sim/sim_seen.h"
@@ -70,8 +70,7 @@ static void take_failed(struct sim_message *message, struct sim_recipient *recip
     if (recipient->bounce_id[0] == '\0')
         text_print(recipient->bounce_id, sizeof recipient->bounce_id, "%s", id);
     sim_saw(SIM_SEEN_BOUNCED);
-    int64_t age_ms = clock_wall_ms() - message->arrival_wall_ms;
-    bool is_over = (age_ms > message->age_max_ms ? age_ms : message->age_max_ms) >= world.expire_ms;
+    bool is_over = sim_now_ms() - message->arrival_ms >= world.expire_ms;
     if (sim_ledger_is_settled(recipient))
         sim_fail("<%s> was reported as failed although it has the message", recipient->address);
     if (!recipient->may_fail && !is_over)

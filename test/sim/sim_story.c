@@ -62,15 +62,14 @@ static enum scene_kind choose_scene(void)
 
 static int64_t random_step(enum scene_kind kind)
 {
-    int64_t step_ms = sim_dice_percent(50) ? sim_dice_between(1000, 10 * MINUTE_MS) : sim_dice_between(MINUTE_MS, 5 * HOUR_MS);
-    if (kind == SCENE_CLOCK_FORWARD)
-        world.expire_latest_ms -= step_ms;
+    int64_t step_ms = sim_dice_percent(40)   ? sim_dice_between(1000, 10 * MINUTE_MS)
+                      : sim_dice_percent(50) ? sim_dice_between(MINUTE_MS, 5 * HOUR_MS)
+                                             : sim_dice_between(24 * HOUR_MS, 24 * HOUR_MS * 400);
     return kind == SCENE_CLOCK_FORWARD ? step_ms : -step_ms;
 }
 
 void sim_story_start(void)
 {
-    world.expire_latest_ms = world.expire_ms;
     story.count = world.is_attacked       ? (size_t)sim_dice_between(4, SCENES_MAX)
                   : world.crowd != WORLD_CROWD_NONE || sim_dice_percent(10) ? 0
                                          : (size_t)sim_dice_between(1, 10);
@@ -130,11 +129,8 @@ static void on_poll(struct sim_event *event)
 static void step_clock(int64_t step_ms)
 {
     sim_log("the clock steps by %lld s", (long long)step_ms / 1000);
-    sim_ledger_clock_stepped();
     sim_clock_step(step_ms);
-    sim_ledger_clock_stepped();
     sim_oracle_clock_stepped(step_ms);
-    sim_known_clock_stepped(step_ms);
 }
 
 /* The owner changes HTTPS first and the record a while after (RFC 8461 8.3 says how), or forgets the record. */

@@ -25,7 +25,7 @@ COMPILER = """__assert_fail abort __cpu_model _GLOBAL_OFFSET_TABLE_ __stack_chk_
     __snprintf_chk __vsnprintf_chk __memcpy_chk __memmove_chk __memset_chk __explicit_bzero_chk
     __isoc99_sscanf __isoc23_strtol __isoc23_strtoul __isoc23_strtoll __isoc23_strtoull"""
 # base/clock.h and base/dice.h declare these; the host and the simulator define them.
-SEAM = "clock_wall_ms clock_monotonic_ms clock_monotonic_us dice_fill dice_below dice_u64"
+SEAM = "clock_wall_ms clock_monotonic_ms clock_monotonic_us clock_boot_ms clock_boot_id dice_fill dice_below dice_u64"
 LIBC = set(f"{MEMORY} {STRINGS} {NUMBERS} {COMPILER}".split())
 # base/log.c hands its finished line to whoever asked, else to standard error.
 MORE = {"base/log.c": {"write", "fwrite", "fputs", "stderr", "stdout", "fflush", "isatty"}}

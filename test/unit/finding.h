@@ -330,6 +330,9 @@ static inline void finding_start(void)
     world->config = (struct config){.sts_enabled = true, .sts_cache_max = 64u << 20};
     world->relay.log = &world->log;
     world->relay.config = &world->config;
+    struct steady_reading clocks;
+    steady_read(&clocks);
+    steady_open(&world->relay.steady, NULL, &clocks);
     world->txt = RESOLVE_FOUND;
     world->id = "1";
     world->body = WEEK_ENFORCED;

@@ -120,6 +120,9 @@ static void start(const char *reason, int64_t tried_ms)
     turn_for(HOUR_MS);
     test.config.expire_ms = 5 * DAY_MS;
     test.relay.config = &test.config;
+    struct steady_reading clocks;
+    steady_read(&clocks);
+    steady_open(&test.relay.steady, NULL, &clocks);
     test.schedule.relay = &test.relay;
     test.destination.not_before_ms = clock_wall_ms() + HOUR_MS;
     test.destination.tried_ms = tried_ms == 0 ? 0 : clock_monotonic_ms() - tried_ms;
@@ -179,6 +182,31 @@ static void test_what_is_young_or_held_stays(void **state)
     test.held_count = 1;
     assert_false(aging_run(&test.schedule));
     check_number("held", test.recorded + test.tried, 0);
+}
+
+/* Forged time bounces nothing and tells nobody of a delay; nor does a clock that went back keep mail for ever. */
+static void test_a_leap_ages_nothing(void **state)
+{
+    (void)state;
+    start("connect", HOUR_MS);
+    test.config.warn_ms = 4 * HOUR_MS;
+    test.message.arrival_ms = steady_now_ms(&test.relay.steady) - HOUR_MS;
+    turn_step_wall(400 * DAY_MS);
+    assert_false(aging_run(&test.schedule));
+    check_number("a leap forward", test.recorded, 0);
+    turn_step_wall(-800 * DAY_MS);
+    test.destination.not_before_ms = clock_wall_ms() + 9 * DAY_MS;
+    turn_for(2 * HOUR_MS);
+    assert_false(aging_run(&test.schedule));
+    check_number("three hours old", test.recorded, 0);
+    turn_for(2 * HOUR_MS);
+    assert_false(aging_run(&test.schedule));
+    check_number("five hours old", test.recorded, 1);
+    test.entry.warned = true;
+    turn_for(5 * DAY_MS);
+    test.destination.not_before_ms = clock_wall_ms() + DAY_MS;
+    assert_false(aging_run(&test.schedule));
+    check_number("five days old", test.recorded, 2);
 }
 
 static void test_a_notice_needs_no_attempt(void **state)
@@ -279,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_last_attempt_before_the_bounce),
         cmocka_unit_test(test_what_is_young_or_held_stays),
+        cmocka_unit_test(test_a_leap_ages_nothing),
         cmocka_unit_test(test_a_notice_needs_no_attempt),
         cmocka_unit_test(test_one_notice_of_a_message),
         cmocka_unit_test(test_a_notice_waits_for_attempts),

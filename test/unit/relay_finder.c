@@ -357,6 +357,62 @@ static void test_a_policy_in_force_binds_whoever_makes_way(void **state)
         check_number("others", many[i].source, STS_SOURCE_FRESH);
 }
 
+/* ---- a clock that leaps ---- */
+
+static const struct {
+    const char *name, *body;
+    int64_t leap_ms, real_ms; /* and how much time passes before the leap and after it, each */
+    bool is_in_force;
+} leaps[] = {
+    {"400 days and back, a year's policy", POLICY("enforce", "31536000"), 400 * DAY_MS, HOUR_MS, true},
+    {"31 days, a week's policy", WEEK_ENFORCED, 31 * DAY_MS, HOUR_MS, true},
+    {"400 days, a day's policy", POLICY("enforce", "86400"), 400 * DAY_MS, 11 * HOUR_MS, true},
+    {"400 days, and a day passes", POLICY("enforce", "86400"), 400 * DAY_MS, 13 * HOUR_MS, false},
+    {"400 days back", POLICY("enforce", "86400"), -400 * DAY_MS, 11 * HOUR_MS, true},
+    {"400 days back, and a day passes", POLICY("enforce", "86400"), -400 * DAY_MS, 13 * HOUR_MS, false},
+};
+
+/* Forged time must not end what was promised for a time; nor does a clock that went back prolong it. DNS and HTTPS are the attacker's. */
+static void test_a_leap_ends_no_policy(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(leaps); i++) {
+        for (unsigned comes_back = 0; comes_back < 2; comes_back++) {
+            const char *name = leaps[i].name;
+            finding_stop();
+            finding_start();
+            finding_world.body = leaps[i].body;
+            (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+            finding_world.body = NULL;
+            finding_world.txt = RESOLVE_NXDOMAIN;
+            turn_for(leaps[i].real_ms);
+            turn_step_wall(leaps[i].leap_ms);
+            turn_for(3 * MINUTE_MS); /* the walk over the cache comes by */
+            check_number(name, finding_ask_now("a.example", STS_LOOKUP_DELIVERY).has_policy, true);
+            turn_step_wall(comes_back ? -leaps[i].leap_ms : 0);
+            turn_for(leaps[i].real_ms);
+            struct finding_asker asker = finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+            check_number(name, asker.has_policy, leaps[i].is_in_force);
+            check_true(name, stored_has("a.example"));
+        }
+    }
+}
+
+/* What was learned during a leap is worth what it would have been without one. */
+static void test_learned_during_a_leap(void **state)
+{
+    (void)state;
+    turn_step_wall(400 * DAY_MS);
+    (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+    turn_step_wall(-400 * DAY_MS);
+    finding_world.body = NULL;
+    finding_world.txt = RESOLVE_NXDOMAIN;
+    turn_for(6 * DAY_MS);
+    check_number("in force", finding_ask_now("a.example", STS_LOOKUP_DELIVERY).has_policy, true);
+    turn_for(DAY_MS + HOUR_MS);
+    check_number("over after a week", finding_ask_now("a.example", STS_LOOKUP_DELIVERY).has_policy, false);
+}
+
 /* ---- exemptions ---- */
 
 static void test_an_exemption_ends_by_itself(void **state)
@@ -416,6 +472,8 @@ int main(void)
         FINDING_TEST(test_a_crowd_waits_for_itself),
         FINDING_TEST(test_way_is_made),
         FINDING_TEST(test_a_policy_in_force_binds_whoever_makes_way),
+        FINDING_TEST(test_a_leap_ends_no_policy),
+        FINDING_TEST(test_learned_during_a_leap),
         FINDING_TEST(test_an_exemption_ends_by_itself),
         FINDING_TEST(test_an_exemption_overwrites_nothing_unreadable),
     };

@@ -10,7 +10,7 @@ static struct buffer printed;
 static struct slice print(const struct metrics *metrics, enum metrics_format format)
 {
     struct metrics_gauges gauges = {
-        .queue_messages = 3, .oldest_age_ms = 61999, .policies = {1, 2, 4}, .started_ms = 1700000000999, .ready = true};
+        .queue_messages = 3, .oldest_age_ms = 61999, .clock_leap_ms = -90000, .policies = {1, 2, 4}, .started_ms = 1700000000999, .ready = true};
     buffer_clear(&printed);
     metrics_print(metrics, &gauges, format, &printed);
     assert_false(buffer_failed(&printed));
@@ -42,6 +42,7 @@ static void test_counters(void **state)
     expect_line("unknown reasons", text, "sternpost_recipients_bounced_total{reason=\"internal\"} 2");
     expect_line("none", text, "sternpost_recipients_deferred_total{reason=\"dns\"} 0");
     expect_line("age", text, "sternpost_queue_oldest_age_seconds 61");
+    expect_line("leap", text, "sternpost_clock_leap_seconds -90");
     expect_line("mode", text, "sternpost_policies{mode=\"enforce\"} 4");
     expect_line("start", text, "sternpost_start_time_seconds 1700000000");
 }

@@ -204,7 +204,7 @@ static void test_the_floor(void **state)
                                 .policy = {.mode = STS_MODE_ENFORCE, .max_age_s = 1800},
                                 .id = "7",
                                 .fetched_ms = NOW_MS - HOUR_MS};
-    why_floor(&why, SLICE("example.org"), &expired);
+    why_floor(&why, SLICE("example.org"), &expired, clock_wall_ms());
     struct json *record = print();
     check_step("floor", record, 0,
                "policy|example.org|enforce, id 7, expired 2023-11-14T21:43:20Z; it was in force when this message was "

@@ -69,6 +69,16 @@ int64_t clock_monotonic_us(void)
     return turn.monotonic_ms * 1000;
 }
 
+int64_t clock_boot_ms(void)
+{
+    return turn.monotonic_ms;
+}
+
+void clock_boot_id(char id[CLOCK_BOOT_ID_SIZE])
+{
+    memcpy(id, "turn", sizeof "turn");
+}
+
 void turn_step_wall(int64_t step_ms)
 {
     turn.wall_ms += step_ms;
