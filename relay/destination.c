@@ -79,6 +79,15 @@ static void load_state(struct destination *destination)
     arena_free(&arena);
 }
 
+/* What has come in while the window was not empty shows only now: it may be more than the connections that there are should carry, and
+ * nothing else asks for another one when all of it is in the queue already. */
+static void refill(struct destination *destination)
+{
+    fill_window(destination);
+    if (destination_wants(destination) > destination->deliveries.count)
+        schedule_wake(destination->schedule, destination->name);
+}
+
 bool destination_take(struct destination *destination, struct queue_pick *pick, size_t *taken)
 {
     if (destination->not_before_ms > clock_wall_ms() || !pace_allows(destination) || hop_is_paced(destination->hop))
@@ -91,7 +100,7 @@ bool destination_take(struct destination *destination, struct queue_pick *pick, 
         return false;
     }
     if (destination->window_count == 0)
-        fill_window(destination);
+        refill(destination);
     while (destination->window_count > 0) {
         *pick = destination->window[destination->window_start++];
         destination->window_count--;

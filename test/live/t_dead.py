@@ -2,6 +2,7 @@
 changes: which hosts a policy admits."""
 
 import socket
+import threading
 import time
 
 from lab import case, client
@@ -130,6 +131,7 @@ class Crowded(case.LiveCase):
     def test_a_limit_is_found_and_kept(self):
         server = self.lab.mx("few.example")
         refused = []
+        all_wait = threading.Event()
 
         def greet(_):
             if len(server.sessions) <= 2:
@@ -138,12 +140,15 @@ class Crowded(case.LiveCase):
             return "421 4.7.0 too many connections from you"
 
         def take_time(_):
+            # Nothing is taken before all of them wait: however slowly they come in, there is more than two connections can carry at once.
+            all_wait.wait(120)
             time.sleep(0.02)
 
         server.replies.update({"BANNER": greet, "MAIL": take_time})
         jobs = [("s%d@sender.example" % (i % 10), "r%d@few.example" % i, "few %d" % i) for i in range(300)]
         self.assertEqual(len(client.send_many(self.relay, jobs)), 300)
-        case.wait_until(lambda: len(server.messages) + len(refused) >= 300, 60, "the messages to come")
+        all_wait.set()
+        case.wait_until(lambda: len(server.messages) + len(refused) >= 300, 120, "the messages to come")
         self.assertLessEqual(len(refused), 2)
         self.assertGreaterEqual(len(server.messages), 298)
         for event in self.relay.events("deferred"):
