@@ -281,6 +281,9 @@ static void remove_file(const struct listening *listening)
 static void offer(struct listening *listening)
 {
     if (host_connection_count() >= host_connection_max()) {
+        host_connection_shed();
+    }
+    if (host_connection_count() >= host_connection_max()) {
         listening->state = LISTENING_HELD;
         list_add_last(&held, &listening->node);
         return;

@@ -41,6 +41,7 @@ int host_stream_fd(const struct stream *stream); /* -1: it has none any more */
 
 /* Connections that are open, and how many there may be before listeners let new ones wait. */
 size_t host_connection_count(void);
+void host_connection_shed(void); /* closes one at once that its owner has closed already, if there is any */
 void host_connection_max_set(size_t count_max); /* for tests */
 void host_listeners_wake(void);                 /* a connection was closed: one that waits may come in */
 

@@ -46,6 +46,7 @@ struct connection {
     uv_shutdown_t shutdown;
     struct host_deferred settle; /* an error or drained() that has to be told outside of the owner's call */
     struct timer deadline;       /* of FLUSHING and LINGERING */
+    struct list_node node;       /* in closing, in these two */
     struct stream *owner;        /* NULL once it has closed */
     enum connection_state state;
     struct buffer writing, waiting; /* what libuv has, and what comes after it */
@@ -59,6 +60,7 @@ struct connection {
 
 static char read_buffer[READ_BUFFER_SIZE]; /* one for all: received() is over before the next read */
 static size_t connection_count;
+static struct list closing = {.head = {&closing.head, &closing.head}}; /* the oldest first */
 
 static struct connection *connection_of(const struct stream *stream);
 static struct connection *connection_new(struct stream *stream);
@@ -190,6 +192,7 @@ void stream_close(struct stream *stream)
     }
     connection->state = CONNECTION_FLUSHING;
     timer_start(&connection->deadline, CLOSE_DEADLINE_MS, on_deadline);
+    list_add_last(&closing, &connection->node);
     if (!connection->has_ended) {
         read_start(connection);
     }
@@ -240,6 +243,19 @@ size_t host_connection_count(void)
     return connection_count;
 }
 
+/* One that only waits for its peer's end is the first to go. */
+void host_connection_shed(void)
+{
+    struct list_node *node = list_first(&closing);
+    while (node != NULL && LIST_OF(node, struct connection, node)->state != CONNECTION_LINGERING) {
+        node = list_next(&closing, node);
+    }
+    node = node == NULL ? list_first(&closing) : node;
+    if (node != NULL) {
+        connection_close(LIST_OF(node, struct connection, node));
+    }
+}
+
 static struct connection *connection_of(const struct stream *stream)
 {
     assert(stream->host != NULL);
@@ -283,6 +299,9 @@ static void connection_close(struct connection *connection)
     connection->state = CONNECTION_CLOSED;
     timer_cancel(&connection->deadline);
     host_defer_cancel(&connection->settle);
+    if (list_has(&connection->node)) {
+        list_remove(&closing, &connection->node);
+    }
     uv_close(&connection->uv.handle, on_closed);
     connection_count--;
     host_listeners_wake();

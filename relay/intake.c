@@ -322,7 +322,8 @@ static bool gives_way_before(const struct session *session, const struct session
 
 bool intake_make_room(struct intake *intake, const struct session *newcomer)
 {
-    struct smtp_reply reply = smtp_reply_make(421, 3, 2, "all places are taken, and yours is needed; try again later");
+    struct refusal refusal = {.reason = METRICS_REFUSAL_room,
+                              .reply = smtp_reply_make(421, 3, 2, "all places are taken, and yours is needed; try again later")};
     int64_t now_ms = clock_monotonic_ms();
     struct session *best = NULL;
     struct list_node *node = list_first(&intake->sessions);
@@ -337,7 +338,7 @@ bool intake_make_room(struct intake *intake, const struct session *newcomer)
     if (best == NULL)
         return false;
     intake->relay->metrics.sessions_ended_for_room++;
-    session_end(best, &reply);
+    session_end(best, &refusal);
     return true;
 }
 

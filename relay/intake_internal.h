@@ -10,6 +10,7 @@
 #include "relay/draft.h"
 #include "relay/intake.h"
 #include "relay/relay.h"
+#include "relay/users.h"
 #include "smtp/address.h"
 #include "smtp/server.h"
 
@@ -30,6 +31,12 @@ struct intake {
     bool is_stopping;
 };
 
+/* Who logged in with what: after a reload both must still be so. */
+struct session_login {
+    char name[USERS_NAME_MAX + 1];
+    struct tls_password stored;
+};
+
 struct session {
     struct intake *intake;
     struct list_node node;
@@ -41,11 +48,13 @@ struct session {
     char hostname[256];
     bool awaits_proxy;        /* the peer must say first for whom it speaks; there is no server yet */
     bool is_trusted;          /* by [access] networks, or a unix socket */
+    bool is_by_address;       /* is_trusted goes by [access] networks, also after a reload */
     bool is_near;             /* on this machine */
     bool is_known;            /* somebody has logged in from there before */
     bool is_waiting;          /* an answer is outstanding: the disk's, or of a password */
     struct authentication authentication;
     char user[96];            /* of AUTH, cleaned; empty: none */
+    struct session_login login;
     int64_t opened_ms, progress_ms, content_ms; /* monotonic: the begin, the last step, the begin of the content or 0 */
     uint64_t content_bytes;
     bool is_ended;            /* the client is gone; only the answer of the disk is waited for */
@@ -55,6 +64,14 @@ struct session {
     char recipient[SMTP_ADDRESS_MAX + 1]; /* the only one, for the trace */
     size_t recipient_count;   /* as the client gave them */
     struct timer timer;
+};
+
+/* Why a client hears no. */
+struct refusal {
+    enum metrics_refusal reason;
+    const char *stage;    /* NULL: the machine's state */
+    struct smtp_reply reply;
+    struct slice subject; /* the address that it is about; may be empty */
 };
 
 /* session_open.c */
@@ -72,7 +89,7 @@ void session_close(struct session *session);
 void session_log(const struct session *session, const char *event, const char *problem, const char *advice);
 struct draft *session_draft(struct session *session, const struct smtp_mail *mail); /* NULL: out of memory */
 void session_stop(struct session *session);  /* 421 when the present command is answered */
-void session_end(struct session *session, const struct smtp_reply *reply); /* now, with this reply where one can be said */
+void session_end(struct session *session, const struct refusal *refusal); /* now, with this reply where one can be said */
 void session_abort(struct session *session);
 void session_drop(struct session *session);
 
@@ -89,6 +106,7 @@ bool admission_greet(const struct session *session, struct smtp_reply *reply);
 bool admission_mail(struct session *session, const struct smtp_mail *mail, struct smtp_reply *reply);
 bool admission_rcpt(struct session *session, const struct smtp_rcpt *rcpt, struct smtp_reply *reply);
 bool admission_end(const struct session *session, struct smtp_reply *reply);
-void admission_log(const struct session *session, const char *stage, struct slice subject, const struct smtp_reply *reply);
+void admission_tell(const struct session *session, const struct refusal *refusal); /* a line "rejected", and a count */
+void admission_refused(void *owner, const struct smtp_refusal *given); /* owner: the session */
 
 #endif

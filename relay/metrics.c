@@ -34,6 +34,12 @@ static const char *const reasons[] = {
 #undef X
 };
 
+static const char *const refusals[] = {
+#define X(name) #name,
+    METRICS_REFUSAL_LIST(X)
+#undef X
+};
+
 #define BOUNDS_delay_ms                                                                                                \
     {                                                                                                                  \
         {1000, "1.0"}, {5000, "5.0"}, {15000, "15.0"}, {60000, "60.0"}, {300000, "300.0"}, {900000, "900.0"},          \
@@ -66,6 +72,11 @@ uint64_t *metrics_of_reason(uint64_t counters_of[METRICS_REASON_COUNT], struct s
             return &counters_of[i];
     }
     return &counters_of[METRICS_REASON_internal];
+}
+
+const char *metrics_refusal_word(enum metrics_refusal refusal)
+{
+    return refusals[refusal];
 }
 
 uint64_t metrics_count(const struct metrics_histogram *histogram)
@@ -103,6 +114,14 @@ static uint64_t value_at(const struct metrics *metrics, size_t offset)
     return value;
 }
 
+static void print_refusals(struct buffer *out, enum metrics_format format, const struct metrics *metrics)
+{
+    static const struct counter counter = {"sternpost_refusals_total", "reason", "Refusals at the SMTP door by reason", 0};
+    print_head(out, format, &counter);
+    for (size_t i = 0; i < METRICS_REFUSAL_COUNT; i++)
+        buffer_print(out, "%s{reason=\"%s\"} %llu\n", counter.name, refusals[i], (unsigned long long)metrics->refusals[i]);
+}
+
 void metrics_print(const struct metrics *metrics, const struct metrics_gauges *gauges, enum metrics_format format,
                    struct buffer *out)
 {
@@ -121,6 +140,7 @@ void metrics_print(const struct metrics *metrics, const struct metrics_gauges *g
             buffer_print(out, "%s{reason=\"%s\"} %llu\n", counter->name, reasons[j],
                          (unsigned long long)value_at(metrics, counter->offset + j * sizeof(uint64_t)));
     }
+    print_refusals(out, format, metrics);
     for (size_t i = 0; i < sizeof histograms / sizeof histograms[0]; i++)
         print_histogram(out, &histograms[i], (const void *)((const char *)metrics + histograms[i].offset));
     print_gauges(out, gauges);

@@ -62,6 +62,18 @@ enum metrics_reason {
     X(expired, "sternpost_recipients_expired_total",                                                                   \
       "Recipients that waited until [retry] expire, by reason of the last attempt")
 
+/* Why a client was refused, or sent away; the first ones are those of the machine (smtp/server.h). */
+#define METRICS_REFUSAL_LIST(X)                                                                                        \
+    X(syntax) X(order) X(address) X(size) X(content) X(early) X(login) X(recipients) X(http) X(errors) X(memory)       \
+    X(connections) X(room) X(proxy) X(tls) X(relaying) X(queue) X(user) X(alias) X(loop) X(disk) X(time) X(revoked)
+enum metrics_refusal {
+#define X(name) METRICS_REFUSAL_##name,
+    METRICS_REFUSAL_LIST(X)
+#undef X
+        METRICS_REFUSAL_COUNT,
+};
+const char *metrics_refusal_word(enum metrics_refusal refusal);
+
 #define METRICS_BUCKETS_MAX 12
 /* Values are whole numbers of a small unit, and printed in a larger one. */
 struct metrics_histogram {
@@ -81,6 +93,7 @@ struct metrics {
 #define X(name, series, help) uint64_t name[METRICS_REASON_COUNT];
     METRICS_BY_REASON_LIST(X)
 #undef X
+    uint64_t refusals[METRICS_REFUSAL_COUNT];
 #define X(name, series, unit, help) struct metrics_histogram name;
     METRICS_HISTOGRAM_LIST(X)
 #undef X

@@ -56,11 +56,12 @@ void session_stop(struct session *session)
         session_drive(session);
 }
 
-void session_end(struct session *session, const struct smtp_reply *reply)
+void session_end(struct session *session, const struct refusal *refusal)
 {
     assert(!session->is_ended);
     if (session->server != NULL) {
-        smtp_server_stop(session->server, reply);
+        admission_tell(session, refusal);
+        smtp_server_stop(session->server, &refusal->reply);
         (void)flush(session);
         (void)smtp_server_next(session->server);
         (void)flush(session);
@@ -278,6 +279,15 @@ static struct smtp_reply reply_of(enum err err, const char *accepted)
     }
 }
 
+static enum metrics_refusal reason_of(enum err err)
+{
+    if (err == ERR_FULL)
+        return METRICS_REFUSAL_queue;
+    if (err == ERR_LIMIT)
+        return METRICS_REFUSAL_content;
+    return err == ERR_MEMORY ? METRICS_REFUSAL_memory : METRICS_REFUSAL_disk;
+}
+
 static void log_accepted(const struct session *session)
 {
     struct log_line line;
@@ -310,7 +320,8 @@ static void on_draft_finished(struct draft *draft, enum err err)
         session->intake->relay->metrics.accepted++;
         log_accepted(session);
     } else {
-        admission_log(session, "end", SLICE_EMPTY, &reply);
+        struct refusal refusal = {.reason = reason_of(err), .stage = "end", .reply = reply, .subject = SLICE_EMPTY};
+        admission_tell(session, &refusal);
     }
     session->is_waiting = false;
     draft_free(&session->draft);

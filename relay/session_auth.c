@@ -4,6 +4,7 @@
 
 static void on_checked(struct authentication *authentication, enum authentication_result result);
 static void note_user(struct session *session, struct slice name);
+static void note_login(struct session *session, struct slice name);
 static void log_result(const struct session *session, enum authentication_result result, const struct smtp_reply *reply);
 static struct smtp_reply refusal(struct session *session, enum authentication_result result);
 
@@ -18,6 +19,7 @@ bool session_authenticate(struct session *session, const struct smtp_server_even
         .client = session->peer.ip,
     };
     note_user(session, event->name);
+    note_login(session, event->name);
     session->authentication.done = on_checked;
     /* A reload may have taken the users away. */
     if (relay->users != NULL && authentication_start(session->intake->authenticator, &session->authentication, &request) == ERR_NONE) {
@@ -38,6 +40,18 @@ static void note_user(struct session *session, struct slice name)
     text_clean(&cleaned, name, sizeof session->user - 1);
     text_print(session->user, sizeof session->user, "%.*s", SLICE_ARGS(buffer_slice(&cleaned)));
     buffer_free(&cleaned);
+}
+
+/* The password that is checked now: another one that a reload brings meanwhile is not this one. */
+static void note_login(struct session *session, struct slice name)
+{
+    const struct users *users = session->intake->relay->users;
+    const struct tls_password *stored = users == NULL || name.length > USERS_NAME_MAX ? NULL : users_find(users, name);
+    session->login = (struct session_login){.stored = {.iterations = 0}};
+    if (stored == NULL)
+        return;
+    session->login.stored = *stored;
+    text_print(session->login.name, sizeof session->login.name, "%.*s", SLICE_ARGS(name));
 }
 
 static void on_checked(struct authentication *authentication, enum authentication_result result)

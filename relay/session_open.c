@@ -95,6 +95,7 @@ static void take_client(struct session *session, const struct ip *ip)
     snprintf(session->client, sizeof session->client, "[%.*s]", SLICE_ARGS(ip_print(ip, text)));
     session->is_near = ip_is_loopback(ip);
     session->is_known = authenticator_knows(session->intake->authenticator, ip);
+    session->is_by_address = true;
     session->is_trusted = config_networks_have(&session->intake->relay->config->access_networks, ip);
 }
 
@@ -103,6 +104,7 @@ static void take_client(struct session *session, const struct ip *ip)
 static void refuse_proxy(struct session *session)
 {
     session->intake->relay->metrics.rejected++;
+    session->intake->relay->metrics.refusals[METRICS_REFUSAL_proxy]++;
     session_log(session, "proxy_refused", "the connection does not begin with a PROXY header",
                 "have the proxy send one (version 1 or 2), or take its address out of [listen] proxy-networks");
     session_close(session);
@@ -116,7 +118,7 @@ static void take_header(struct session *session, const struct proxy_header *head
     take_client(session, header->has_source ? &header->source.ip : &proxy);
     bool is_foreign = session->is_near && !ip_is_loopback(&proxy);
     if (is_foreign || !header->has_source)
-        session->is_near = session->is_trusted = false;
+        session->is_near = session->is_trusted = session->is_by_address = false;
 }
 
 static void read_proxy(struct session *session)
@@ -180,6 +182,9 @@ static bool start_server(struct session *session)
         .dsn = true,
         .utf8 = true,
         .errors_max = ERRORS_MAX,
+        .trusted = session->is_trusted,
+        .refused = admission_refused,
+        .owner = session,
     };
     session->server = smtp_server_new(&options);
     return session->server != NULL;
@@ -215,6 +220,7 @@ static void on_secured(struct channel *channel, const struct tls_verdict *verdic
     struct session *session = session_of(channel);
     if (!verdict->secured) {
         struct log_line line;
+        session->intake->relay->metrics.refusals[METRICS_REFUSAL_tls]++;
         if (intake_log_open(session->intake, &line, LOG_INFO, "client_tls_failed")) {
             log_string(&line, "client", session->client);
             log_string(&line, "why", verdict->detail[0] != '\0' ? verdict->detail : tls_failure_text(verdict->failure));
@@ -284,9 +290,9 @@ void session_set_timeout(struct session *session)
 static void on_timeout(struct timer *timer)
 {
     struct session *session = LIST_OF(timer, struct session, timer);
-    struct smtp_reply reply = smtp_reply_make(421, 4, 2, "you took too long; closing");
+    struct refusal refusal = {.reason = METRICS_REFUSAL_time, .reply = smtp_reply_make(421, 4, 2, "you took too long; closing")};
     if (session->awaits_proxy)
         refuse_proxy(session);
     else
-        session_end(session, &reply);
+        session_end(session, &refusal);
 }

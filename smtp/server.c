@@ -6,6 +6,8 @@
 
 #define OUT_MAX 131072
 #define REPLY_MAX 65536
+#define IDLE_COMMANDS_MAX 120U /* of those that bring no message nearer, between two messages */
+#define TRUSTED_FACTOR 50U     /* so much more is borne of who may relay: pools keep their connections with NOOP and RSET */
 #define LINE_CAPACITY_MIN ((size_t)512)
 
 static bool takes_input(const struct smtp_server *server);
@@ -187,6 +189,20 @@ void smtp_server_say(struct smtp_server *server, struct smtp_reply reply)
     server->errors += reply.code >= 500; /* 4xx is no error of the client */
 }
 
+void smtp_server_refuse(struct smtp_server *server, enum smtp_refusal_kind kind, struct smtp_reply reply)
+{
+    struct smtp_refusal refusal = {.kind = kind, .reply = reply, .subject = SLICE_EMPTY};
+    smtp_server_tell(server, &refusal);
+    smtp_server_say(server, reply);
+}
+
+void smtp_server_tell(struct smtp_server *server, const struct smtp_refusal *refusal)
+{
+    if (server->options.refused != NULL) {
+        server->options.refused(server->options.owner, refusal);
+    }
+}
+
 void smtp_server_raise(struct smtp_server *server, enum smtp_server_event_kind kind)
 {
     server->event =
@@ -205,8 +221,9 @@ bool smtp_server_is_hasty(struct smtp_server *server)
     if (!server->early) {
         return false;
     }
+    smtp_server_refuse(server, SMTP_REFUSAL_EARLY,
+                       smtp_reply_make(554, 5, 0, "commands were sent before the reply that they must wait for"));
     smtp_server_close(server);
-    smtp_server_say(server, smtp_reply_make(554, 5, 0, "commands were sent before the reply that they must wait for"));
     return true;
 }
 
@@ -230,8 +247,8 @@ static size_t take_line(struct smtp_server *server, struct slice input)
         return 0;
     }
     if (!line_reserve(line, line->length + part.length)) {
+        smtp_server_refuse(server, SMTP_REFUSAL_MEMORY, smtp_reply_make(421, 3, 0, "out of memory"));
         smtp_server_close(server);
-        smtp_server_say(server, smtp_reply_make(421, 3, 0, "out of memory"));
         return part.length;
     }
     memcpy(line->bytes + line->length, part.data, part.length);
@@ -325,9 +342,9 @@ static size_t skip_line(struct smtp_server *server, struct slice input)
     server->state = SERVER_COMMAND;
     if (server->auth_step != SERVER_AUTH_IDLE) {
         smtp_server_auth_end(server);
-        smtp_server_say(server, smtp_reply_make(500, 5, 6, "authentication exchange line is too long"));
+        smtp_server_refuse(server, SMTP_REFUSAL_LOGIN, smtp_reply_make(500, 5, 6, "authentication exchange line is too long"));
     } else {
-        smtp_server_say(server, smtp_reply_make(500, 5, 2, "line too long"));
+        smtp_server_refuse(server, SMTP_REFUSAL_SYNTAX, smtp_reply_make(500, 5, 2, "line too long"));
     }
     settle(server);
     return part.length;
@@ -357,15 +374,27 @@ static void end_if_told(struct smtp_server *server)
     smtp_server_close(server);
 }
 
+/* Why the client is sent away; NULL: it is not. */
+static const char *enough(const struct smtp_server *server)
+{
+    unsigned factor = server->options.trusted || server->authenticated ? TRUSTED_FACTOR : 1;
+    unsigned errors_max = server->options.errors_max * factor;
+    if (errors_max > 0 && server->errors >= errors_max) {
+        return "too many errors";
+    }
+    return errors_max > 0 && server->idle_commands > IDLE_COMMANDS_MAX * factor ? "too many commands without a message; connect again"
+                                                                               : NULL;
+}
+
 /* After each command and answer: enough of it? */
 static void settle(struct smtp_server *server)
 {
-    unsigned max = server->options.errors_max;
+    const char *why = enough(server);
     if (buffer_failed(&server->out) || buffer_failed(&server->held)) {
         smtp_server_close(server);
-    } else if (server->state == SERVER_COMMAND && server->turn == SERVER_CLIENTS && max > 0 && server->errors >= max) {
+    } else if (server->state == SERVER_COMMAND && server->turn == SERVER_CLIENTS && why != NULL) {
+        smtp_server_refuse(server, SMTP_REFUSAL_ERRORS, smtp_reply_make(421, 7, 0, why));
         smtp_server_close(server);
-        smtp_server_say(server, smtp_reply_make(421, 7, 0, "too many errors"));
     }
 }
 

@@ -24,6 +24,31 @@
 
 struct smtp_server;
 
+/* Why the machine says no of itself; what the owner refuses it says itself. */
+#define SMTP_REFUSAL_LIST(X)                                                                                           \
+    X(SYNTAX, syntax)         /* no command, or not as one is written */                                               \
+    X(ORDER, order)           /* a command before or after its time */                                                 \
+    X(ADDRESS, address)       /* of MAIL or RCPT: none, or not as one is written */                                    \
+    X(SIZE, size)             /* said to be too large, or found to be */                                               \
+    X(CONTENT, content)       /* a bare LF, a bare CR or a NUL in it */                                                \
+    X(EARLY, early)           /* the client did not wait for a reply */                                                \
+    X(LOGIN, login)           /* AUTH without TLS, not as it is written, or missing */                                 \
+    X(RECIPIENTS, recipients) /* more than one message may have */                                                     \
+    X(HTTP, http)             /* a browser */                                                                          \
+    X(ERRORS, errors)         /* too many of all these, or too many commands that bring no mail */                     \
+    X(MEMORY, memory)
+
+enum smtp_refusal_kind {
+#define X(name, word) SMTP_REFUSAL_##name,
+    SMTP_REFUSAL_LIST(X)
+#undef X
+};
+struct smtp_refusal {
+    enum smtp_refusal_kind kind;
+    struct smtp_reply reply;
+    struct slice subject; /* what MAIL or RCPT had behind it; else empty */
+};
+
 enum smtp_server_auth { SMTP_SERVER_AUTH_NONE, SMTP_SERVER_AUTH_OFFERED, SMTP_SERVER_AUTH_REQUIRED };
 
 struct smtp_server_options {
@@ -35,6 +60,9 @@ struct smtp_server_options {
     bool secured;                  /* TLS from the first byte */
     bool dsn, utf8;                /* offered */
     unsigned errors_max;           /* commands that failed, until 421 and the end */
+    bool trusted;                  /* as whoever has authenticated: much more of these, and of NOOP and RSET, is borne */
+    void (*refused)(void *owner, const struct smtp_refusal *refusal); /* only told, once for each; NULL: nobody is */
+    void *owner;
 };
 
 #define SMTP_SERVER_EVENT_LIST(X)                                                                                      \

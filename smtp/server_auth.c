@@ -138,5 +138,5 @@ static void ask_owner(struct smtp_server *server, struct slice name, struct slic
 static void fail(struct smtp_server *server, struct smtp_reply reply)
 {
     smtp_server_auth_end(server);
-    smtp_server_say(server, reply);
+    smtp_server_refuse(server, reply.code == 454 ? SMTP_REFUSAL_MEMORY : SMTP_REFUSAL_LOGIN, reply);
 }

@@ -2,7 +2,6 @@
 
 #include "base/text.h"
 
-#define IDLE_COMMANDS_MAX 100 /* of those that bring no message nearer, between two messages */
 #define EHLO_TEXT_MAX 1024
 #define WORD(literal)                                                                                                  \
     {                                                                                                                  \
@@ -48,7 +47,7 @@ static const struct command_row rows[] = {
 };
 
 static bool is_http(struct slice line);
-static void say_fault(struct smtp_server *server, enum smtp_command_fault fault, enum smtp_verb verb);
+static void say_fault(struct smtp_server *server, enum smtp_command_fault fault, const struct smtp_command *command);
 static void print_hello(const struct smtp_server *server, bool extended, struct buffer *out);
 static bool refuses_mail(struct smtp_server *server);
 static bool refuses_starttls(struct smtp_server *server);
@@ -58,19 +57,17 @@ static void reset_then(struct smtp_server *server);
 void smtp_server_command(struct smtp_server *server, struct slice line)
 {
     if (is_http(line)) {
+        smtp_server_refuse(server, SMTP_REFUSAL_HTTP, smtp_reply_make(554, 5, 1, "this is an SMTP server"));
         smtp_server_close(server);
-        smtp_server_say(server, smtp_reply_make(554, 5, 1, "this is an SMTP server"));
         return;
     }
     struct smtp_command command;
     enum smtp_command_fault fault = smtp_command_parse(line, server->transaction.utf8, &command);
     if (fault != SMTP_COMMAND_OK) {
-        say_fault(server, fault, command.verb);
+        say_fault(server, fault, &command);
         return;
     }
-    if (rows[command.verb].idle && ++server->idle_commands > IDLE_COMMANDS_MAX) {
-        server->errors++;
-    }
+    server->idle_commands += rows[command.verb].idle;
     rows[command.verb].run(server, &command);
 }
 
@@ -100,23 +97,41 @@ static bool is_http(struct slice line)
     return false;
 }
 
-static void say_fault(struct smtp_server *server, enum smtp_command_fault fault, enum smtp_verb verb)
+static struct smtp_reply fault_reply(enum smtp_command_fault fault, enum smtp_verb verb)
 {
     if (fault == SMTP_COMMAND_SYNTAX && verb == SMTP_MAIL) {
-        smtp_server_say(server, smtp_reply_make(501, 1, 7, "bad sender address or syntax: MAIL FROM:<address>"));
-    } else if (fault == SMTP_COMMAND_SYNTAX && verb == SMTP_RCPT) {
-        smtp_server_say(server, smtp_reply_make(501, 1, 3, "bad recipient address or syntax: RCPT TO:<address>"));
-    } else if (fault == SMTP_COMMAND_SYNTAX) {
-        smtp_server_say(server, smtp_reply_make(501, 5, 4, "syntax error in the argument"));
-    } else if (fault == SMTP_COMMAND_BYTES) {
-        smtp_server_say(server, smtp_reply_make(501, 5, 2, "bytes that no command may have; lines end in CRLF"));
-    } else if (fault == SMTP_COMMAND_PARAMETER) {
-        smtp_server_say(server, smtp_reply_make(555, 5, 4, "parameter not supported"));
-    } else if (fault == SMTP_COMMAND_PARAMETER_BAD) {
-        smtp_server_say(server, smtp_reply_make(501, 5, 4, "bad or repeated parameter"));
-    } else {
-        smtp_server_say(server, smtp_reply_make(500, 5, 2, "command not recognised"));
+        return smtp_reply_make(501, 1, 7, "bad sender address or syntax: MAIL FROM:<address>");
     }
+    if (fault == SMTP_COMMAND_SYNTAX && verb == SMTP_RCPT) {
+        return smtp_reply_make(501, 1, 3, "bad recipient address or syntax: RCPT TO:<address>");
+    }
+    switch (fault) {
+        case SMTP_COMMAND_SYNTAX:
+            return smtp_reply_make(501, 5, 4, "syntax error in the argument");
+        case SMTP_COMMAND_BYTES:
+            return smtp_reply_make(501, 5, 2, "bytes that no command may have; lines end in CRLF");
+        case SMTP_COMMAND_PARAMETER:
+            return smtp_reply_make(555, 5, 4, "parameter not supported");
+        case SMTP_COMMAND_PARAMETER_BAD:
+            return smtp_reply_make(501, 5, 4, "bad or repeated parameter");
+        case SMTP_COMMAND_UNKNOWN:
+        case SMTP_COMMAND_OK:
+            break;
+    }
+    return smtp_reply_make(500, 5, 2, "command not recognised");
+}
+
+/* Of MAIL and RCPT the operator sees what was written: those are no secrets. */
+static void say_fault(struct smtp_server *server, enum smtp_command_fault fault, const struct smtp_command *command)
+{
+    bool has_address = command->verb == SMTP_MAIL || command->verb == SMTP_RCPT;
+    struct smtp_refusal refusal = {
+        .kind = has_address && fault == SMTP_COMMAND_SYNTAX ? SMTP_REFUSAL_ADDRESS : SMTP_REFUSAL_SYNTAX,
+        .reply = fault_reply(fault, command->verb),
+        .subject = has_address ? command->argument : SLICE_EMPTY,
+    };
+    smtp_server_tell(server, &refusal);
+    smtp_server_say(server, refusal.reply);
 }
 
 static void on_hello(struct smtp_server *server, const struct smtp_command *command)
@@ -125,7 +140,7 @@ static void on_hello(struct smtp_server *server, const struct smtp_command *comm
         return;
     }
     if (command->argument.length > SERVER_HELLO_MAX) {
-        say_fault(server, SMTP_COMMAND_SYNTAX, command->verb);
+        say_fault(server, SMTP_COMMAND_SYNTAX, command);
         return;
     }
     buffer_clear(&server->hello);
@@ -166,9 +181,9 @@ static void on_mail(struct smtp_server *server, const struct smtp_command *comma
     enum smtp_command_fault fault = smtp_mail_parse(command, smtp_server_allowed(server), &server->mail);
     uint64_t size_max = server->options.size_max;
     if (fault != SMTP_COMMAND_OK) {
-        say_fault(server, fault, command->verb);
+        say_fault(server, fault, command);
     } else if (size_max > 0 && server->mail.size > size_max) {
-        smtp_server_say(server, smtp_reply_make(552, 3, 4, "message too large"));
+        smtp_server_refuse(server, SMTP_REFUSAL_SIZE, smtp_reply_make(552, 3, 4, "message too large"));
     } else {
         smtp_server_raise(server, SMTP_SERVER_MAIL);
         server->event.mail = &server->mail;
@@ -178,13 +193,12 @@ static void on_mail(struct smtp_server *server, const struct smtp_command *comma
 static bool refuses_mail(struct smtp_server *server)
 {
     if (buffer_length(&server->hello) == 0) {
-        smtp_server_say(server, smtp_reply_make(503, 5, 1, "EHLO or HELO first"));
+        smtp_server_refuse(server, SMTP_REFUSAL_ORDER, smtp_reply_make(503, 5, 1, "EHLO or HELO first"));
     } else if (server->transaction.open) {
-        smtp_server_say(server, smtp_reply_make(503, 5, 1, "nested MAIL"));
+        smtp_server_refuse(server, SMTP_REFUSAL_ORDER, smtp_reply_make(503, 5, 1, "nested MAIL"));
     } else if (server->options.auth == SMTP_SERVER_AUTH_REQUIRED && !server->authenticated) {
-        smtp_server_say(server, smtp_reply_make(530, 7, 0,
-                                                server->secured ? "authentication required"
-                                                                : "STARTTLS and authentication required"));
+        smtp_server_refuse(server, SMTP_REFUSAL_LOGIN,
+                           smtp_reply_make(530, 7, 0, server->secured ? "authentication required" : "STARTTLS and authentication required"));
     } else {
         return false;
     }
@@ -194,14 +208,14 @@ static bool refuses_mail(struct smtp_server *server)
 static void on_rcpt(struct smtp_server *server, const struct smtp_command *command)
 {
     if (!server->transaction.open) {
-        smtp_server_say(server, smtp_reply_make(503, 5, 1, "MAIL first"));
+        smtp_server_refuse(server, SMTP_REFUSAL_ORDER, smtp_reply_make(503, 5, 1, "MAIL first"));
         return;
     }
     enum smtp_command_fault fault = smtp_rcpt_parse(command, smtp_server_allowed(server), &server->rcpt);
     if (fault != SMTP_COMMAND_OK) {
-        say_fault(server, fault, command->verb);
+        say_fault(server, fault, command);
     } else if (server->transaction.recipient_count >= server->options.recipients_max) {
-        smtp_server_say(server, smtp_reply_make(452, 5, 3, "too many recipients"));
+        smtp_server_refuse(server, SMTP_REFUSAL_RECIPIENTS, smtp_reply_make(452, 5, 3, "too many recipients"));
     } else {
         smtp_server_raise(server, SMTP_SERVER_RCPT);
         server->event.rcpt = &server->rcpt;
@@ -215,9 +229,9 @@ static void on_data(struct smtp_server *server, const struct smtp_command *comma
         return;
     }
     if (!server->transaction.open) {
-        smtp_server_say(server, smtp_reply_make(503, 5, 1, "MAIL first"));
+        smtp_server_refuse(server, SMTP_REFUSAL_ORDER, smtp_reply_make(503, 5, 1, "MAIL first"));
     } else if (server->transaction.recipient_count == 0) {
-        smtp_server_say(server, smtp_reply_make(554, 5, 1, "no valid recipients"));
+        smtp_server_refuse(server, SMTP_REFUSAL_ORDER, smtp_reply_make(554, 5, 1, "no valid recipients"));
     } else {
         smtp_server_raise(server, SMTP_SERVER_DATA);
     }
@@ -228,8 +242,8 @@ static void on_data(struct smtp_server *server, const struct smtp_command *comma
 static void on_bdat(struct smtp_server *server, const struct smtp_command *command)
 {
     (void)command;
+    smtp_server_refuse(server, SMTP_REFUSAL_SYNTAX, smtp_reply_make(502, 5, 1, "CHUNKING is not offered"));
     smtp_server_close(server);
-    smtp_server_say(server, smtp_reply_make(502, 5, 1, "CHUNKING is not offered"));
 }
 
 static void on_rset(struct smtp_server *server, const struct smtp_command *command)
@@ -279,7 +293,7 @@ static void on_help(struct smtp_server *server, const struct smtp_command *comma
 static void on_unsupported(struct smtp_server *server, const struct smtp_command *command)
 {
     (void)command;
-    smtp_server_say(server, smtp_reply_make(502, 5, 1, "command not supported"));
+    smtp_server_refuse(server, SMTP_REFUSAL_SYNTAX, smtp_reply_make(502, 5, 1, "command not supported"));
 }
 
 static void on_starttls(struct smtp_server *server, const struct smtp_command *command)
@@ -293,13 +307,13 @@ static void on_starttls(struct smtp_server *server, const struct smtp_command *c
 static bool refuses_starttls(struct smtp_server *server)
 {
     if (server->secured) {
-        smtp_server_say(server, smtp_reply_make(503, 5, 1, "TLS is up already"));
+        smtp_server_refuse(server, SMTP_REFUSAL_ORDER, smtp_reply_make(503, 5, 1, "TLS is up already"));
     } else if (!server->options.starttls) {
-        smtp_server_say(server, smtp_reply_make(502, 5, 1, "STARTTLS is not offered"));
+        smtp_server_refuse(server, SMTP_REFUSAL_SYNTAX, smtp_reply_make(502, 5, 1, "STARTTLS is not offered"));
     } else if (!server->extended) {
-        smtp_server_say(server, smtp_reply_make(503, 5, 1, "EHLO first"));
+        smtp_server_refuse(server, SMTP_REFUSAL_ORDER, smtp_reply_make(503, 5, 1, "EHLO first"));
     } else if (server->transaction.open) {
-        smtp_server_say(server, smtp_reply_make(503, 5, 1, "not during a mail transaction"));
+        smtp_server_refuse(server, SMTP_REFUSAL_ORDER, smtp_reply_make(503, 5, 1, "not during a mail transaction"));
     } else {
         return false;
     }
@@ -316,15 +330,15 @@ static void on_auth(struct smtp_server *server, const struct smtp_command *comma
 static bool refuses_auth(struct smtp_server *server)
 {
     if (server->options.auth == SMTP_SERVER_AUTH_NONE) {
-        smtp_server_say(server, smtp_reply_make(503, 5, 1, "authentication is not offered"));
+        smtp_server_refuse(server, SMTP_REFUSAL_LOGIN, smtp_reply_make(503, 5, 1, "authentication is not offered"));
     } else if (!server->secured) {
-        smtp_server_say(server, smtp_reply_make(538, 7, 11, "encryption required for authentication"));
+        smtp_server_refuse(server, SMTP_REFUSAL_LOGIN, smtp_reply_make(538, 7, 11, "encryption required for authentication"));
     } else if (!server->extended) {
-        smtp_server_say(server, smtp_reply_make(503, 5, 1, "EHLO first"));
+        smtp_server_refuse(server, SMTP_REFUSAL_ORDER, smtp_reply_make(503, 5, 1, "EHLO first"));
     } else if (server->authenticated) {
-        smtp_server_say(server, smtp_reply_make(503, 5, 1, "authenticated already"));
+        smtp_server_refuse(server, SMTP_REFUSAL_ORDER, smtp_reply_make(503, 5, 1, "authenticated already"));
     } else if (server->transaction.open) {
-        smtp_server_say(server, smtp_reply_make(503, 5, 1, "not during a mail transaction"));
+        smtp_server_refuse(server, SMTP_REFUSAL_ORDER, smtp_reply_make(503, 5, 1, "not during a mail transaction"));
     } else {
         return false;
     }

@@ -62,24 +62,25 @@ static void judge(struct smtp_server *server)
 {
     const struct smtp_content_decoder *content = &server->transaction.content;
     uint64_t size_max = server->options.size_max;
-    struct smtp_reply reply;
+    struct smtp_refusal refusal = {.kind = SMTP_REFUSAL_CONTENT, .subject = SLICE_EMPTY};
     if (is_refused(server)) {
         return;
     }
     if (content->fault == SMTP_CONTENT_BARE_LF) {
-        reply = smtp_reply_make(550, 6, 0, "bare LF in the content; lines end in CRLF");
+        refusal.reply = smtp_reply_make(550, 6, 0, "bare LF in the content; lines end in CRLF");
     } else if (content->fault == SMTP_CONTENT_BARE_CR) {
-        reply = smtp_reply_make(550, 6, 0, "bare CR in the content; lines end in CRLF");
+        refusal.reply = smtp_reply_make(550, 6, 0, "bare CR in the content; lines end in CRLF");
     } else if (content->fault == SMTP_CONTENT_NUL) {
-        reply = smtp_reply_make(550, 6, 0, "NUL in the content");
+        refusal.reply = smtp_reply_make(550, 6, 0, "NUL in the content");
     } else if (size_max > 0 && content->length > size_max) {
-        reply = smtp_reply_make(552, 3, 4, "message too large");
+        refusal = (struct smtp_refusal){.kind = SMTP_REFUSAL_SIZE, .reply = smtp_reply_make(552, 3, 4, "message too large")};
     } else if (buffer_failed(&server->chunk)) {
-        reply = smtp_reply_make(451, 3, 0, "out of memory");
+        refusal = (struct smtp_refusal){.kind = SMTP_REFUSAL_MEMORY, .reply = smtp_reply_make(451, 3, 0, "out of memory")};
     } else {
         return;
     }
-    refuse(server, &reply);
+    smtp_server_tell(server, &refusal);
+    refuse(server, &refusal.reply);
 }
 
 static void refuse(struct smtp_server *server, const struct smtp_reply *reply)

@@ -72,6 +72,8 @@ struct smtp_server {
 
 /* server.c */
 void smtp_server_say(struct smtp_server *server, struct smtp_reply reply);
+void smtp_server_refuse(struct smtp_server *server, enum smtp_refusal_kind kind, struct smtp_reply reply);
+void smtp_server_tell(struct smtp_server *server, const struct smtp_refusal *refusal); /* of what is said elsewhere */
 void smtp_server_raise(struct smtp_server *server, enum smtp_server_event_kind kind);
 void smtp_server_close(struct smtp_server *server); /* drops an event that nobody has seen */
 /* Input that came before a reply that the client has to wait for; true when that ended the session. */

@@ -79,6 +79,12 @@ enum err tls_password_check(const struct tls_password *stored, struct slice pass
     return err;
 }
 
+bool tls_password_equal(const struct tls_password *a, const struct tls_password *b)
+{
+    return a->iterations == b->iterations && a->salt_length == b->salt_length && memcmp(a->salt, b->salt, a->salt_length) == 0 &&
+           memcmp(a->digest, b->digest, sizeof a->digest) == 0;
+}
+
 struct tls_password tls_password_nobody(uint32_t iterations)
 {
     return (struct tls_password){.iterations = iterations < ITERATIONS_MIN ? TLS_PASSWORD_ITERATIONS : iterations};

@@ -34,6 +34,8 @@ MUST_CHECK enum err tls_password_parse(struct tls_password *stored, struct slice
  * ERR_MEMORY. */
 MUST_CHECK enum err tls_password_check(const struct tls_password *stored, struct slice password, uint32_t iterations,
                                        bool *matches);
+/* The very same stored text? Not whether a password is right. */
+bool tls_password_equal(const struct tls_password *a, const struct tls_password *b);
 /* What an unknown user is checked against: no password matches it. */
 struct tls_password tls_password_nobody(uint32_t iterations);
 

@@ -11,6 +11,7 @@ struct order {
     bool greeted, open, in_content, closed;
     unsigned recipients;
     uint64_t length;
+    size_t told, refusals; /* what speaks against the client, as told and as said */
 };
 
 static void check_order(struct order *order, const struct smtp_server_event *event, bool yes)
@@ -35,13 +36,29 @@ static void check_order(struct order *order, const struct smtp_server_event *eve
     if (kind == SMTP_SERVER_DATA)
         order->in_content = yes;
     if (kind == SMTP_SERVER_END || kind == SMTP_SERVER_RESET)
-        *order = (struct order){.greeted = true};
+        *order = (struct order){.greeted = true, .told = order->told, .refusals = order->refusals};
 }
 
-static void check_output(struct smtp_server *server)
+/* No reply says no without having been told, or the owner's own. */
+static void check_told(struct order *order, struct slice line)
+{
+    bool is_last = line.data[3] == ' ', is_no = line.data[0] == '4' || line.data[0] == '5';
+    order->refusals += is_last && is_no;
+    assert(order->refusals <= order->told);
+}
+
+static void on_refused(void *owner, const struct smtp_refusal *refusal)
+{
+    struct order *order = owner;
+    assert(refusal->reply.code >= 400 && refusal->reply.text.length > 0);
+    order->told++;
+}
+
+static void check_output(struct smtp_server *server, struct order *order)
 {
     struct slice output = smtp_server_output(server), line, rest = output;
     while (rest.length > 0 && slice_cut(&rest, '\n', &line)) {
+        check_told(order, line);
         assert(line.length >= 4 && line.length <= 511 && line.data[line.length - 1] == '\r');
         for (size_t i = 0; i + 1 < line.length; i++)
             assert(line.data[i] == ' ' || byte_is_print(line.data[i]));
@@ -54,14 +71,15 @@ static void answer_all(struct smtp_server *server, struct order *order, unsigned
     struct smtp_reply no = smtp_reply_make(550, 7, 1, "no"), promise = smtp_reply_make(250, 0, 0, "ok");
     for (;;) {
         struct smtp_server_event event = smtp_server_next(server);
-        check_output(server);
+        check_output(server, order);
         if (event.kind == SMTP_SERVER_WAIT)
             break;
         bool yes = ++*mood % (yes_count + 1) != 0;
         check_order(order, &event, yes || event.kind == SMTP_SERVER_GREETING);
         yes |= event.kind == SMTP_SERVER_GREETING || event.kind == SMTP_SERVER_RESET;
+        order->told += !yes;
         smtp_server_answer(server, !yes ? &no : event.kind == SMTP_SERVER_END ? &promise : NULL);
-        check_output(server);
+        check_output(server, order);
         if (smtp_server_is_securing(server))
             smtp_server_secured(server);
     }
@@ -80,8 +98,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                           .dsn = data[0] >> 4 & 1,
                                           .utf8 = data[0] >> 5 & 1,
                                           .errors_max = data[0] >> 6 & 1 ? 5 : 0};
-    struct smtp_server *server = smtp_server_new(&options);
     struct order order = {.greeted = false};
+    options.refused = on_refused;
+    options.owner = &order;
+    struct smtp_server *server = smtp_server_new(&options);
     unsigned mood = 0;
     answer_all(server, &order, &mood, data[1]);
     for (size_t at = 3; at < size && !order.closed;) {

@@ -251,9 +251,21 @@ class Reload(doors.Doors):
 
     def test_users(self):
         one = self.open()
-        self.log_in(one).quit()
-        self.give_users(one, app="another word", third="three")
+        self.give_users(one, app="secret word", stays="stays", goes="goes")
         one.wait_event("users_reloaded", 20)
+        changed, stays, goes = self.log_in(one), self.log_in(one, user="stays", password="stays"), self.log_in(one, user="goes", password="goes")
+        for smtp in (changed, stays, goes):
+            self.assertEqual(smtp.docmd("MAIL", "FROM:<a@sender.example>")[0], 250)
+            self.assertEqual(smtp.rset()[0], 250)
+        users = (one.directory / "users").read_text(encoding="ascii").splitlines(keepends=True)
+        kept = [line for line in users if line.startswith("stays:")]
+        self.give_users(one, kept, app="another word", third="three")
+        one.wait_event("users_reloaded", 20, count=2)
+        self.assertEqual(stays.docmd("MAIL", "FROM:<a@sender.example>")[0], 250)
+        for smtp in (changed, goes):
+            code, text = smtp.docmd("MAIL", "FROM:<a@sender.example>")
+            self.assertEqual((code, text[:6]), (421, b"4.7.0 "), "the session of a user who is not one any more goes on")
+        self.assertEqual(one.wait_event("rejected", reason="revoked", count=2)["code"], "421")
         with self.assertRaises(smtplib.SMTPAuthenticationError):
             self.log_in(one)
         self.log_in(one, password="another word").quit()

@@ -23,6 +23,7 @@ struct running {
     size_t stopped;
     char socket[160], submit[160], drop[160];
     size_t lines[8]; /* of the log, by level */
+    struct buffer told; /* the first of its lines */
 };
 static struct running running;
 
@@ -30,6 +31,8 @@ static inline void running_write(struct log *log, struct slice line)
 {
     (void)log;
     running.lines[LOG_ERROR] += slice_find_slice(line, SLICE("level=error")) < line.length;
+    if (line.length < buffer_room(&running.told))
+        buffer_print(&running.told, "%.*s\n", SLICE_ARGS(line));
     running.lines[LOG_INFO] += slice_find_slice(line, SLICE("level=info")) < line.length;
     running.lines[LOG_WARNING] += slice_find_slice(line, SLICE("level=warning")) < line.length;
 }
@@ -72,6 +75,7 @@ static inline void running_start(void)
     struct buffer text;
     running.log = (struct log){.level = LOG_INFO, .write = running_write};
     running.stopped = 0;
+    buffer_init(&running.told, 1u << 20);
     folder_make(&running.folder);
     snprintf(running.socket, sizeof running.socket, "%s/control", running.folder.path);
     snprintf(running.submit, sizeof running.submit, "%s/submit", running.folder.path);
@@ -116,6 +120,7 @@ static inline void running_stop(void)
     resolver_close();
     tls_stop();
     loop_close();
+    buffer_free(&running.told);
     folder_remove(&running.folder);
 }
 

@@ -37,8 +37,9 @@ class Doors(case.LiveCase):
             shutil.chown(made, "sternpost", "sternpost")
             made.rename(one.directory / name)
 
-    def give_users(self, one, **passwords):
-        lines = [one.run("passwd", name, text_in=password + "\n", options=False).stdout
+    def give_users(self, one, kept=(), **passwords):
+        """kept: lines of the file that was there before."""
+        lines = [*kept] + [one.run("passwd", name, text_in=password + "\n", options=False).stdout
                  for name, password in passwords.items()]
         made = one.directory / "users.new"
         made.write_text("# who may relay\n" + "".join(lines), encoding="ascii")
