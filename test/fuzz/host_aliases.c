@@ -17,7 +17,7 @@ static void check_item(struct slice item)
     char whole[SMTP_ADDRESS_MAX + 2];
     struct slice name = item.length > 0 && item.data[0] == '\\' ? slice_from(item, 1) : item;
     assert(name.length > 0 && name.length <= SMTP_ADDRESS_MAX && !slice_has(name, '\n'));
-    assert(name.data[0] != '|' && name.data[0] != '/');
+    assert(item.data[0] != '|' && item.data[0] != '/');
     if (slice_has(name, '@')) {
         assert(smtp_address_is_valid(name, true));
         return;
