@@ -9,7 +9,12 @@
 #include "relay/host.h"
 
 #define FINDER_ROOM_HOURS 720
-enum finder_room_class { FINDER_ROOM_DEAD, FINDER_ROOM_LIVE, FINDER_ROOM_CLASSES };
+/* What goes first: what binds nothing; what was in use on one day only; what has been enforced for longer. */
+enum finder_room_class { FINDER_ROOM_DEAD, FINDER_ROOM_FRESH, FINDER_ROOM_LIVE, FINDER_ROOM_CLASSES };
+/* Owners (registrable domains) are told apart by two rows of counters instead of a list, so that memory does not grow with their number.
+ * One that shares a counter with another in one row hardly ever does in the other. */
+#define FINDER_ROOM_ROWS 2
+#define FINDER_ROOM_COUNTERS 4096
 struct finder_room {
     int64_t begun_ms;            /* of this walk; 0: not begun */
     uint64_t bytes;              /* of all that was met and kept */
@@ -23,6 +28,9 @@ struct finder_room {
     int64_t mark_hour;
     uint64_t mark_bytes;
     size_t freed_count;
+    /* Bytes by owner: of what may be forgotten, of what may not, and what this walk forgets of it. */
+    uint64_t shares[FINDER_ROOM_ROWS][FINDER_ROOM_COUNTERS], held[FINDER_ROOM_COUNTERS];
+    uint64_t excess[FINDER_ROOM_ROWS][FINDER_ROOM_COUNTERS];
 };
 
 struct finder {

@@ -25,6 +25,25 @@ static void put(const char *domain, const char *mode, int64_t unused_ms)
     arena_free(&arena);
 }
 
+/* As much as a policy can say. */
+static void put_large(const char *domain)
+{
+    struct arena *arena = arena_new(1u << 20);
+    struct sts_entry entry = {.body = SLICE_EMPTY, .failure = SLICE_EMPTY, .exempt_reason = SLICE_EMPTY, .has_policy = true};
+    struct slice *mx = arena_array(arena, 400, sizeof *mx);
+    struct buffer bytes;
+    buffer_init(&bytes, 1u << 20);
+    for (size_t i = 0; i < 400; i++)
+        assert_true(arena_print(arena, &mx[i], "mx%zu.0123456789.0123456789.example", i));
+    entry.policy = (struct sts_policy){.mode = STS_MODE_ENFORCE, .max_age_s = 31557600, .mx = mx, .mx_count = 400};
+    text_print(entry.id, sizeof entry.id, "1");
+    entry.fetched_ms = entry.first_fetched_ms = entry.used_ms = clock_wall_ms();
+    sts_entry_encode(&entry, &bytes);
+    stored_put(slice_of(domain), buffer_slice(&bytes));
+    buffer_free(&bytes);
+    arena_free(&arena);
+}
+
 /* Only a failure is known of it. */
 static void put_dead(const char *domain, int64_t unused_ms)
 {
@@ -101,6 +120,56 @@ static void test_what_binds_nothing_goes_before_what_does(void **state)
         check_true(name_of(i), stored_has(name_of(i)));
 }
 
+/* Somebody's subdomains by the hundred, each with as large a policy as can be, used more lately than all else: they evict each other.
+ * So also where mail waits for each of them, and where there are several such owners. */
+static void test_a_flood_evicts_its_like(void **state)
+{
+    static const struct {
+        const char *name, *format, *mail_for;
+    } floods[] = {
+        {"one owner", "flood%zu.evil.example", NULL},
+        {"five owners", "flood%zu.evil%zu.example", NULL},
+        {"mail waits for all", "flood%zu.evil.example", "flood"},
+    };
+    char domain[64];
+    for (size_t i = 0; i < COUNT_OF(floods); i++) {
+        assert_int_equal(finding_teardown(state), 0);
+        assert_int_equal(finding_setup(state), 0);
+        finding_world.config.sts_cache_max = 1u << 20;
+        finding_world.mail_for = floods[i].mail_for;
+        for (size_t k = 0; k < 900; k++)
+            put(name_of(k), "enforce", (int64_t)(k % 24) * HOUR_MS);
+        for (size_t k = 0; k < 300; k++)
+            put_large(text_print(domain, sizeof domain, floods[i].format, k, k % 5).data);
+        turn_for(HOUR_MS);
+        for (size_t k = 0; k < 900; k++)
+            check_true(floods[i].name, stored_has(name_of(k)));
+        if (floods[i].mail_for == NULL)
+            check_true("the limit is kept", stored_bytes() <= 1u << 20);
+        else
+            check_number("what mail waits for", finding_world.count, 1200);
+    }
+}
+
+/* Who is in use for longer than a day stays longer than whoever came today, although he was used before. */
+static void test_what_came_today_goes_first(void **state)
+{
+    (void)state;
+    finding_world.config.sts_cache_max = LIMIT;
+    for (size_t i = 0; i < 100; i++)
+        (void)finding_ask_now(name_of(i), STS_LOOKUP_DELIVERY);
+    turn_for(25 * HOUR_MS);
+    for (size_t i = 0; i < 100; i++)
+        (void)finding_ask_now(name_of(i), STS_LOOKUP_DELIVERY);
+    turn_for(2 * HOUR_MS);
+    for (size_t i = 100; i < 300; i++)
+        put(name_of(i), "enforce", 0);
+    turn_for(HOUR_MS);
+    check_true("the limit is kept", stored_bytes() <= LIMIT);
+    for (size_t i = 0; i < 100; i++)
+        check_true(name_of(i), stored_has(name_of(i)));
+}
+
 /* Although they are the oldest, and although nothing else is left to go. */
 static void test_what_mail_waits_for_stays(void **state)
 {
@@ -171,6 +240,8 @@ int main(void)
         FINDING_TEST(test_what_binds_nothing_goes_before_what_does),
         FINDING_TEST(test_what_mail_waits_for_stays),
         FINDING_TEST(test_smart_hosts_and_exemptions_stay),
+        FINDING_TEST(test_a_flood_evicts_its_like),
+        FINDING_TEST(test_what_came_today_goes_first),
         FINDING_TEST(test_growth),
         FINDING_TEST(test_what_binds_nothing_is_forgotten_in_time),
     };
