@@ -55,6 +55,9 @@ class Step(case.LiveCase):
         for place in places:
             self.private = place.relay
             self.finish(place, copies_max=len(place.book.promised()) if place.book.kills() else 0)
+        for place, direction in zip(places, ("back", "forward")):
+            event = place.relay.wait_event("clock_leapt", PATIENCE_S)
+            self.assertEqual(event["direction"], direction, event["line"])
 
     def back_while_mail_waits(self, name):
         place = self.place(name)
