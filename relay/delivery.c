@@ -148,7 +148,7 @@ static void begin_work(struct delivery *delivery)
 {
     if (delivery_waits_for_upstream(delivery))
         return;
-    if (delivery_is_connected(delivery) && delivery_may_reuse(delivery) && delivery_same_route(delivery) &&
+    if (delivery_is_connected(delivery) && delivery_may_reuse(delivery) && delivery_same_demand(delivery) &&
         delivery_policy_is_current(delivery)) {
         why_add(&delivery->why, "connect", delivery_host(delivery), "over an open connection");
         (void)delivery_send(delivery);

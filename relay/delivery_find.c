@@ -46,16 +46,13 @@ static enum config_tls demand_tls(const struct config_route *route)
     return route->tls == CONFIG_TLS_STS ? CONFIG_TLS_VERIFY : route->tls;
 }
 
-bool delivery_same_route(const struct delivery *delivery)
+bool delivery_same_demand(const struct delivery *delivery)
 {
     const struct config_route *route = route_of(delivery);
     const struct demand *demand = &delivery->demand;
-    if (route == NULL)
-        return demand->route_pattern.length == 0;
-    /* A reload may have changed it under its name. */
-    return slice_equal(route->pattern, demand->route_pattern) && slice_equal(route->host, demand->smart_host) &&
-           route->port == demand->port && slice_equal(route->username, demand->username) &&
-           slice_equal(route->password, demand->password) && demand_tls(route) == demand->tls;
+    struct slice pattern = route == NULL ? SLICE_EMPTY : route->pattern;
+    return demand->reload_count == delivery->relay->reload_count && slice_equal(pattern, demand->route_pattern) &&
+           demand->trust_generation == tls_context_generation(delivery->relay->tls);
 }
 
 /* Copies what the configuration demands, since a reload may replace it while the connection lives. */
@@ -64,7 +61,10 @@ static bool demand_from_config(struct delivery *delivery)
     const struct config *config = delivery->relay->config;
     const struct config_route *route = route_of(delivery);
     struct demand *demand = &delivery->demand;
-    *demand = (struct demand){.tls = config->tls_default, .port = config->delivery_port};
+    *demand = (struct demand){.tls = config->tls_default,
+                              .port = config->delivery_port,
+                              .reload_count = delivery->relay->reload_count,
+                              .trust_generation = tls_context_generation(delivery->relay->tls)};
     if (route == NULL)
         return true;
     demand->port = route->port;

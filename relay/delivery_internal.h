@@ -34,6 +34,8 @@ struct demand {
     struct sts_policy policy;
     struct slice policy_id;
     struct slice username, password;
+    uint64_t reload_count;        /* relay.reload_count, and the trust anchors in force, when it was made */
+    uint64_t trust_generation;
 };
 
 #define DELIVERY_ADDRESSES_MAX 16
@@ -121,7 +123,9 @@ struct slice delivery_domain(const struct delivery *delivery); /* the Policy Dom
 void delivery_find_hosts(struct delivery *delivery);
 void delivery_choose_host(struct delivery *delivery);
 void delivery_find_addresses(struct delivery *delivery);
-bool delivery_same_route(const struct delivery *delivery);
+/* Whether what is demanded is what the configuration in force demands for this message: route, TLS, credentials and trust anchors. After
+ * any reload it counts as another: nothing is compared that could be forgotten here. */
+bool delivery_same_demand(const struct delivery *delivery);
 /* Is what the open connection proved still what must be proved? Another delivery may have learned of a policy since. */
 bool delivery_policy_is_current(struct delivery *delivery);
 /* Has a policy become known since the present work looked for one, which is not the one that this new connection proved? */

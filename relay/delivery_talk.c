@@ -305,14 +305,16 @@ void delivery_hurry(struct delivery *delivery)
 
 /* ---- what the client machine says ---- */
 
-/* To find and reach a host takes minutes, in which other mail may have learned of a policy. It binds this message too: all begins
- * again under it, but not for ever. */
+/* To find and reach a host takes minutes, in which other mail may have learned of a policy, or a reload may demand more. It binds this
+ * message too: all begins again under it, but not for ever. */
 static void begin_again(struct delivery *delivery)
 {
     struct trouble_facts facts = {.trouble = TROUBLE_POLICY_UNKNOWN, .detail = SLICE("it changes while mail is on its way")};
     delivery_hang_up(delivery);
     if (++delivery->overtaken_count < OVERTAKEN_MAX) {
-        why_add(&delivery->why, "policy", delivery_domain(delivery), "one became known meanwhile, so all begins again under it");
+        why_add(&delivery->why, "policy", delivery_domain(delivery), "%s",
+                delivery_same_demand(delivery) ? "one became known meanwhile, so all begins again under it"
+                                               : "the configuration was reloaded meanwhile, so all begins again under it");
         delivery->worst = (struct trouble_facts){0};
         delivery->any_policy = false;
         delivery_find_policy(delivery);
@@ -340,7 +342,7 @@ static bool at_ready(struct delivery *delivery)
     if (!delivery->has_work)
         return true; /* between two transactions */
     delivery_host_answers(delivery);
-    if (delivery_policy_is_overtaken(delivery)) {
+    if (!delivery_same_demand(delivery) || delivery_policy_is_overtaken(delivery)) {
         begin_again(delivery);
         return false;
     }

@@ -102,6 +102,7 @@ uint64_t relay_next_id(struct relay *relay)
 void relay_reload(struct relay *relay, const struct relay_options *options)
 {
     relay->configured_ms = clock_wall_ms();
+    relay->reload_count++;
     config_free(&relay->config);
     tls_context_free(&relay->tls);
     locals_free(&relay->locals);

@@ -52,6 +52,7 @@ struct relay {
     struct metrics metrics;
     int64_t started_ms;        /* wall clock */
     int64_t configured_ms;     /* when the configuration in force was read */
+    uint64_t reload_count;     /* what was asked of a connection before the last may be less than is asked now */
     uint32_t id_sequence;
     uint64_t noticed_id;       /* the last message whose sender was told of a delay: that may still be on its way to the disk */
     bool is_stopping;

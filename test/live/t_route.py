@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import threading
 import time
 
 from lab import case
@@ -36,6 +37,25 @@ class Routes(case.LiveCase):
         """The smart host, with its one user as at the beginning."""
         self.lab.smart_host.set_users(app="secret word")
         return self.lab.smart_host
+
+
+class Stricter(Routes):
+    """What a reload demands binds connections that are open."""
+
+    def test_tls_is_demanded_from_now_on(self):
+        answered = threading.Event()
+        mx = self.lab.mx("plaintext.example", replies={"END": lambda _line: answered.wait(60) and None})
+        mx.offer_starttls = False
+        one = self.open("[delivery]\nper-destination = 1\n", retry_schedule="300s")
+        for name in "abc":
+            self.send_to(one, name + "@plaintext.example")
+        case.wait_until(lambda: sum("DATA" in line for each in mx.connections for line in each.plain), 30, "the first message")
+        self.reload(one, "[delivery]\nper-destination = 1\n[tls-policy]\ndefault = encrypt\n")
+        answered.set()
+        one.wait_event("delivered")
+        one.wait_event("deferred")
+        self.assertEqual(sum(line.startswith("MAIL") for each in mx.connections for line in each.plain), 1)
+        self.assertEqual(len(mx.messages), 1)
 
 
 class Working(Routes):
