@@ -108,9 +108,12 @@ void control_set_id(struct json *object, const char *key, uint64_t id)
 
 bool control_log(struct control_session *session, struct log_line *line, const char *event)
 {
-    if (!log_open(line, session->relay->log, LOG_INFO, event))
-        return false;
-    if (session->uid != UINT32_MAX)
-        log_number(line, "uid", session->uid);
-    return true;
+    const struct log_share_line what = {.uid = session->uid, .level = LOG_INFO, .event = event};
+    if (session->uid == UINT32_MAX || session->sees_all) {
+        bool is_open = log_open(line, session->relay->log, LOG_INFO, event);
+        if (is_open && session->uid != UINT32_MAX)
+            log_number(line, "uid", session->uid);
+        return is_open;
+    }
+    return log_share_open(&session->relay->log_share, session->relay->log, line, &what);
 }

@@ -178,16 +178,24 @@ static void rest(struct drop *drop, int64_t delay_ms)
         timer_start(&drop->timer, delay_ms, on_timer);
 }
 
+/* What is about a file counts against its owner's share of the log. */
+static bool open_line(const struct drop *drop, struct log_line *line, enum log_level level, const char *event)
+{
+    if (drop->found == NULL)
+        return log_open(line, drop->relay->log, level, event);
+    const struct log_share_line what = {.uid = drop->found->uid, .level = level, .event = event};
+    if (!log_share_open(&drop->relay->log_share, drop->relay->log, line, &what))
+        return false;
+    log_string(line, "file", drop->found->name.text);
+    return true;
+}
+
 static void log_problem(const struct drop *drop, enum log_level level, const char *event, const char *text)
 {
     struct log_line line;
-    if (!log_open(&line, drop->relay->log, level, event))
+    if (!open_line(drop, &line, level, event))
         return;
     log_text(&line, "directory", drop->relay->config->drop_path);
-    if (drop->found != NULL) {
-        log_string(&line, "file", drop->found->name.text);
-        log_number(&line, "uid", drop->found->uid);
-    }
     log_string(&line, "problem", text);
     log_close(&line);
 }
@@ -316,9 +324,7 @@ static void put_off(struct drop *drop, const char *why)
 {
     struct log_line line;
     int64_t wait_ms = drop_wait_add(&drop->waits, &drop->found->name, clock_monotonic_ms());
-    if (log_open(&line, drop->relay->log, LOG_WARNING, "drop_waits")) {
-        log_string(&line, "file", drop->found->name.text);
-        log_number(&line, "uid", drop->found->uid);
+    if (open_line(drop, &line, LOG_WARNING, "drop_waits")) {
         log_string(&line, "problem", why);
         log_duration(&line, "again_in", wait_ms);
         log_close(&line);

@@ -49,11 +49,11 @@ void posting_cancel(struct posting *posting)
 
 static void log_refusal(const struct posting *posting)
 {
+    const struct log_share_line what = {.uid = posting->uid, .level = LOG_WARNING, .event = "rejected"};
     struct log_line line;
-    if (!log_open(&line, posting->relay->log, LOG_WARNING, "rejected"))
+    if (!log_share_open(&posting->relay->log_share, posting->relay->log, &line, &what))
         return;
     log_string(&line, "with", posting->way);
-    log_number(&line, "uid", posting->uid);
     log_number(&line, "exit", posting->exit);
     log_string(&line, "reason", posting->text);
     log_close(&line);

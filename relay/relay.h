@@ -9,6 +9,7 @@
 #include "relay/config.h"
 #include "relay/dead_hosts.h"
 #include "relay/host.h"
+#include "relay/log_share.h"
 #include "relay/metrics.h"
 #include "relay/reuse_limits.h"
 #include "tls/context.h"
@@ -30,6 +31,7 @@ struct upstream_release;
 struct relay {
     struct config *config;
     struct log *log;
+    struct log_share log_share; /* of users of the machine */
     struct queue *queue;
     struct tls_context *tls;   /* replaced by a reload; sessions share their own */
     struct locals *locals;     /* local domains and aliases */

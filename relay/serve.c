@@ -70,13 +70,14 @@ static bool on_reload(struct relay *relay, struct buffer *said);
 
 int serve_run(const struct config_source *source)
 {
-    struct serving serving = {.source = source, .log = {.level = LOG_INFO, .format = LOG_HUMAN, .write = serve_log_write}};
+    struct serving serving = {.source = source, .log = {.level = LOG_INFO, .format = LOG_HUMAN}};
     serving.log.has_priority = system_is_journal();
-    serving.log.owner = &serving.lines;
+    serve_log_open(&serving.lines, &serving.log);
     struct parts parts = {0};
     system_take_sockets(&serving.sockets);
     if (host_open() != ERR_NONE) {
         serve_say(&serving.log, "the event loop cannot be started");
+        serve_log_close(&serving.lines);
         return EXIT_SOFTWARE;
     }
     serving.status = load_parts(&serving, &parts);
@@ -87,6 +88,7 @@ int serve_run(const struct config_source *source)
     else
         free_parts(&parts);
     tls_stop();
+    serve_log_close(&serving.lines);
     (void)host_close();
     /* It has drained: whoever is impatient now must not make a failure of that. */
     (void)signal(SIGTERM, SIG_IGN);
@@ -575,5 +577,6 @@ static void on_stopped(struct relay *relay)
     health_free(&serving->relay->health);
     relay_free(&serving->relay);
     resolver_close();
+    serve_log_gather(&serving->lines, false); /* what waits for a reader must not keep the loop going */
     host_stop();
 }

@@ -245,6 +245,27 @@ class Closed(case.LiveCase):
         one.stop()
 
 
+class DeafReader(case.LiveCase):
+    """Whoever reads the log has stopped doing so before the relay starts, and never begins again."""
+
+    def test_mail_goes_on_and_the_relay_stops(self):
+        out, into = os.pipe()
+        os.set_blocking(into, False)
+        with self.assertRaises(BlockingIOError):
+            while True:
+                os.write(into, bytes(4096))
+        os.set_blocking(into, True)
+        one = self.private_relay()
+        one.wrapper = ["sh", "-c", 'exec "$@" 2>&%d' % into, "sh"]
+        self.lab.mx("deaf.example")
+        one.start(pass_fds=(into,))
+        self.send_to(one, "a@deaf.example")
+        case.wait_until(lambda: self.lab.servers["deaf.example"].messages, 20, "the message")
+        one.stop()
+        os.close(out)
+        os.close(into)
+
+
 class Running(case.LiveCase):
     def test_reload_drops_no_connection(self):
         one = self.private_relay().start()
