@@ -195,6 +195,7 @@ static void test_stop_anywhere(void **state)
         resolver_close();
         tls_stop();
         loop_close();
+        buffer_free(&running.told);
         folder_remove(&running.folder);
     }
 }
