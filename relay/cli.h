@@ -38,7 +38,7 @@ enum cli_exit {
     X(CONNECT, "--connect", "", "connect to each host too, up to STARTTLS and its certificate")                        \
     X(UNTIL, "--until", "DATE", "when the exemption ends, such as 2026-12-01; now ends it")                            \
     X(REASON, "--reason", "TEXT", "why; it is logged at each use")                                                     \
-    X(LEVEL, "--level", "LEVEL", "how far down: any-host (the default), encrypt or plain")                              \
+    X(LEVEL, "--level", "LEVEL", "how far down: any-host, encrypt or plain (the default)")                              \
     X(SHOW, "--show", "", "print the configuration in force, each value with its place; secrets are hidden")              \
     X(READY, "--ready", "", "ask whether the relay can do its work, not only whether it runs")
 enum cli_option {

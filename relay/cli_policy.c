@@ -76,7 +76,7 @@ static struct slice level_text(struct slice level)
                      "takes any certificate, and --level plain also plaintext.");
     if (slice_equal(level, SLICE("encrypt")))
         return SLICE(": mail for it goes over TLS with any certificate; whoever is on the way may read and change it.");
-    return SLICE(": mail for it may be read and changed on the way.");
+    return SLICE(": mail for it may leave in plaintext, and be read and changed on the way. --level any-host or encrypt gives up less.");
 }
 
 static void print_exempt(struct buffer *out, const struct json *answer, int64_t now_ms)

@@ -61,6 +61,7 @@ static void start_exempt(struct control_session *session)
     changing->session = session;
     struct slice level = control_text(session, "level");
     changing->exemption.reason = control_text(session, "reason");
+    changing->exemption.level = STS_EXEMPT_PLAIN; /* what an exemption meant before it had levels */
     if (!control_policy_domain(session, &changing->domain))
         return;
     if (slice_equal(until, SLICE("now")))

@@ -307,7 +307,7 @@ class Exempted(case.LiveCase):
     def exempt(self, domain, seconds):
         until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
         run = self.relay.run("policy", "exempt", domain, "--until", until.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                             "--reason", "their firewall, ticket 7", "--level", "plain")
+                             "--reason", "their firewall, ticket 7")
         self.assertEqual(run.returncode, 0, run.stderr)
 
     def counted(self):
