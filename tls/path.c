@@ -1,13 +1,17 @@
 #include "tls/path.h"
 
+#include "base/text.h"
 #include "tls/constraint.h"
 #include "tls/parse.h"
 
 #define SENT_MAX 128                                      /* more than 16 KB, the longest message, can hold */
 #define LENGTH_MAX (MBEDTLS_X509_MAX_INTERMEDIATE_CA + 1) /* of a path, without its anchor */
 /* A peer could send what has a path for every order of its certificates. */
-#define SIGNATURES_MAX 100
+#define SIGNATURES_MAX 100 /* or fewer that cost more */
 #define STEPS_MAX 2000
+/* Of RSA. To verify with one as long as the modulus takes up to half a second; that of all authorities has 17 bits. */
+#define EXPONENT_BITS_MAX 32
+#define SLOW_CURVE_COST 10
 
 /* Faults of a certificate that it has in every path. */
 #define LASTING_FLAGS                                                                                                  \
@@ -48,10 +52,12 @@ struct walk {
     mbedtls_x509_crt chain[LENGTH_MAX + 1]; /* copies, which share what they point to; the anchor last */
     size_t length;                          /* with the anchor */
     uint32_t flags[LENGTH_MAX + 1];
+    bool is_untrusted; /* as far as it was seen, from the anchor downwards */
     struct tls_evidence evidence;
 };
 
 static void collect(struct search *search, const mbedtls_x509_crt *certificates, struct tls_evidence *evidence);
+static bool is_too_slow(const mbedtls_pk_context *key);
 static bool is_sent_already(const struct search *search, const mbedtls_x509_crt *certificate);
 static void extend(struct search *search);
 static void try_anchors(struct search *search, const mbedtls_x509_crt *last);
@@ -62,6 +68,7 @@ static bool is_on_path(const struct search *search, const mbedtls_x509_crt *cert
 static bool are_apart(const struct search *search, uint8_t child, size_t issuer);
 static int fit_of(const mbedtls_x509_crt *child, const mbedtls_x509_crt *issuer);
 static void judge(struct search *search, const struct path *path, const mbedtls_x509_crt *anchor);
+static size_t cost_of(const mbedtls_pk_context *key);
 static int look(void *context, mbedtls_x509_crt *certificate, int depth, uint32_t *flags);
 static bool is_constrained(const struct walk *walk, const mbedtls_x509_crt *issuer);
 static void learn(struct search *search, const struct path *path, const struct walk *walk);
@@ -114,10 +121,20 @@ static void collect(struct search *search, const mbedtls_x509_crt *certificates,
         evidence->sent_count++;
         if (!tls_parse_is_whole(sent)) {
             tls_parse_reason(sent, evidence->unread_reason, sizeof evidence->unread_reason);
+        } else if (sent != certificates && is_too_slow(&sent->pk)) {
+            text_print(evidence->unread_reason, sizeof evidence->unread_reason,
+                       "its RSA key has an exponent of more than %d bits", EXPONENT_BITS_MAX);
         } else if (search->sent_count < SENT_MAX && !is_sent_already(search, sent)) {
             search->sent[search->sent_count++] = sent;
         }
     }
+}
+
+/* The leaf's key verifies one signature only; an issuer's may be asked again for every path. */
+static bool is_too_slow(const mbedtls_pk_context *key)
+{
+    return mbedtls_pk_get_type(key) == MBEDTLS_PK_RSA &&
+           mbedtls_mpi_bitlen(&mbedtls_pk_rsa(*key)->MBEDTLS_PRIVATE(E)) > EXPONENT_BITS_MAX;
 }
 
 static bool is_sent_already(const struct search *search, const mbedtls_x509_crt *certificate)
@@ -240,7 +257,9 @@ static int fit_of(const mbedtls_x509_crt *child, const mbedtls_x509_crt *issuer)
 static void judge(struct search *search, const struct path *path, const mbedtls_x509_crt *anchor)
 {
     search->step_count++;
-    search->signature_count += path->length;
+    for (size_t i = 0; i < path->length; i++) {
+        search->signature_count += cost_of(&search->sent[path->at[i]]->pk);
+    }
     if (search->signature_count > SIGNATURES_MAX && search->is_judged) {
         search->is_tangled = search->is_done = true;
         return;
@@ -263,10 +282,25 @@ static void judge(struct search *search, const struct path *path, const mbedtls_
     learn(search, path, &walk);
 }
 
+/* Of one signature that the key verifies. The library is quick with NIST's curves only. */
+static size_t cost_of(const mbedtls_pk_context *key)
+{
+    if (!mbedtls_pk_can_do(key, MBEDTLS_PK_ECKEY)) {
+        return 1;
+    }
+    mbedtls_ecp_group_id curve = mbedtls_pk_ec(*key)->MBEDTLS_PRIVATE(grp).id;
+    bool is_quick = curve == MBEDTLS_ECP_DP_SECP256R1 || curve == MBEDTLS_ECP_DP_SECP384R1 ||
+                    curve == MBEDTLS_ECP_DP_SECP521R1;
+    return is_quick ? 1 : SLOW_CURVE_COST;
+}
+
+/* What constraints say is asked only where a trusted issuer says it: anybody else could write thousands of them, for
+ * thousands of names. */
 static int look(void *context, mbedtls_x509_crt *certificate, int depth, uint32_t *flags)
 {
     struct walk *walk = context;
-    if (depth > 0 && is_constrained(walk, certificate)) {
+    walk->is_untrusted |= (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0;
+    if (depth > 0 && !walk->is_untrusted && is_constrained(walk, certificate)) {
         *flags |= TLS_FLAG_CONSTRAINED;
     }
     int code = tls_evidence_gather(&walk->evidence, certificate, depth, flags);

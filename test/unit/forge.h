@@ -6,6 +6,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
 #define FORGED_MAX 512
@@ -20,7 +21,7 @@ struct forge {
     const char *name;
     const char *issuer;  /* its name; NULL: itself */
     const char *subject; /* "CN=x", "O=y/CN=x"; NULL: CN is the name */
-    const char *key;     /* NULL: one of its own. "rsa..." is weak, "ed..." Ed25519 */
+    const char *key;     /* NULL: one of its own. "rsa..." is weak, "ed..." Ed25519, others see forge_key() */
     const char *extensions;
     enum forge_dates dates;
     const char *digest; /* NULL: SHA-256 */
@@ -42,6 +43,22 @@ struct forged_key {
 static struct forged forged[FORGED_MAX];
 static struct forged_key forged_keys[FORGED_MAX];
 
+/* RSA with a public exponent that nobody needs. */
+static inline EVP_PKEY *forge_slow_key(void)
+{
+    EVP_PKEY *key = NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+    BIGNUM *exponent = BN_new();
+    assert_true(BN_set_bit(exponent, 0) && BN_set_bit(exponent, 80));
+    assert_int_equal(EVP_PKEY_keygen_init(context), 1);
+    assert_int_equal(EVP_PKEY_CTX_set_rsa_keygen_bits(context, 3136), 1);
+    assert_int_equal(EVP_PKEY_CTX_set1_rsa_keygen_pubexp(context, exponent), 1);
+    assert_int_equal(EVP_PKEY_generate(context, &key), 1);
+    EVP_PKEY_CTX_free(context);
+    BN_free(exponent);
+    return key;
+}
+
 static inline EVP_PKEY *forge_key(const char *name)
 {
     size_t i = 0;
@@ -50,9 +67,11 @@ static inline EVP_PKEY *forge_key(const char *name)
     assert_true(i < FORGED_MAX);
     if (forged_keys[i].key == NULL) {
         snprintf(forged_keys[i].name, sizeof forged_keys[i].name, "%s", name);
-        forged_keys[i].key = strncmp(name, "rsa", 3) == 0  ? EVP_RSA_gen(1024)
-                             : strncmp(name, "ed", 2) == 0 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
-                                                           : EVP_EC_gen("P-256");
+        forged_keys[i].key = strncmp(name, "rsa", 3) == 0     ? EVP_RSA_gen(1024)
+                             : strncmp(name, "slow", 4) == 0  ? forge_slow_key()
+                             : strncmp(name, "brain", 5) == 0 ? EVP_EC_gen("brainpoolP512r1")
+                             : strncmp(name, "ed", 2) == 0    ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519")
+                                                              : EVP_EC_gen("P-256");
     }
     return forged_keys[i].key;
 }
