@@ -39,6 +39,7 @@ static const struct {
 };
 
 static bool may_not_serve(const mbedtls_x509_crt *issuer);
+static bool is_for_others(const mbedtls_x509_crt *leaf);
 static size_t rank_of(uint32_t flags);
 static enum tls_failure failure_of(const struct tls_evidence *evidence, uint32_t flags);
 static void gather_leaf(struct tls_evidence *evidence, const mbedtls_x509_crt *leaf);
@@ -73,6 +74,9 @@ int tls_evidence_gather(void *context, mbedtls_x509_crt *certificate, int depth,
     }
     if (depth > 0 && may_not_serve(certificate)) {
         *flags |= MBEDTLS_X509_BADCERT_EXT_KEY_USAGE;
+    }
+    if (depth == 0 && is_for_others(certificate)) {
+        *flags |= MBEDTLS_X509_BADCERT_NS_CERT_TYPE;
     }
     uint32_t own = *flags & ~(uint32_t)MBEDTLS_X509_BADCERT_CN_MISMATCH;
     /* The walk ends at the leaf, so that of two equal troubles the one nearer to the peer is told. */
@@ -118,7 +122,7 @@ void tls_evidence_denied(struct tls_evidence *evidence, const mbedtls_x509_crt *
 {
     char subject[128];
     print_distinguished_name(subject, sizeof subject, &issuer->subject);
-    bool is_authority = issuer->MBEDTLS_PRIVATE(ca_istrue) != 0;
+    bool is_authority = tls_parse_is_authority(issuer);
     bool may_sign = mbedtls_x509_crt_check_key_usage(issuer, MBEDTLS_X509_KU_KEY_CERT_SIGN) == 0;
     evidence->trouble = TLS_FLAG_ISSUER;
     text_print(evidence->trouble_text, sizeof evidence->trouble_text, "the certificate of the issuer %s %s", subject,
@@ -160,6 +164,13 @@ static bool may_not_serve(const mbedtls_x509_crt *issuer)
 {
     return mbedtls_x509_crt_check_extended_key_usage(issuer, MBEDTLS_OID_SERVER_AUTH,
                                                      MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)) != 0;
+}
+
+/* By Netscape's extension, which is older than extended key usage. The library reads it and asks nothing. */
+static bool is_for_others(const mbedtls_x509_crt *leaf)
+{
+    return mbedtls_x509_crt_has_ext_type(leaf, MBEDTLS_X509_EXT_NS_CERT_TYPE) != 0 &&
+           (leaf->MBEDTLS_PRIVATE(ns_cert_type) & MBEDTLS_X509_NS_CERT_TYPE_SSL_SERVER) == 0;
 }
 
 static size_t rank_of(uint32_t flags)
@@ -337,7 +348,7 @@ static bool next_dns_name(const mbedtls_x509_sequence **entry, struct slice *nam
     while (*entry != NULL) {
         const mbedtls_x509_buf *value = &(*entry)->buf;
         *entry = (*entry)->next;
-        if (value->p != NULL && (value->tag & MBEDTLS_ASN1_TAG_VALUE_MASK) == MBEDTLS_X509_SAN_DNS_NAME) {
+        if (value->p != NULL && value->tag == (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_DNS_NAME)) {
             *name = slice_make(value->p, value->len);
             return true;
         }

@@ -14,6 +14,7 @@
 struct name {
     int kind;
     struct slice value;
+    bool is_loose; /* what might be another spelling of an excluded name is it */
 };
 
 /* What one list of subtrees says about a name. */
@@ -30,8 +31,11 @@ static bool is_understood(int kind);
 static bool is_within(const struct name *name, struct slice base);
 static bool is_host_within(struct slice host, struct slice base);
 static bool is_address_within(struct slice address, struct slice base);
-static bool is_subject_within(struct slice subject, struct slice base);
-static bool are_equal(struct slice names_a, struct slice names_b);
+static bool is_subject_within(const struct name *subject, struct slice base);
+static bool are_equal(struct slice names_a, struct slice names_b, bool is_loose);
+static bool are_alike(struct slice a, struct slice b);
+static struct slice skip_filling(struct slice text);
+static bool admits_addresses(struct tls_der constraints, struct slice subject);
 static struct name next_name(struct tls_der *names);
 
 static const struct slice constraints_identifier = {MBEDTLS_OID_NAME_CONSTRAINTS,
@@ -54,7 +58,7 @@ bool tls_constraint_admits(struct slice extensions, const struct tls_constraint_
     struct tls_der outer = tls_der_of(names->subject);
     struct tls_der subject = tls_der_take(&outer, SEQUENCE);
     struct name name = {.kind = MBEDTLS_X509_SAN_DIRECTORY_NAME, .value = tls_der_rest(&subject)};
-    if (name.value.length > 0 && !admits(constraints, &name)) {
+    if (name.value.length > 0 && (!admits(constraints, &name) || !admits_addresses(constraints, name.value))) {
         return false;
     }
     if (!find(names->extensions, names_identifier, &others)) {
@@ -91,8 +95,9 @@ static bool find(struct slice extensions, struct slice identifier, struct tls_de
 
 static bool admits(struct tls_der constraints, const struct name *name)
 {
+    struct name loose = {.kind = name->kind, .value = name->value, .is_loose = true};
     struct subtrees permitted = read_list(&constraints, SUBTREES(0), name);
-    struct subtrees excluded = read_list(&constraints, SUBTREES(1), name);
+    struct subtrees excluded = read_list(&constraints, SUBTREES(1), &loose);
     if (constraints.failed || tls_der_has_more(&constraints)) {
         return false;
     }
@@ -144,7 +149,7 @@ static bool is_within(const struct name *name, struct slice base)
         case MBEDTLS_X509_SAN_IP_ADDRESS:
             return is_address_within(name->value, base);
         case MBEDTLS_X509_SAN_DIRECTORY_NAME:
-            return is_subject_within(name->value, base);
+            return is_subject_within(name, base);
         default:
             return false;
     }
@@ -178,12 +183,12 @@ static bool is_address_within(struct slice address, struct slice base)
 }
 
 /* Both are lists of relative names, from the top downwards: the base must be how the subject begins. */
-static bool is_subject_within(struct slice subject, struct slice base)
+static bool is_subject_within(const struct name *subject, struct slice base)
 {
-    struct tls_der names = tls_der_of(subject), bases = tls_der_of(base);
+    struct tls_der names = tls_der_of(subject->value), bases = tls_der_of(base);
     while (tls_der_has_more(&bases)) {
         struct tls_der name = tls_der_take(&names, SET), wanted = tls_der_take(&bases, SET);
-        if (names.failed || bases.failed || !are_equal(tls_der_rest(&name), tls_der_rest(&wanted))) {
+        if (names.failed || bases.failed || !are_equal(tls_der_rest(&name), tls_der_rest(&wanted), subject->is_loose)) {
             return false;
         }
     }
@@ -191,7 +196,7 @@ static bool is_subject_within(struct slice subject, struct slice base)
 }
 
 /* The attributes of a relative name, whatever kind of string they are (RFC 5280 7.1; case of ASCII is ignored). */
-static bool are_equal(struct slice names_a, struct slice names_b)
+static bool are_equal(struct slice names_a, struct slice names_b, bool is_loose)
 {
     struct tls_der a = tls_der_of(names_a), b = tls_der_of(names_b);
     while (tls_der_has_more(&a) && tls_der_has_more(&b)) {
@@ -199,12 +204,53 @@ static bool are_equal(struct slice names_a, struct slice names_b)
         struct tls_der type_a = tls_der_take(&pair_a, MBEDTLS_ASN1_OID);
         struct tls_der type_b = tls_der_take(&pair_b, MBEDTLS_ASN1_OID);
         struct tls_der value_a = tls_der_take_any(&pair_a), value_b = tls_der_take_any(&pair_b);
+        struct slice text_a = tls_der_rest(&value_a), text_b = tls_der_rest(&value_b);
         if (pair_a.failed || pair_b.failed || !slice_equal(tls_der_rest(&type_a), tls_der_rest(&type_b)) ||
-            !slice_equal_nocase(tls_der_rest(&value_a), tls_der_rest(&value_b))) {
+            !(is_loose ? are_alike(text_a, text_b) : slice_equal_nocase(text_a, text_b))) {
             return false;
         }
     }
     return !a.failed && !b.failed && !tls_der_has_more(&a) && !tls_der_has_more(&b);
+}
+
+/* Without the spaces, of which one is as good as many (RFC 5280 7.1), and the zeros that BMPString has between letters.
+ */
+static bool are_alike(struct slice a, struct slice b)
+{
+    for (a = skip_filling(a), b = skip_filling(b); a.length > 0 && b.length > 0;
+         a = skip_filling(slice_from(a, 1)), b = skip_filling(slice_from(b, 1))) {
+        if (byte_lower(a.data[0]) != byte_lower(b.data[0])) {
+            return false;
+        }
+    }
+    return a.length == b.length;
+}
+
+static struct slice skip_filling(struct slice text)
+{
+    while (text.length > 0 && (text.data[0] == ' ' || text.data[0] == '\0')) {
+        text = slice_from(text, 1);
+    }
+    return text;
+}
+
+/* Those of e-mail that the subject has, as was usual once (RFC 5280 4.2.1.10). */
+static bool admits_addresses(struct tls_der constraints, struct slice subject)
+{
+    static const struct slice identifier = {MBEDTLS_OID_PKCS9_EMAIL, sizeof MBEDTLS_OID_PKCS9_EMAIL - 1};
+    struct tls_der list = tls_der_of(subject);
+    while (tls_der_has_more(&list)) {
+        struct tls_der relative = tls_der_take(&list, SET);
+        while (tls_der_has_more(&relative)) {
+            struct tls_der pair = tls_der_take(&relative, SEQUENCE);
+            struct tls_der type = tls_der_take(&pair, MBEDTLS_ASN1_OID);
+            struct name name = {.kind = MBEDTLS_X509_SAN_RFC822_NAME, .value = tls_der_rest(&pair)};
+            if (slice_equal(tls_der_rest(&type), identifier) && !admits(constraints, &name)) {
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
 /* A name of the directory is in a SEQUENCE of its own. */

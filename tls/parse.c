@@ -96,6 +96,20 @@ bool tls_parse_has_unknown(const mbedtls_x509_crt *certificate, char *identifier
     return list.failed;
 }
 
+bool tls_parse_is_authority(const mbedtls_x509_crt *certificate)
+{
+    static const struct slice identifier = OID(MBEDTLS_OID_BASIC_CONSTRAINTS);
+    struct tls_extension extension;
+    struct tls_der list = tls_der_extensions(slice_make(certificate->v3_ext.p, certificate->v3_ext.len));
+    while (tls_der_next_extension(&list, &extension)) {
+        if (slice_equal(extension.identifier, identifier)) {
+            struct tls_der constraints = tls_der_take(&extension.value, SEQUENCE);
+            return certificate->MBEDTLS_PRIVATE(ca_istrue) != 0 && tls_der_has_tag(&constraints, MBEDTLS_ASN1_BOOLEAN);
+        }
+    }
+    return false;
+}
+
 static int parse(mbedtls_x509_crt *chain, struct slice der, mbedtls_x509_crt_ext_cb_t extension_take)
 {
     return mbedtls_x509_crt_parse_der_with_ext_cb(chain, (const unsigned char *)der.data, der.length, 1, extension_take,

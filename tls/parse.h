@@ -27,5 +27,7 @@ void tls_parse_reason(const struct mbedtls_x509_crt *certificate, char *out, siz
 /* Has it a critical extension that nobody here understands? It may then prove nothing (RFC 5280 4.2). The identifier is
  * written as numbers with dots. */
 bool tls_parse_has_unknown(const struct mbedtls_x509_crt *certificate, char *identifier, size_t capacity);
+/* Is it that of an authority (RFC 5280 4.2.1.9)? The library takes a path length without that flag for the flag. */
+bool tls_parse_is_authority(const struct mbedtls_x509_crt *certificate);
 
 #endif

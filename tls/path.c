@@ -210,7 +210,7 @@ static bool may_issue(struct search *search, const mbedtls_x509_crt *issuer, boo
     }
     int limit = issuer->MBEDTLS_PRIVATE(max_pathlen); /* one more than was written; 0: none */
     bool is_old_anchor = is_anchor && issuer->version < 3;
-    bool may = is_old_anchor || (issuer->MBEDTLS_PRIVATE(ca_istrue) != 0 &&
+    bool may = is_old_anchor || (tls_parse_is_authority(issuer) &&
                                  mbedtls_x509_crt_check_key_usage(issuer, MBEDTLS_X509_KU_KEY_CERT_SIGN) == 0 &&
                                  (limit == 0 || below < (size_t)limit));
     if (!may && search->denied == NULL) {
@@ -289,8 +289,8 @@ static size_t cost_of(const mbedtls_pk_context *key)
         return 1;
     }
     mbedtls_ecp_group_id curve = mbedtls_pk_ec(*key)->MBEDTLS_PRIVATE(grp).id;
-    bool is_quick = curve == MBEDTLS_ECP_DP_SECP256R1 || curve == MBEDTLS_ECP_DP_SECP384R1 ||
-                    curve == MBEDTLS_ECP_DP_SECP521R1;
+    bool is_quick =
+        curve == MBEDTLS_ECP_DP_SECP256R1 || curve == MBEDTLS_ECP_DP_SECP384R1 || curve == MBEDTLS_ECP_DP_SECP521R1;
     return is_quick ? 1 : SLOW_CURVE_COST;
 }
 

@@ -124,6 +124,8 @@ make_leaf partial root 'DNS:m*.example.com'
 make_leaf double root 'DNS:*.*.com'
 make_leaf dot root DNS:mx.example.com.
 make_leaf upper root DNS:MX.Example.COM
+# mx.example.com under a tag that says it is in pieces.
+make_leaf constructed root DER:3010a20e6d782e6578616d706c652e636f6d
 # A NUL byte in the name, as in the attacks of 2009: "mx.example.com\0.evil.test".
 make_leaf nul root DER:301b82196d782e6578616d706c652e636f6d002e6576696c2e74657374
 make_leaf many root "$(for i in 1 2 3 4 5 6 7 8 9 10 11 12; do printf 'DNS:host%s.long-name.example.net,' $i; done)DNS:mx.example.com"

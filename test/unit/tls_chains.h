@@ -29,6 +29,9 @@ struct chain {
 /* Permitted: the directory names that begin with O=Other, O=Example. */
 #define OF_OTHER "3018A0163014A4123010310E300C060355040A0C054F74686572"
 #define OF_EXAMPLE "301AA0183016A41430123110300E060355040A0C074578616D706C65"
+/* Excluded: the latter, and the same as BMPString. */
+#define NOT_OF_EXAMPLE "301AA1183016A41430123110300E060355040A0C074578616D706C65"
+#define NOT_OF_EXAMPLE_BMP "3021A11F301DA41B301931173015060355040A1E0E004500780061006D0070006C0065"
 
 static const struct fault faults[] = {
     {.forge = {.name = "expired", .dates = FORGE_PAST}, .failure = TLS_FAILURE_EXPIRED, .detail = "expired on"},
@@ -46,6 +49,9 @@ static const struct fault faults[] = {
      .failure = TLS_FAILURE_ISSUER,
      .detail = "CN=Issuer no-authority is not that of an authority"},
     {.forge = {.name = "no-constraints", .extensions = "subjectKeyIdentifier=hash"}, .failure = TLS_FAILURE_ISSUER},
+    {.forge = {.name = "length-only", .extensions = "2.5.29.19=critical,DER:3003020101|keyUsage=critical,keyCertSign"},
+     .failure = TLS_FAILURE_ISSUER,
+     .detail = "CN=Issuer length-only is not that of an authority"},
     {.forge = {.name = "no-signing", .extensions = "basicConstraints=critical,CA:TRUE|keyUsage=critical,cRLSign"},
      .failure = TLS_FAILURE_ISSUER,
      .detail = "may not be used to issue (key usage)"},
@@ -103,6 +109,8 @@ static const struct forge plans[] = {
     {.name = "leaf-other", .issuer = "issuer", .extensions = LEAF("DNS:other.example.net")},
     {.name = "leaf-cn", .issuer = "issuer", .subject = "CN=mx.example.com", .extensions = "basicConstraints=CA:FALSE"},
     {.name = "leaf-client", .issuer = "issuer", .extensions = FORGE_HOST "|extendedKeyUsage=clientAuth"},
+    {.name = "leaf-netscape", .issuer = "issuer", .extensions = FORGE_HOST "|nsCertType=critical,server"},
+    {.name = "leaf-netscape-not", .issuer = "issuer", .extensions = FORGE_HOST "|nsCertType=client"},
     {.name = "leaf-unknown", .issuer = "issuer", .extensions = FORGE_HOST "|1.2.3.4=critical,DER:0500"},
     {.name = "leaf-sha1", .issuer = "issuer", .extensions = FORGE_HOST, .digest = "SHA1"},
     {.name = "leaf-weak", .issuer = "issuer", .key = "rsa-of-leaf", .extensions = FORGE_HOST},
@@ -200,6 +208,18 @@ static const struct forge plans[] = {
      .issuer = "ours",
      .subject = "",
      .extensions = "subjectAltName=critical,DNS:mx.example.com"},
+    {.name = "not-ours", .issuer = "root", .extensions = FORGE_AUTHORITY "|2.5.29.30=critical,DER:" NOT_OF_EXAMPLE},
+    {.name = "leaf-not-ours", .issuer = "not-ours", .subject = "O=Example Two/CN=leaf", .extensions = FORGE_HOST},
+    {.name = "leaf-not-ours-but", .issuer = "not-ours", .subject = "O=Example/CN=leaf", .extensions = FORGE_HOST},
+    {.name = "leaf-not-ours-space", .issuer = "not-ours", .subject = "O= EXAMPLE  /CN=leaf", .extensions = FORGE_HOST},
+    {.name = "not-ours-bmp", .issuer = "root", .extensions = FORGE_AUTHORITY "|2.5.29.30=DER:" NOT_OF_EXAMPLE_BMP},
+    {.name = "leaf-not-ours-bmp", .issuer = "not-ours-bmp", .subject = "O=Example/CN=leaf", .extensions = FORGE_HOST},
+    {.name = "no-mail", .issuer = "root", .extensions = CONSTRAINED("critical,excluded;email:example.com")},
+    {.name = "leaf-no-mail", .issuer = "no-mail", .extensions = FORGE_HOST},
+    {.name = "leaf-no-mail-but",
+     .issuer = "no-mail",
+     .subject = "CN=a/emailAddress=a@example.com",
+     .extensions = FORGE_HOST},
     {.name = "com-anchor", .extensions = CONSTRAINED("critical,permitted;DNS:example.com")},
     {.name = "leaf-com-anchor", .issuer = "com-anchor", .extensions = FORGE_HOST},
     {.name = "leaf-com-anchor-not", .issuer = "com-anchor", .extensions = LEAF("DNS:mx.example.org")},
@@ -234,6 +254,8 @@ static const struct chain chains[] = {
     {.sent = "leaf-other issuer", .failure = TLS_FAILURE_HOST_MISMATCH},
     {.sent = "leaf-cn issuer", .failure = TLS_FAILURE_NO_DNS_NAME},
     {.sent = "leaf-client issuer", .failure = TLS_FAILURE_USAGE},
+    {.sent = "leaf-netscape issuer"},
+    {.sent = "leaf-netscape-not issuer", .failure = TLS_FAILURE_USAGE},
     {.sent = "leaf-unknown issuer", .failure = TLS_FAILURE_UNSUPPORTED_CERTIFICATE, .detail = "1.2.3.4"},
     {.sent = "leaf-sha1 issuer", .failure = TLS_FAILURE_WEAK},
     {.sent = "leaf-weak issuer", .failure = TLS_FAILURE_WEAK},
@@ -317,6 +339,12 @@ static const struct chain chains[] = {
     {.sent = "leaf-ours-case ours"},
     {.sent = "leaf-ours-not ours", .failure = TLS_FAILURE_CONSTRAINED},
     {.sent = "leaf-ours-empty ours"},
+    {.sent = "leaf-not-ours not-ours"},
+    {.sent = "leaf-not-ours-but not-ours", .failure = TLS_FAILURE_CONSTRAINED},
+    {.sent = "leaf-not-ours-space not-ours", .failure = TLS_FAILURE_CONSTRAINED},
+    {.sent = "leaf-not-ours-bmp not-ours-bmp", .failure = TLS_FAILURE_CONSTRAINED},
+    {.sent = "leaf-no-mail no-mail"},
+    {.sent = "leaf-no-mail-but no-mail", .failure = TLS_FAILURE_CONSTRAINED},
     {.sent = "leaf-com-anchor", .anchors = "com-anchor"},
     {.sent = "leaf-com-anchor-not",
      .anchors = "com-anchor",
