@@ -157,8 +157,10 @@ static bool refuse_relaying(struct session *session, struct slice address, struc
 {
     static const char form[] = "relaying denied: your address %s may not relay here; %sto allow it, add it to [access] networks";
     struct slice text;
+    static const char unnamed[] = "relaying denied: the proxy at %s did not say who connects (UNKNOWN or LOCAL), and nobody may relay for "
+                                  "that; %shave it send the client's address";
     bool may_log_in = session->intake->relay->users != NULL && tls_context_serves(session->intake->relay->tls);
-    if (!arena_print(session->arena, &text, form, session->client, may_log_in ? "log in over TLS, or " : ""))
+    if (!arena_print(session->arena, &text, session->is_unnamed ? unnamed : form, session->client, may_log_in ? "log in over TLS, or " : ""))
         text = SLICE("relaying denied");
     struct smtp_reply told = {.code = 550, .status = {5, 7, 1}, .text = text};
     return refuse(session, reply, (struct refusal){.reason = METRICS_REFUSAL_relaying, .reply = told, .subject = address});

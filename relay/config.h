@@ -139,6 +139,7 @@ void config_free(struct config **config);
 void config_place_print(const struct config *config, struct slice section, struct slice key, struct buffer *out);
 
 /* The route that applies to a recipient domain of a sender (exact, longest "*.sub", "from:", "*"); NULL: by MX. */
+bool config_routes_are_equal(const struct config *a, const struct config *b); /* and their credentials, in the same order */
 const struct config_route *config_route_find(const struct config *config, struct slice domain, struct slice sender_domain);
 /* What holds for a recipient domain, or for the host of a route: its own [destination], else "*", else per-destination. */
 struct config_limits {

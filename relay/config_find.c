@@ -34,6 +34,17 @@ static const struct config_route *find_from(const struct config *config, struct 
     return NULL;
 }
 
+bool config_routes_are_equal(const struct config *a, const struct config *b)
+{
+    bool equal = a->route_count == b->route_count;
+    for (size_t i = 0; equal && i < a->route_count; i++) {
+        const struct config_route *x = &a->routes[i], *y = &b->routes[i];
+        equal = slice_equal(x->pattern, y->pattern) && slice_equal(x->host, y->host) && x->port == y->port && x->tls == y->tls &&
+                slice_equal(x->username, y->username) && slice_equal(x->password, y->password);
+    }
+    return equal;
+}
+
 const struct config_route *config_route_find(const struct config *config, struct slice domain, struct slice sender_domain)
 {
     const struct config_route *route = find_exact(config, domain);

@@ -5,6 +5,7 @@
 
 #include "relay/hop.h"
 #include "relay/schedule.h"
+#include "relay/upstream.h"
 
 #include <string.h>
 
@@ -109,8 +110,10 @@ static void start(struct control_session *session, enum change_kind kind)
     if (!control_filter_read(session, &change->filter))
         return;
     change->listing = control_filter_listing(&change->filter);
-    if (kind == CHANGE_FLUSH && session->sees_all)
+    if (kind == CHANGE_FLUSH && session->sees_all) {
         dead_hosts_forget(&session->relay->dead_hosts);
+        upstream_try_now(session->relay);
+    }
     hop_unpark_all(session->relay->schedule); /* what waits for its route is not being delivered: it may be changed */
     bool says_all = kind == CHANGE_FLUSH || json_flag(session->request, "all", false);
     if (control_filter_is_empty(&change->filter) && !says_all)

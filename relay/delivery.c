@@ -108,6 +108,7 @@ static bool load_work(struct delivery *delivery)
         delivery->upstream_wait_ms = 0;
         delivery->overtaken_count = 0;
         delivery->spent_count = 0;
+        memset(&delivery->tls, 0, sizeof delivery->tls);
         delivery->has_renewed = delivery->has_retried_fresh = delivery->would_defer_said = false;
         delivery->has_work = true;
         return true;
@@ -377,15 +378,15 @@ static void record_work(struct delivery *delivery, const struct trouble_facts *t
         verdict_advice(trouble, &advice);
     }
     const struct demand *demand = &delivery->demand;
-    const struct tls_verdict *tls = delivery_is_connected(delivery) ? channel_verdict(&delivery->channel) : NULL;
+    delivery_note_tls(delivery);
     char address[48];
     struct record_context context = {
         .host = delivery_host(delivery),
         .address = delivery_address(delivery, address),
-        .tls_version = slice_of(tls == NULL ? "" : tls->version),
+        .tls_version = slice_of(delivery->tls.version),
         .tls_problem = delivery->without_tls ? slice_of(delivery->tls_problem) : SLICE_EMPTY,
-        .secured = tls != NULL && tls->secured,
-        .verified = tls != NULL && tls->verified,
+        .secured = delivery->tls.secured,
+        .verified = delivery->tls.verified,
         .reports_deliveries = delivery->host_has_dsn,
         .policy_mode = slice_of(demand->has_policy ? sts_mode_name(demand->policy.mode) : ""),
         .policy_id = demand->has_policy ? demand->policy_id : SLICE_EMPTY,
@@ -464,6 +465,14 @@ void delivery_wake(struct delivery *delivery)
         begin_work(delivery);
     else
         become_idle(delivery);
+}
+
+void delivery_reload(struct delivery *delivery)
+{
+    bool is_under_way = delivery->state == DELIVERY_CONNECTING || delivery->state == DELIVERY_TALKING;
+    bool may_have_it = delivery->client != NULL && smtp_client_is_in_doubt(delivery->client);
+    if (delivery->has_work && is_under_way && !may_have_it && !delivery_same_route(delivery))
+        delivery_finish(delivery);
 }
 
 /* The answer to a message that has left as a whole, perhaps in one flight with its envelope, is worth waiting for: without it the

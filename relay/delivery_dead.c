@@ -23,12 +23,12 @@ static bool pass_over(struct delivery *delivery)
     char address[48];
     delivery_complete_facts(delivery, &facts, address);
     if (!arena_print(delivery->arena, &facts.detail,
-                     "%.*s%sknown since %lld s ago, so it was passed over; it is tried again in %lld s",
-                     SLICE_ARGS(found.detail), found.detail.length > 0 ? ", " : "", (long long)(found.age_ms / 1000),
-                     (long long)((found.rest_ms + 999) / 1000)))
+                     "%.*s%sknown since %lld s ago, so it was passed over",
+                     SLICE_ARGS(found.detail), found.detail.length > 0 ? ", " : "", (long long)(found.age_ms / 1000)))
         facts.detail = SLICE("passed over");
     delivery->relay->metrics.passed_over++;
     delivery_trouble(delivery, &facts);
+    why_add(&delivery->why, "connect", facts.host, "somebody tries it again in %lld s", (long long)((found.rest_ms + 999) / 1000));
     return true;
 }
 

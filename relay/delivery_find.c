@@ -46,6 +46,17 @@ static enum config_tls demand_tls(const struct config_route *route)
     return route->tls == CONFIG_TLS_STS ? CONFIG_TLS_VERIFY : route->tls;
 }
 
+bool delivery_same_route(const struct delivery *delivery)
+{
+    const struct config_route *route = route_of(delivery);
+    const struct demand *demand = &delivery->demand;
+    if (route == NULL)
+        return demand->route_pattern.length == 0;
+    return slice_equal(route->pattern, demand->route_pattern) && slice_equal(route->host, demand->smart_host) &&
+           route->port == demand->port && slice_equal(route->username, demand->username) &&
+           slice_equal(route->password, demand->password) && demand_tls(route) == demand->tls;
+}
+
 bool delivery_same_demand(const struct delivery *delivery)
 {
     const struct config_route *route = route_of(delivery);

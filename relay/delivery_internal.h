@@ -101,6 +101,10 @@ struct delivery {
     bool is_authenticated;
     unsigned tried_count;          /* addresses connected to in this attempt */
     int64_t trying_ms;             /* monotonic: since when */
+    struct {
+        bool secured, verified;
+        char version[16];
+    } tls;                         /* of the present or the last connection of this work, for the log */
     bool has_retried_tls;          /* this host got its second handshake, which avoids what made the first one fail */
     bool without_tls;              /* this address again, after an opportunistic handshake failed */
     char tls_problem[200];         /* for which this was */
@@ -123,6 +127,8 @@ struct slice delivery_domain(const struct delivery *delivery); /* the Policy Dom
 void delivery_find_hosts(struct delivery *delivery);
 void delivery_choose_host(struct delivery *delivery);
 void delivery_find_addresses(struct delivery *delivery);
+/* Whether a reload has left the route as it is under which this attempt began. */
+bool delivery_same_route(const struct delivery *delivery);
 /* Whether what is demanded is what the configuration in force demands for this message: route, TLS, credentials and trust anchors. After
  * any reload it counts as another: nothing is compared that could be forgotten here. */
 bool delivery_same_demand(const struct delivery *delivery);
@@ -150,6 +156,7 @@ void delivery_set_deadline(struct delivery *delivery);
 void delivery_await(struct delivery *delivery, int64_t wait_ms); /* the peer's next word, for so long */
 int64_t delivery_patience_ms(const struct delivery *delivery, enum smtp_client_stage stage);
 void delivery_on_timeout(struct timer *timer);
+void delivery_note_tls(struct delivery *delivery); /* as long as it is connected */
 bool delivery_demands_tls(const struct delivery *delivery);
 void delivery_host_failed(struct delivery *delivery, struct trouble_facts *facts); /* notes it and goes on with the next */
 void delivery_hang_up(struct delivery *delivery);  /* QUIT where it can be said; closes */

@@ -72,6 +72,10 @@ bool delivery_send(struct delivery *delivery)
     collect_recipients(delivery, recipients);
     const struct smtp_extensions *extensions = smtp_client_extensions(delivery->client);
     struct trouble_facts unfit = {.trouble = unfitness(delivery, extensions)};
+    if (unfit.trouble == TROUBLE_TOO_BIG &&
+        !arena_print(delivery->arena, &unfit.detail, "it has %llu bytes, and %llu are the most that the host takes (SIZE)",
+                     (unsigned long long)delivery->message.size, (unsigned long long)extensions->size_max))
+        unfit.detail = SLICE_EMPTY;
     if (unfit.trouble == TROUBLE_NONE && !delivery_prepare_content(delivery, extensions))
         unfit.trouble = TROUBLE_INTERNAL;
     if (unfit.trouble != TROUBLE_NONE) {

@@ -5,11 +5,14 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CONNECT_TIMEOUT_MS 30000
 #define HURRIED_MS 30000 /* patience while others wait for the place */
 #define HANDSHAKE_TIMEOUT_MS 60000
 #define PENDING_MAX 65536
+#define PORT_IMPLICIT 465
+#define EXPECTS_TLS_MS 10000 /* a server of STARTTLS on that port would have greeted by then */
 #define OVERTAKEN_MAX 3
 
 static void on_connected(struct channel *channel, enum err err);
@@ -83,6 +86,7 @@ void delivery_connect(struct delivery *delivery)
         .ended = on_ended,
     };
     delivery->relay->metrics.connections_out++;
+    memset(&delivery->tls, 0, sizeof delivery->tls);
     delivery_await(delivery, CONNECT_TIMEOUT_MS);
     enum err err = channel_connect(&delivery->channel, &peer, choose_source(delivery, &source, peer.ip.family));
     if (err != ERR_NONE) {
@@ -277,6 +281,12 @@ int64_t delivery_patience_ms(const struct delivery *delivery, enum smtp_client_s
     return patience_ms(&patience);
 }
 
+/* On port 465 both sides wait for each other where the [route] does not say tls = implicit (RFC 8314 3.3). */
+static bool may_expect_tls(const struct delivery *delivery)
+{
+    return delivery->demand.port == PORT_IMPLICIT && delivery->demand.tls != CONFIG_TLS_IMPLICIT;
+}
+
 /* A stage has its time once, and each recipient: lines of a reply that dribble in do not prolong it. */
 void delivery_set_deadline(struct delivery *delivery)
 {
@@ -284,7 +294,8 @@ void delivery_set_deadline(struct delivery *delivery)
     if (stage == delivery->timed_stage || stage == SMTP_STAGE_SECURING)
         return;
     delivery->timed_stage = stage;
-    delivery_await(delivery, delivery_patience_ms(delivery, stage));
+    bool is_hopeless = stage == SMTP_STAGE_GREETING && may_expect_tls(delivery);
+    delivery_await(delivery, is_hopeless ? EXPECTS_TLS_MS : delivery_patience_ms(delivery, stage));
 }
 
 void delivery_await(struct delivery *delivery, int64_t wait_ms)
@@ -366,7 +377,7 @@ static enum trouble trouble_of_fault(const struct smtp_client_event *event)
         /* RFC 4954 6: with 4xx it could not look at them now. */
         return event->reply.code >= 500 ? TROUBLE_CREDENTIALS : TROUBLE_GREETING;
     case SMTP_CLIENT_FAULT_NO_AUTH:
-        return TROUBLE_CREDENTIALS;
+        return TROUBLE_NO_MECHANISM;
     case SMTP_CLIENT_FAULT_MEMORY:
         return TROUBLE_INTERNAL;
     default:
@@ -395,6 +406,15 @@ static void refused_credentials(struct delivery *delivery, struct trouble_facts 
     delivery_conclude(delivery);
 }
 
+static void describe_mechanisms(struct delivery *delivery, struct trouble_facts *facts)
+{
+    const char *names = smtp_client_extensions(delivery->client)->auth_names;
+    if (names[0] == '\0')
+        facts->detail = SLICE("it offers no AUTH at all; this relay knows PLAIN and LOGIN");
+    else if (!arena_print(delivery->arena, &facts->detail, "it offers AUTH %s; this relay knows PLAIN and LOGIN", names))
+        facts->detail = SLICE_EMPTY;
+}
+
 static void session_failed(struct delivery *delivery, const struct smtp_client_event *event)
 {
     if (!delivery->has_work) {
@@ -413,11 +433,11 @@ static void session_failed(struct delivery *delivery, const struct smtp_client_e
         .trouble = trouble_of_fault(event),
         .stage = event->stage,
         .reply = event->reply,
-        .detail = event->fault == SMTP_CLIENT_FAULT_INJECTION || event->fault == SMTP_CLIENT_FAULT_NO_AUTH
-                      ? slice_of(smtp_client_fault_text(event->fault))
-                      : SLICE_EMPTY,
+        .detail = event->fault == SMTP_CLIENT_FAULT_INJECTION ? slice_of(smtp_client_fault_text(event->fault)) : SLICE_EMPTY,
     };
-    if (facts.trouble == TROUBLE_CREDENTIALS) {
+    if (facts.trouble == TROUBLE_NO_MECHANISM)
+        describe_mechanisms(delivery, &facts);
+    if (facts.trouble == TROUBLE_CREDENTIALS || facts.trouble == TROUBLE_NO_MECHANISM) {
         refused_credentials(delivery, &facts);
         return;
     }
@@ -513,6 +533,8 @@ void delivery_host_failed(struct delivery *delivery, struct trouble_facts *facts
 {
     char address[48];
     bool is_mute = facts->stage == SMTP_STAGE_GREETING && (facts->trouble == TROUBLE_TIMEOUT || facts->trouble == TROUBLE_LOST);
+    if (is_mute && may_expect_tls(delivery))
+        facts->trouble = TROUBLE_EXPECTS_TLS;
     if (is_mute)
         delivery_host_is_dead(delivery, facts);
     else if (facts->trouble != TROUBLE_CONNECT && facts->trouble != TROUBLE_INTERNAL)
@@ -536,8 +558,19 @@ static void next_address(struct delivery *delivery)
     delivery_try_address(delivery);
 }
 
+void delivery_note_tls(struct delivery *delivery)
+{
+    const struct tls_verdict *tls = delivery_is_connected(delivery) ? channel_verdict(&delivery->channel) : NULL;
+    if (tls == NULL)
+        return;
+    delivery->tls.secured = tls->secured;
+    delivery->tls.verified = tls->verified;
+    memcpy(delivery->tls.version, tls->version, sizeof delivery->tls.version);
+}
+
 void delivery_hang_up(struct delivery *delivery)
 {
+    delivery_note_tls(delivery);
     timer_cancel(&delivery->timer);
     delivery->is_sending_content = false;
     if (delivery_is_connected(delivery) && smtp_client_stage(delivery->client) == SMTP_STAGE_READY) {

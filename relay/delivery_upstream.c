@@ -4,6 +4,8 @@
 #include "relay/upstream.h"
 #include "smtp/address.h"
 
+#include <string.h>
+
 static struct upstream_key key_of_demand(const struct delivery *delivery)
 {
     const struct demand *demand = &delivery->demand;
@@ -15,6 +17,7 @@ static struct upstream_key key_of_demand(const struct delivery *delivery)
 static void forget_way(struct delivery *delivery)
 {
     delivery_hang_up(delivery);
+    memset(&delivery->tls, 0, sizeof delivery->tls);
     arena_reset(delivery->route_arena);
     delivery->route = (struct route){0};
     delivery->addresses.count = 0;

@@ -47,6 +47,8 @@ struct session {
     char client[64];          /* the address as it was seen: "[192.0.2.1]", "[unix]" */
     char hostname[256];
     bool awaits_proxy;        /* the peer must say first for whom it speaks; there is no server yet */
+    bool is_utf8;             /* the present message: SMTPUTF8 */
+    bool is_unnamed;          /* its proxy did not say who it is */
     bool is_trusted;          /* by [access] networks, or a unix socket */
     bool is_by_address;       /* is_trusted goes by [access] networks, also after a reload */
     bool is_near;             /* on this machine */

@@ -62,6 +62,23 @@ static bool was_noticed(struct relay *relay, const struct queue_message *message
 
 /* ---- who is told of whom ---- */
 
+/* The advice of the attempt is about its trouble, which is not that of every recipient: nothing is to be done about one that was
+ * delivered, and nothing more is tried where the time is over. */
+static struct slice advice_for(const struct record_request *request, const struct queue_recipient *recipient)
+{
+    bool waits = request->trouble != NULL && verdict_of(request->trouble).kind == VERDICT_DEFER;
+    switch (recipient->status) {
+    case QUEUE_DELIVERED:
+        return SLICE_EMPTY;
+    case QUEUE_EXPIRED:
+        return SLICE("That was the last attempt: the time for it is over, and nothing more is tried.");
+    case QUEUE_FAILED:
+        return waits ? SLICE("The recipient's server refuses this; see its reply.") : request->advice;
+    default:
+        return request->advice;
+    }
+}
+
 static size_t collect(const struct record_requests *requests, bool is_notice, struct report_recipient *recipients)
 {
     size_t count = 0;
@@ -75,7 +92,7 @@ static size_t collect(const struct record_requests *requests, bool is_notice, st
             recipients[count++] = (struct report_recipient){
                 .recipient = recipient,
                 .action = action,
-                .advice = request->advice,
+                .advice = advice_for(request, recipient),
                 .last_attempt_ms = request->entry->last_attempt_ms,
             };
         }

@@ -47,8 +47,10 @@ struct relay *relay_new(const struct relay_options *options)
     if (relay->journal != NULL && relay->finder != NULL && relay->intake != NULL && relay->control != NULL && relay->drop != NULL &&
         relay->digest != NULL)
         relay->schedule = schedule_new(relay);
-    if (relay->schedule != NULL)
+    if (relay->schedule != NULL) {
         clock_watch_start(&relay->clock_watch, relay);
+        upstream_start(relay);
+    }
     if (relay->schedule == NULL) {
         free_own_parts(relay);
         dead_hosts_free(&relay->dead_hosts);
@@ -103,6 +105,7 @@ void relay_reload(struct relay *relay, const struct relay_options *options)
 {
     relay->configured_ms = clock_wall_ms();
     relay->reload_count++;
+    bool has_moved = !config_routes_are_equal(relay->config, options->config);
     config_free(&relay->config);
     tls_context_free(&relay->tls);
     locals_free(&relay->locals);
@@ -114,7 +117,7 @@ void relay_reload(struct relay *relay, const struct relay_options *options)
     relay->users = options->users;
     relay->signers = options->signers;
     dead_hosts_forget(&relay->dead_hosts);
-    upstream_reload(relay);
+    upstream_reload(relay, has_moved);
     schedule_reload(relay->schedule);
     digest_wake(relay->digest);
     drop_look_again(relay->drop);

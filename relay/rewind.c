@@ -1,5 +1,6 @@
 #include "relay/rewind.h"
 
+#include "base/text.h"
 #include "relay/config.h"
 #include "relay/journal.h"
 #include "relay/relay.h"
@@ -17,6 +18,7 @@ struct rewind {
     struct destination *destination;
     struct arena *arena, *scratch;
     int64_t latest_ms;
+    char reason[32]; /* only entries with this one, and the destination's wait is somebody else's matter; empty: all */
     uint64_t ids[ENTRIES_MAX];
     uint16_t numbers[ENTRIES_MAX];
     size_t found;
@@ -28,7 +30,7 @@ struct rewind {
     struct journal_write write;
 };
 
-static void rewind_destination(struct schedule *schedule, struct slice name, int64_t latest_ms);
+static void rewind_destination(struct schedule *schedule, struct slice name, int64_t latest_ms, struct slice reason);
 static bool gather(struct rewind *rewind);
 static bool visit(void *owner, const struct queue_message *message, const struct queue_entry *entry);
 static void take_entries(struct rewind *rewind);
@@ -48,19 +50,26 @@ void rewind_waits(struct schedule *schedule)
         .now_ms = INT64_MAX, .after = &latest, .limit = DESTINATIONS_MAX, .arena = arena};
     if (arena != NULL && queue_ready(schedule->relay->queue, &request, page, &count) == ERR_NONE) {
         for (size_t i = 0; i < count; i++)
-            rewind_destination(schedule, page[i].name, latest.time_ms);
+            rewind_destination(schedule, page[i].name, latest.time_ms, SLICE_EMPTY);
     }
     arena_free(&arena);
 }
 
+void rewind_release(struct schedule *schedule, struct slice name, struct slice reason)
+{
+    if (reason.length > 0)
+        rewind_destination(schedule, name, clock_wall_ms(), reason);
+}
+
 /* Without memory nothing is done; the next minute brings the next try. */
-static void rewind_destination(struct schedule *schedule, struct slice name, int64_t latest_ms)
+static void rewind_destination(struct schedule *schedule, struct slice name, int64_t latest_ms, struct slice reason)
 {
     struct rewind *rewind = calloc(1, sizeof *rewind);
     if (rewind == NULL)
         return;
     rewind->relay = schedule->relay;
     rewind->latest_ms = latest_ms;
+    text_print(rewind->reason, sizeof rewind->reason, "%.*s", SLICE_ARGS(reason));
     rewind->destination = schedule_destination(schedule, name);
     rewind->arena = arena_new(ARENA_MAX);
     rewind->scratch = arena_new(ARENA_MAX);
@@ -68,9 +77,10 @@ static void rewind_destination(struct schedule *schedule, struct slice name, int
         release(rewind);
         return;
     }
-    if (rewind->destination->not_before_ms > latest_ms)
+    if (rewind->has_state && rewind->destination->not_before_ms > latest_ms)
         rewind->destination->not_before_ms = latest_ms;
-    log_rewind(rewind);
+    if (rewind->reason[0] == '\0')
+        log_rewind(rewind);
     submit(rewind);
 }
 
@@ -82,7 +92,7 @@ static bool gather(struct rewind *rewind)
     enum err err = queue_destination_get(queue, name, rewind->arena, &rewind->state);
     if (err != ERR_NONE && err != ERR_NOT_FOUND)
         return false;
-    rewind->has_state = err == ERR_NONE && rewind->state.not_before_ms > rewind->latest_ms;
+    rewind->has_state = err == ERR_NONE && rewind->reason[0] == '\0' && rewind->state.not_before_ms > rewind->latest_ms;
     if (rewind->has_state)
         rewind->state.not_before_ms = rewind->latest_ms;
     struct queue_listing listing = {
@@ -98,7 +108,8 @@ static bool visit(void *owner, const struct queue_message *message, const struct
 {
     struct rewind *rewind = owner;
     (void)message;
-    if (entry->due_ms > rewind->latest_ms && !entry->held) {
+    bool is_meant = rewind->reason[0] == '\0' || slice_equal(entry->reason, slice_of(rewind->reason));
+    if (is_meant && entry->due_ms > rewind->latest_ms && !entry->held) {
         rewind->ids[rewind->found] = entry->id;
         rewind->numbers[rewind->found++] = entry->number;
     }

@@ -4,8 +4,12 @@
 #ifndef RELAY_REWIND_H
 #define RELAY_REWIND_H
 
+#include "base/slice.h"
+
 struct schedule;
 
 void rewind_waits(struct schedule *schedule);
+/* What the destination waited for is over: those of its messages that were put off for the same reason are due now. */
+void rewind_release(struct schedule *schedule, struct slice name, struct slice reason);
 
 #endif

@@ -32,6 +32,7 @@ static void on_run(struct timer *timer);
 static void on_aging(struct timer *timer);
 static int64_t aging_interval_ms(const struct schedule *schedule);
 static bool is_behind(const struct schedule *schedule);
+static void each_delivery(struct schedule *schedule, void (*act)(struct delivery *delivery));
 static struct destination *find(const struct schedule *schedule, struct slice name);
 static void enter_turn(struct schedule *schedule, struct destination *destination);
 static bool waits_in_queue(struct destination *destination);
@@ -132,6 +133,7 @@ void schedule_wake(struct schedule *schedule, struct slice name)
 void schedule_reload(struct schedule *schedule)
 {
     hop_reload(schedule);
+    each_delivery(schedule, delivery_reload);
     struct map_node *node = map_first(&schedule->destinations);
     for (; node != NULL; node = map_after(&schedule->destinations, node)) {
         struct destination *destination = LIST_OF(node, struct destination, node);

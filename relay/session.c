@@ -188,6 +188,8 @@ static const char *protocol_of(const struct session *session)
         return "SMTP";
     bool secured = channel_is_secured(&session->channel);
     bool authenticated = smtp_server_is_authenticated(session->server);
+    if (session->is_utf8) /* RFC 6531 4.3 */
+        return secured ? (authenticated ? "UTF8SMTPSA" : "UTF8SMTPS") : (authenticated ? "UTF8SMTPA" : "UTF8SMTP");
     return secured ? (authenticated ? "ESMTPSA" : "ESMTPS") : (authenticated ? "ESMTPA" : "ESMTP");
 }
 
@@ -348,6 +350,7 @@ void session_log(const struct session *session, const char *event, const char *p
 struct draft *session_draft(struct session *session, const struct smtp_mail *mail)
 {
     char origin[400];
+    session->is_utf8 = mail->utf8;
     int length = snprintf(origin, sizeof origin, "smtp %s%s%s %.*s", session->client, session->user[0] == '\0' ? "" : " user ",
                           session->user, SLICE_ARGS(slice_to(smtp_server_hello(session->server), 255)));
     struct draft_options options = {

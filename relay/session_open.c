@@ -117,6 +117,7 @@ static void take_header(struct session *session, const struct proxy_header *head
     struct ip proxy = session->peer.ip;
     take_client(session, header->has_source ? &header->source.ip : &proxy);
     bool is_foreign = session->is_near && !ip_is_loopback(&proxy);
+    session->is_unnamed = !header->has_source;
     if (is_foreign || !header->has_source)
         session->is_near = session->is_trusted = session->is_by_address = false;
 }

@@ -6,6 +6,7 @@
 #include "queue/backoff.h"
 #include "relay/config.h"
 #include "relay/relay.h"
+#include "relay/rewind.h"
 #include "relay/schedule.h"
 
 #include <stdlib.h>
@@ -31,7 +32,9 @@ static struct upstream *add(struct relay *relay, const struct upstream_key *key)
 static void set_tag(const struct upstream_key *key, uint64_t tag[2]);
 static void forget(struct relay *relay, struct upstream *upstream);
 static void log_pause(struct relay *relay, const struct upstream_key *key, const struct upstream *upstream);
-static void release_soon(struct relay *relay);
+/* Which waits end: those for credentials; the same, and one is to find out whether they are right now; all. */
+enum release_kind { RELEASE_CREDENTIALS, RELEASE_AT_START, RELEASE_ALL };
+static void release_soon(struct relay *relay, enum release_kind kind);
 static void on_release(struct timer *timer);
 
 struct upstream_pause upstream_ask(struct relay *relay, const struct upstream_key *key)
@@ -96,10 +99,21 @@ void upstream_accepted(struct relay *relay, const struct upstream_key *key)
         log_text(&line, "user", key->username);
         log_close(&line);
     }
-    release_soon(relay);
+    release_soon(relay, RELEASE_CREDENTIALS);
 }
 
-void upstream_reload(struct relay *relay)
+void upstream_try_now(struct relay *relay)
+{
+    for (struct upstream *upstream = relay->upstreams; upstream != NULL; upstream = upstream->next)
+        upstream->end_ms = clock_monotonic_ms();
+}
+
+void upstream_start(struct relay *relay)
+{
+    release_soon(relay, RELEASE_AT_START);
+}
+
+void upstream_reload(struct relay *relay, bool has_moved)
 {
     const struct config *config = relay->config;
     bool is_over = false;
@@ -119,8 +133,8 @@ void upstream_reload(struct relay *relay)
             forget(relay, upstream);
         is_over = is_over || !is_listed;
     }
-    if (is_over)
-        release_soon(relay);
+    if (is_over || has_moved)
+        release_soon(relay, has_moved ? RELEASE_ALL : RELEASE_CREDENTIALS);
 }
 
 static void forget(struct relay *relay, struct upstream *upstream)
@@ -142,32 +156,54 @@ struct upstream_release {
     struct queue_ready last; /* where to go on */
     char name[256];
     bool has_last;
+    enum release_kind kind;
     bool is_early; /* it began while waits were under way: it has to be walked once more */
 };
 
 /* Without memory each waits until its time. */
-static void release_soon(struct relay *relay)
+static void release_soon(struct relay *relay, enum release_kind kind)
 {
     if (relay->upstream_release == NULL)
         relay->upstream_release = calloc(1, sizeof *relay->upstream_release);
     if (relay->upstream_release == NULL)
         return;
     relay->upstream_release->relay = relay;
+    if (kind > relay->upstream_release->kind)
+        relay->upstream_release->kind = kind;
     relay->upstream_release->has_last = false;
     timer_start(&relay->upstream_release->timer, 0, on_release);
 }
 
-/* Only what waits for credentials: of all other troubles a reload knows nothing. */
-static void release_destination(struct relay *relay, struct slice name, struct arena *arena)
+/* Many may have waited for the same account: one login is tried, and the others wait for what becomes of it. */
+static void begin_trial(struct relay *relay, struct slice name)
 {
+    const struct config_route *route = config_route_find(relay->config, name, SLICE_EMPTY);
+    if (route == NULL || route->username.length == 0)
+        return;
+    struct upstream_key key = {
+        .host = route->host, .port = route->port, .username = route->username, .password = route->password};
+    struct upstream *upstream = find(relay, &key) == NULL ? add(relay, &key) : NULL;
+    if (upstream == NULL)
+        return;
+    upstream->end_ms = clock_monotonic_ms();
+    text_print(upstream->reason, sizeof upstream->reason, "something before the relay was started");
+}
+
+/* Only what waits for credentials, unless the routes have changed: of all other troubles a reload knows nothing. */
+static void release_destination(const struct upstream_release *release, struct slice name, struct arena *arena)
+{
+    struct relay *relay = release->relay;
     struct queue_destination stored;
     if (queue_destination_get(relay->queue, name, arena, &stored) != ERR_NONE ||
-        !slice_equal(stored.reason, SLICE("credentials")))
+        (release->kind != RELEASE_ALL && !slice_equal(stored.reason, SLICE("credentials"))))
         return;
+    if (release->kind == RELEASE_AT_START)
+        begin_trial(relay, name);
     struct destination *destination = schedule_destination(relay->schedule, name);
     if (destination == NULL)
         return;
     destination_proven(destination); /* forgets the wait, also on the disk */
+    rewind_release(relay->schedule, name, stored.reason); /* and the message that was the one that tried */
 }
 
 /* A wait that is just on its way to the disk is not found there yet. */
@@ -195,7 +231,7 @@ static void on_release(struct timer *timer)
     if (relay->is_stopping || arena == NULL || queue_ready(relay->queue, &request, page, &count) != ERR_NONE)
         count = 0;
     for (size_t i = 0; i < count; i++)
-        release_destination(relay, page[i].name, arena);
+        release_destination(release, page[i].name, arena);
     if (count == RELEASE_PAGE) {
         struct slice name = slice_to(page[count - 1].name, sizeof release->name);
         memcpy(release->name, name.data, name.length);
@@ -206,6 +242,8 @@ static void on_release(struct timer *timer)
         schedule_run_soon(relay->schedule);
         if (release->is_early)
             timer_start(&release->timer, RELEASE_AGAIN_MS, on_release);
+        else
+            release->kind = RELEASE_CREDENTIALS;
         release->has_last = release->is_early = false;
     }
     arena_free(&arena);

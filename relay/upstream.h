@@ -29,8 +29,13 @@ struct upstream_pause upstream_look(const struct relay *relay, const struct upst
 /* reason: of the upstream, for people. Warns. Returns for how many milliseconds it is paused; 0: out of memory, it is not. */
 int64_t upstream_refused(struct relay *relay, const struct upstream_key *key, struct slice reason);
 void upstream_accepted(struct relay *relay, const struct upstream_key *key);
-/* The configuration has changed: pauses of what stands in it no more are over. */
-void upstream_reload(struct relay *relay);
+/* What waits for credentials since before the start: one tries them now, since they may have been corrected. */
+void upstream_start(struct relay *relay);
+/* The configuration has changed: pauses of what stands in it no more are over. has_moved: its routes have changed, so whatever
+ * destinations wait for may be another host's now, and they wait no longer. */
+void upstream_reload(struct relay *relay, bool has_moved);
+/* The operator wants everything to be tried now: of each that is paused, one tries. */
+void upstream_try_now(struct relay *relay);
 void upstream_free_all(struct relay *relay);
 
 #endif

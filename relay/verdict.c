@@ -35,6 +35,14 @@ struct verdict verdict_of(const struct trouble_facts *facts)
     return verdict;
 }
 
+/* 552 to RCPT counts as 452 (RFC 5321 4.5.3.1.10), unless its enhanced code says that it means another thing: 5.2.2, a full mailbox. */
+static bool means_too_many_recipients(const struct trouble_facts *facts)
+{
+    const struct smtp_status *status = &facts->reply.status;
+    bool says_other = status->class == 5 && !(status->subject == 5 && status->detail == 3) && status->subject + status->detail > 0;
+    return facts->reply.code == 552 && facts->stage == SMTP_STAGE_RCPT && !says_other;
+}
+
 /* What a peer says before the TLS that is demanded is up may be anybody's word: it never makes a bounce. Session-level refusals
  * (greeting, EHLO) are never permanent: another host, or this one later, may take the mail. */
 static bool is_permanent(const struct trouble_facts *facts)
@@ -49,8 +57,7 @@ static bool is_permanent(const struct trouble_facts *facts)
     case TROUBLE_TOO_BIG:
         return true;
     case TROUBLE_REPLY:
-        /* 552 to RCPT means "too many recipients" and counts as 452 (RFC 5321 4.5.3.1.10). */
-        return facts->reply.code >= 500 && !(facts->reply.code == 552 && facts->stage == SMTP_STAGE_RCPT);
+        return facts->reply.code >= 500 && !means_too_many_recipients(facts);
     default:
         return false;
     }
@@ -109,6 +116,7 @@ static unsigned telling(const struct trouble_facts *facts)
         return 5;
     case TROUBLE_TIMEOUT:
     case TROUBLE_LOST:
+    case TROUBLE_EXPECTS_TLS:
         return 6;
     case TROUBLE_NOT_ADMITTED:
         return 7;
@@ -224,6 +232,8 @@ static const char *const templates[] = {
     [TROUBLE_NO_STARTTLS] = "% ",
     [TROUBLE_HANDSHAKE] = "% could not prove over TLS that it is that host",
     [TROUBLE_CREDENTIALS] = "% refused the configured credentials",
+    [TROUBLE_NO_MECHANISM] = "% offers no way to log in that this relay knows",
+    [TROUBLE_EXPECTS_TLS] = "% says nothing on port 465, where TLS begins with the first byte",
     [TROUBLE_REPLY] = "% answered ",
     [TROUBLE_NO_UTF8] = "% lacks SMTPUTF8, which the addresses or the header of this message need",
     [TROUBLE_TOO_BIG] = "% takes no message of this size",

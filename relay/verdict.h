@@ -27,6 +27,8 @@
     X(NO_STARTTLS, "tls", 7, 5)       /* not offered, refused, or bytes injected behind it */                          \
     X(HANDSHAKE, "tls", 7, 5)         /* failed, or the certificate does not prove the name */                         \
     X(CREDENTIALS, "credentials", 7, 8)     /* the upstream refused our credentials */                                       \
+    X(NO_MECHANISM, "credentials", 7, 4)    /* the upstream offers no way to log in that this relay knows */              \
+    X(EXPECTS_TLS, "connect", 4, 2)         /* silent on port 465, where TLS begins with the first byte */               \
     X(REPLY, "reply", 0, 0)           /* to MAIL, RCPT, DATA or the content: its own code decides */                   \
     X(NO_UTF8, "reply", 6, 7)         /* the host lacks SMTPUTF8, which the addresses need: permanent */               \
     X(TOO_BIG, "reply", 3, 4)         /* larger than the host's SIZE (RFC 1870): permanent */                          \

@@ -84,6 +84,13 @@ static const char *connection_advice(const struct trouble_facts *facts)
         case TROUBLE_CREDENTIALS:
             return "Correct the username and password of the [route] and reload (SIGHUP); the whole route waits meanwhile, and nothing "
                    "bounces for it. `sternpost queue flush` then tries at once.";
+        case TROUBLE_NO_MECHANISM:
+            return "This relay logs in with PLAIN or LOGIN. Ask the provider for a host and port that offer one of them (often port 587, "
+                   "or 465 with tls = implicit), set via and tls of the [route], and reload; the whole route waits meanwhile, and "
+                   "nothing bounces for it.";
+        case TROUBLE_EXPECTS_TLS:
+            return "Set tls = implicit in the [route] (via = %:465 alone does not), and reload; or use port 587, where TLS begins with "
+                   "STARTTLS.";
         default:
             return "It is tried again.";
     }

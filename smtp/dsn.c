@@ -24,12 +24,13 @@ static void print_header(struct buffer *out, const struct smtp_dsn *dsn);
 static void print_threading(struct buffer *out, const struct smtp_dsn *dsn);
 static bool is_message_id(struct slice text);
 static void print_boundary(struct buffer *out, const struct smtp_dsn *dsn);
-static void print_part(struct buffer *out, const struct smtp_dsn *dsn, const char *type);
+static void print_part(struct buffer *out, const struct smtp_dsn *dsn, const char *type, bool eight_bit);
 static void print_text(struct buffer *out, const struct smtp_dsn *dsn);
 static void print_text_recipient(struct buffer *out, const struct smtp_dsn *dsn,
                                  const struct smtp_dsn_recipient *recipient);
 static void print_status(struct buffer *out, const struct smtp_dsn *dsn);
-static void print_status_recipient(struct buffer *out, const struct smtp_dsn_recipient *recipient, bool utf8);
+static void print_status_recipient(struct buffer *out, const struct smtp_dsn *dsn,
+                                   const struct smtp_dsn_recipient *recipient);
 static bool is_reply_of_host(const struct smtp_dsn_recipient *recipient);
 static void print_original_recipient(struct buffer *out, struct slice orcpt, bool utf8);
 static struct smtp_status status_of(const struct smtp_dsn_recipient *recipient);
@@ -138,11 +139,35 @@ static void print_boundary(struct buffer *out, const struct smtp_dsn *dsn)
     buffer_add(out, boundary);
 }
 
-static void print_part(struct buffer *out, const struct smtp_dsn *dsn, const char *type)
+static void print_part(struct buffer *out, const struct smtp_dsn *dsn, const char *type, bool eight_bit)
 {
     buffer_add(out, SLICE("\r\n--"));
     print_boundary(out, dsn);
-    buffer_print(out, "\r\nContent-Type: %s\r\n%s\r\n", type, dsn->utf8 ? "Content-Transfer-Encoding: 8bit\r\n" : "");
+    buffer_print(out, "\r\nContent-Type: %s\r\n%s\r\n", type, eight_bit ? "Content-Transfer-Encoding: 8bit\r\n" : "");
+}
+
+typedef void print_one(struct buffer *out, const struct smtp_dsn *dsn, const struct smtp_dsn_recipient *recipient);
+
+/* What failed is told first: it is what somebody has to do something about. */
+static void each_recipient(struct buffer *out, const struct smtp_dsn *dsn, print_one *print)
+{
+    for (int action = SMTP_DSN_FAILED; action <= SMTP_DSN_EXPANDED; action++) {
+        for (size_t i = 0; i < dsn->recipient_count; i++) {
+            if ((int)dsn->recipients[i].action == action) {
+                print(out, dsn, &dsn->recipients[i]);
+            }
+        }
+    }
+}
+
+/* RFC 6533 3: the form that fewer systems read only where an address of the report needs it. */
+static bool is_global_status(const struct smtp_dsn *dsn)
+{
+    bool ascii = true;
+    for (size_t i = 0; i < dsn->recipient_count; i++) {
+        ascii = ascii && text_is_ascii(dsn->recipients[i].address) && text_is_ascii(dsn->recipients[i].orcpt);
+    }
+    return dsn->utf8 && !ascii;
 }
 
 /* ---- for people ---- */
@@ -153,7 +178,7 @@ static void print_text(struct buffer *out, const struct smtp_dsn *dsn)
     char date[40];
     struct buffer text;
     buffer_init(&text, FIELD_MAX);
-    print_part(out, dsn, dsn->utf8 ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii");
+    print_part(out, dsn, dsn->utf8 ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii", dsn->utf8);
     buffer_print(out, "This is the mail system at %.*s.\r\n\r\n", SLICE_ARGS(dsn->hostname));
     buffer_add(&text, SLICE("Your message"));
     if (dsn->arrival_ms > 0) {
@@ -163,9 +188,7 @@ static void print_text(struct buffer *out, const struct smtp_dsn *dsn)
     buffer_print(&text, " (queue id %.*s) %s", SLICE_ARGS(dsn->reported_id), introductions[worst_action(dsn)]);
     print_wrapped(out, buffer_slice(&text), plain);
     buffer_free(&text);
-    for (size_t i = 0; i < dsn->recipient_count; i++) {
-        print_text_recipient(out, dsn, &dsn->recipients[i]);
-    }
+    each_recipient(out, dsn, print_text_recipient);
     buffer_add(out, SLICE("\r\nWhat follows is the same for programs"));
     buffer_add(out, dsn->returned.length > 0 ? SLICE(", and what your message began with.\r\n") : SLICE(".\r\n"));
 }
@@ -198,22 +221,23 @@ static void print_text_recipient(struct buffer *out, const struct smtp_dsn *dsn,
 
 static void print_status(struct buffer *out, const struct smtp_dsn *dsn)
 {
+    bool utf8 = is_global_status(dsn);
     struct buffer envid;
     buffer_init(&envid, FIELD_MAX);
-    print_part(out, dsn, dsn->utf8 ? "message/global-delivery-status" : "message/delivery-status");
+    print_part(out, dsn, utf8 ? "message/global-delivery-status" : "message/delivery-status", utf8);
     if (dsn->envid.length > 0 && smtp_xtext_parse(dsn->envid, &envid)) {
-        print_field(out, "Original-Envelope-Id:", buffer_slice(&envid), dsn->utf8);
+        print_field(out, "Original-Envelope-Id:", buffer_slice(&envid), utf8);
     }
     buffer_free(&envid);
-    print_field(out, "Reporting-MTA: dns;", dsn->hostname, dsn->utf8);
+    print_field(out, "Reporting-MTA: dns;", dsn->hostname, utf8);
     print_date(out, "Arrival-Date", dsn->arrival_ms);
-    for (size_t i = 0; i < dsn->recipient_count; i++) {
-        print_status_recipient(out, &dsn->recipients[i], dsn->utf8);
-    }
+    each_recipient(out, dsn, print_status_recipient);
 }
 
-static void print_status_recipient(struct buffer *out, const struct smtp_dsn_recipient *recipient, bool utf8)
+static void print_status_recipient(struct buffer *out, const struct smtp_dsn *dsn,
+                                   const struct smtp_dsn_recipient *recipient)
 {
+    bool utf8 = is_global_status(dsn);
     char number[16];
     struct slice status = smtp_status_print(status_of(recipient), number);
     bool international = utf8 && !text_is_ascii(recipient->address);
@@ -273,10 +297,10 @@ static struct smtp_status status_of(const struct smtp_dsn_recipient *recipient)
 static void print_returned(struct buffer *out, const struct smtp_dsn *dsn)
 {
     if (dsn->returned_full && is_clean(dsn->returned, dsn->utf8)) {
-        print_part(out, dsn, dsn->utf8 ? "message/global" : "message/rfc822");
+        print_part(out, dsn, dsn->utf8 ? "message/global" : "message/rfc822", dsn->utf8);
         buffer_add(out, dsn->returned);
     } else {
-        print_part(out, dsn, dsn->utf8 ? "message/global-headers" : "text/rfc822-headers");
+        print_part(out, dsn, dsn->utf8 ? "message/global-headers" : "text/rfc822-headers", dsn->utf8);
         print_returned_header(out, dsn);
     }
 }

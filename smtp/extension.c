@@ -1,5 +1,7 @@
 #include "smtp/extension.h"
 
+#include <string.h>
+
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 struct named_bit {
@@ -51,10 +53,30 @@ static unsigned bit_of(const struct named_bit *table, size_t count, struct slice
     return 0;
 }
 
+/* RFC 4422 3.1: names of mechanisms are capitals, digits, "-" and "_"; nothing else of a peer's gets to people this way. */
+static void add_name(struct smtp_extensions *extensions, struct slice word)
+{
+    size_t length = strlen(extensions->auth_names);
+    if (length + 1 + word.length >= sizeof extensions->auth_names) {
+        return;
+    }
+    for (size_t i = 0; i < word.length; i++) {
+        if (!byte_is_alnum(word.data[i]) && word.data[i] != '-' && word.data[i] != '_') {
+            return;
+        }
+    }
+    if (length > 0) {
+        extensions->auth_names[length++] = ' ';
+    }
+    memcpy(extensions->auth_names + length, word.data, word.length);
+    extensions->auth_names[length + word.length] = '\0';
+}
+
 static void add_mechanisms(struct smtp_extensions *extensions, struct slice words)
 {
     struct slice word;
     while (slice_word(&words, &word)) {
+        add_name(extensions, word);
         extensions->auth |= bit_of(mechanisms, COUNT(mechanisms), word);
     }
 }

@@ -19,6 +19,7 @@ struct smtp_extensions {
     unsigned set;      /* of enum smtp_extension */
     uint64_t size_max; /* bytes; 0: no limit was stated */
     unsigned auth;     /* set of enum smtp_auth_mechanism */
+    char auth_names[96]; /* all that it offers, also what is unknown here, for people: "CRAM-MD5 XOAUTH2"; cut where it is longer */
 };
 
 /* Adds what one line of an EHLO reply (without code) says; unknown keywords are nothing. "AUTH=LOGIN" counts too. */

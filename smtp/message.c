@@ -70,6 +70,20 @@ size_t smtp_header_section_length(struct slice message)
     return at;
 }
 
+/* Beyond ASCII only in mail that came by SMTPUTF8 (RFC 6531 4.3), whose header may have it. */
+static void add_recipient(struct buffer *out, const struct smtp_trace *trace)
+{
+    struct slice text = slice_to(trace->recipient, 320);
+    if (!slice_starts(trace->with, SLICE("UTF8")) || !text_is_utf8(text)) {
+        text_clean(out, text, 320);
+        return;
+    }
+    for (size_t i = 0; i < text.length; i++) {
+        uint8_t byte = (uint8_t)text.data[i];
+        buffer_add_byte(out, byte < 0x20 || byte == 0x7f ? '?' : text.data[i]);
+    }
+}
+
 /* Time-stamp-line (RFC 5321 4.4). What others said is cut to the bytes that can be in a name or a comment. */
 void smtp_message_received(struct buffer *out, const struct smtp_trace *trace)
 {
@@ -101,7 +115,7 @@ void smtp_message_received(struct buffer *out, const struct smtp_trace *trace)
     add_words(out, trace->id, "");
     if (trace->recipient.length > 0) {
         buffer_add(out, SLICE("\r\n\tfor <"));
-        text_clean(out, trace->recipient, 320);
+        add_recipient(out, trace);
         buffer_add(out, SLICE(">"));
     }
     buffer_add(out, SLICE(";\r\n\t"));

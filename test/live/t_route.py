@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-from lab import case
+from lab import case, scripted
 
 
 class Routes(case.LiveCase):
@@ -184,7 +184,6 @@ class Refused(Routes):
         self.reload(one, self.route())
         self.send_to(one, "b@mended.example")
         one.wait_event("delivered", to="b@mended.example")
-        one.run("queue", "flush")
         one.wait_event("delivered", to="a@mended.example")
 
     def test_a_password_is_in_no_log_and_no_listing(self):
@@ -205,6 +204,51 @@ class Refused(Routes):
         one.wait_event("deferred", to="a@behind.example")
         self.assertEqual(mx.messages, [])
         self.assertEqual(one.events("bounced"), [])
+
+    def test_mechanisms_that_we_do_not_know(self):
+        """The operator learns what it offers and what this relay can; the log says that TLS was up."""
+        self.lab.mx("cram.example", host="mx.cram.example", users={"app": "secret word"}, mechanisms="CRAM-MD5 XOAUTH2")
+        one = self.open(self.route(via="mx.cram.example:25"), retry_schedule="300s")
+        self.send_to(one, "a@behind-cram.example")
+        event = one.wait_event("deferred", to="a@behind-cram.example")
+        self.assertRegex(event["problem"], "it offers AUTH CRAM-MD5 XOAUTH2; this relay knows PLAIN and LOGIN")
+        self.assertRegex(event["advice"], "PLAIN or LOGIN")
+        self.assertEqual((event["reason"], event["verified"]), ("credentials", "yes"))
+        self.assertRegex(event["tls"], "^TLSv1")
+        self.assertRegex(one.wait_event("route_paused")["problem"], "CRAM-MD5 XOAUTH2")
+
+    def test_restarted_with_the_right_password(self):
+        """What waits for credentials on the disk does not wait for them to be right before they are tried."""
+        self.smart
+        one = self.open(self.route(password="wrong"), retry_schedule="300s")
+        for i in range(3):
+            self.send_to(one, "a@restarted%d.example" % i)
+            one.wait_event("deferred", to="a@restarted%d.example" % i)
+        one.stop()
+        self.write(one, self.route())
+        one.start()
+        for i in range(3):
+            one.wait_event("delivered", 30, to="a@restarted%d.example" % i)
+
+    def test_465_without_implicit(self):
+        """Both sides wait for each other: it is said in seconds, with the cure; the corrected route counts at once."""
+        self.smart
+        one = self.open(self.route(via="smart.example:465"), retry_schedule="300s")
+        self.send_to(one, "a@silent.example")
+        event = one.wait_event("deferred", 40, to="a@silent.example")
+        self.assertRegex(event["problem"], "says nothing on port 465, where TLS begins with the first byte")
+        self.assertRegex(event["advice"], "tls = implicit")
+        self.reload(one, self.route(via="smart.example:465", tls="implicit"))
+        one.wait_event("delivered", to="a@silent.example")
+
+    def test_corrected_while_the_old_connection_hangs(self):
+        hanging = self.lab.mx("hanging.example", host="mx.hanging.example", replies={"BANNER": scripted.HANG})
+        self.smart
+        one = self.open(self.route(via="mx.hanging.example:25"), retry_schedule="300s")
+        self.send_to(one, "a@stuck.example")
+        case.wait_until(lambda: hanging.connections, 15, "a connection to the old host")
+        self.reload(one, self.route())
+        one.wait_event("delivered", to="a@stuck.example")
 
     def test_it_cannot_look_now(self):
         """A temporary failure of its user database is no refusal."""

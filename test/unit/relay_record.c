@@ -1,5 +1,4 @@
-/* Records: what an outcome becomes in the log, in the counters, in the queue and in reports, and when the entry is free
- * again. */
+/* Records: what an outcome becomes in log, counters, queue and reports, and when the entry is free again. */
 #include "test/unit/calm.h"
 #include "test/unit/check.h"
 #include "test/unit/folder.h"
@@ -338,11 +337,7 @@ static const struct {
      {.host = SLICE_INIT("mx"), .tls_version = SLICE_INIT("TLSv1.2"), .secured = true},
      "tls=TLSv1.2 verified=no policy=none"},
     {"in testing mode",
-     {.host = SLICE_INIT("mx"),
-      .tls_version = SLICE_INIT("TLSv1.3"),
-      .secured = true,
-      .verified = true,
-      .policy_mode = SLICE_INIT("testing")},
+     {.host = SLICE_INIT("mx"), .tls_version = SLICE_INIT("TLSv1.3"), .secured = true, .verified = true, .policy_mode = SLICE_INIT("testing")},
      "tls=TLSv1.3 verified=yes policy=testing"},
 };
 
@@ -459,7 +454,7 @@ static void test_who_is_told(void **state)
                                          .entry = &test.entry,
                                          .destination = &test.destination,
                                          .context = &context,
-                                         .advice = SLICE_EMPTY,
+                                         .advice = SLICE("advice of the attempt"),
                                          .decided = test.decided,
                                          .is_only_notice = notifications[i].is_notice};
         record_outcome(&test.relay, &request);
@@ -469,6 +464,9 @@ static void test_who_is_told(void **state)
             check_number(name, report.length, 0);
         else
             check_true(name, slice_find_slice(report, slice_of(action)) < report.length);
+        bool is_advised = slice_find_slice(report, SLICE("advice of the attempt")) < report.length;
+        bool is_over = notifications[i].told == RELAYED || notifications[i].status == QUEUE_EXPIRED;
+        check_true(name, is_advised == (notifications[i].told != NOBODY && !is_over));
         size_t reports = test.relay.metrics.reports;
         answer(ERR_NONE);
         check_number(name, test.relay.metrics.reports - reports, notifications[i].told != NOBODY);

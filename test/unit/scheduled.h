@@ -89,6 +89,13 @@ bool aging_run(struct schedule *of)
     return false;
 }
 
+void rewind_release(struct schedule *of, struct slice name, struct slice reason)
+{
+    (void)name;
+    (void)reason;
+    assert_ptr_equal(of, schedule());
+}
+
 void rewind_waits(struct schedule *of)
 {
     assert_ptr_equal(of, schedule());
@@ -278,6 +285,11 @@ void delivery_stop(struct delivery *delivery)
     if (!delivery->is_idle)
         destination_release(delivery->destination, delivery->pick.id, delivery->pick.number);
     delivery_end(delivery);
+}
+
+void delivery_reload(struct delivery *delivery)
+{
+    (void)delivery;
 }
 
 void delivery_abort(struct delivery *delivery)

@@ -190,7 +190,11 @@ static void test_extensions(void **state)
 {
     static const struct {
         const char *line;
-        struct smtp_extensions expected;
+        struct {
+            unsigned set;
+            uint64_t size_max;
+            unsigned auth;
+        } expected;
     } cases[] = {
         {"PIPELINING", {SMTP_EXTENSION_PIPELINING, 0, 0}},
         {"pipelining", {SMTP_EXTENSION_PIPELINING, 0, 0}},
@@ -219,7 +223,7 @@ static void test_extensions(void **state)
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct smtp_extensions got = {0, 0, 0};
+        struct smtp_extensions got = {.set = 0};
         smtp_extension_add(&got, slice_of(cases[i].line));
         check_number(cases[i].line, got.set, cases[i].expected.set);
         check_number(cases[i].line, got.size_max, cases[i].expected.size_max);
@@ -227,9 +231,34 @@ static void test_extensions(void **state)
     }
 }
 
+/* What it offers is told to people, so no byte of another kind is kept, and never more than there is room for. */
+static void test_names_of_mechanisms(void **state)
+{
+    static const struct {
+        const char *line, *names;
+    } cases[] = {
+        {"AUTH PLAIN XOAUTH2", "PLAIN XOAUTH2"},
+        {"AUTH=CRAM-MD5", "CRAM-MD5"},
+        {"AUTH", ""},
+        {"AUTH SCRAM-SHA-256-PLUS a\"b c=d \x1b[31m X_Y", "SCRAM-SHA-256-PLUS X_Y"},
+        {"AUTH AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA PLAIN", "PLAIN"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct smtp_extensions got = {.set = 0};
+        smtp_extension_add(&got, slice_of(cases[i].line));
+        check_slice(cases[i].line, slice_of(got.auth_names), slice_of(cases[i].names));
+    }
+    struct smtp_extensions full = {.set = 0};
+    for (size_t i = 0; i < 100; i++)
+        smtp_extension_add(&full, SLICE("AUTH MECHANISM"));
+    assert_true(strlen(full.auth_names) < sizeof full.auth_names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names_of_mechanisms),
         cmocka_unit_test(test_mail),  cmocka_unit_test(test_mail_values), cmocka_unit_test(test_rcpt),
         cmocka_unit_test(test_xtext), cmocka_unit_test(test_extensions),
     };

@@ -132,6 +132,12 @@ static void test_received(void **state)
           BYTES(""), 0},
          "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1])\r\n\tby mx with SMTP\r\n\tid 6A;\r\n"
          "\tThu, 1 Jan 1970 00:00:00 +0000\r\n"},
+        {"internationalised",
+         {BYTES("c"), BYTES("[1]"), BYTES("mx"), BYTES("UTF8SMTPS"), BYTES(""), BYTES("6A"), BYTES("j\xc3\xb6rg\r@d"), 0},
+         "Received: from c ([1])\r\n\tby mx with UTF8SMTPS\r\n\tid 6A\r\n\tfor <j\xc3\xb6rg?@d>;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n"},
+        {"bytes that came without SMTPUTF8",
+         {BYTES("c"), BYTES("[1]"), BYTES("mx"), BYTES("ESMTP"), BYTES(""), BYTES("6A"), BYTES("j\xc3\xb6rg@d"), 0},
+         "Received: from c ([1])\r\n\tby mx with ESMTP\r\n\tid 6A\r\n\tfor <j??rg@d>;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n"},
         {"what would be a line or a comment is none",
          {BYTES("a\r\nX: y(z\\"), BYTES("[1]) by evil"), BYTES("mx"), BYTES("SMTP"), BYTES("a)\r\nb"), BYTES("6\r\nA"),
           BYTES("b\r\n@d"), 0},

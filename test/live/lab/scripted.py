@@ -67,6 +67,7 @@ class ScriptedMx:
         self.extensions = ["PIPELINING", "8BITMIME", "SIZE 52428800", "ENHANCEDSTATUSCODES"]
         self.replies = {}
         self.users = {}            # name -> password: who may send, as at a smart host; empty: everybody
+        self.mechanisms = "PLAIN"
         self.messages_max = None   # over one connection: MAIL is answered 450 from then on, and it stays open
         self.inject = b""
         self.tls_version_max = None
@@ -179,7 +180,7 @@ class Session:
         if self.server.offer_starttls and not self.connection.is_tls:
             lines.append("STARTTLS")
         if self.server.users and self.connection.is_tls:
-            lines.append("AUTH PLAIN")
+            lines.append("AUTH " + self.server.mechanisms)
         return self.say("EHLO", "\r\n".join(
             "250%s%s" % (" " if text is lines[-1] else "-", text) for text in lines), line)
 
