@@ -52,7 +52,7 @@ MUTANTS = [
     ("a record gone ends the policy", "was never told",
      ("sts/lookup.c", "    else\n        finish_kept_or(lookup, STS_SOURCE_NONE);", "    else\n        finish(lookup, STS_SOURCE_NONE);")),
     ("a policy learned on the way does not bind", "under the enforced policy",
-     ("relay/delivery_talk.c", "    if (delivery_policy_is_overtaken(delivery)) {", "    if (delivery->overtaken_count > 0) {")),
+     ("relay/delivery_talk.c", "    if (!delivery_same_demand(delivery) || delivery_policy_is_overtaken(delivery)) {", "    if (delivery->overtaken_count > 0) {")),
     ("a part of the content passes for the whole", "was changed",
      ("smtp/client_transaction.c",
       "    if (from->failed) {\n        out->failed = true;\n    } else {\n        buffer_add(out, buffer_slice(from));\n    }\n",
