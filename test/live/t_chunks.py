@@ -50,7 +50,7 @@ class Chunks(case.LiveCase):
     def test_a_sender_refused_for_now(self):
         mx = self.host("later.example")
         self.deliver("a@later.example")
-        mx.replies["MAIL"] = ["451 4.7.1 greylisted", None]
+        mx.replies["MAIL"] = ["451 4.7.1 greylisted", "451 4.7.1 greylisted", None]  # and over a fresh connection
         event = self.defer("b@later.example")
         self.assertIn("greylisted", event["line"])
         self.relay.wait_event("delivered", to="b@later.example")

@@ -66,6 +66,21 @@ static inline struct config *running_config(void)
     return config;
 }
 
+/* A turn of the loop at a time, until it holds. */
+static inline void running_until(const char *name, bool (*holds)(void *owner), void *owner)
+{
+    int64_t end_ms = clock_monotonic_ms() + LOOP_WAIT_MS;
+    while (!holds(owner) && clock_monotonic_ms() < end_ms)
+        loop_for(1);
+    check_true(name, holds(owner));
+}
+
+/* Tests write to the queue themselves, as the journal does on its thread: what a start writes must be on the disk before. */
+static inline bool running_is_settled(void *owner)
+{
+    return journal_is_idle(owner);
+}
+
 static inline void running_start(void)
 {
     struct endpoint nobody = {.port = 1};
@@ -96,6 +111,7 @@ static inline void running_start(void)
     buffer_clear(&text);
     assert_int_equal(control_open(running.relay->control, &text), ERR_NONE);
     assert_int_equal(control_open_submit(running.relay->control, &text), ERR_NONE);
+    running_until("what a start writes", running_is_settled, running.relay->journal);
     buffer_free(&text);
 }
 
@@ -198,15 +214,6 @@ static inline void asker_close(struct asker *asker)
     stream_abort(&asker->stream);
     buffer_free(&asker->request);
     buffer_free(&asker->answers);
-}
-
-/* A turn of the loop at a time, until it holds. */
-static inline void running_until(const char *name, bool (*holds)(void *owner), void *owner)
-{
-    int64_t end_ms = clock_monotonic_ms() + LOOP_WAIT_MS;
-    while (!holds(owner) && clock_monotonic_ms() < end_ms)
-        loop_for(1);
-    check_true(name, holds(owner));
 }
 
 /* ---- request and answers ---- */
