@@ -44,7 +44,7 @@ static size_t cut_at_ourselves(const struct route_request *request, struct route
 static size_t collect_hosts(const struct route_request *request, struct route_host *hosts)
 {
     size_t count = 0;
-    for (size_t i = 0; i < request->mx->count && count < ROUTE_HOSTS_MAX; i++) {
+    for (size_t i = 0; i < request->mx->count; i++) {
         const struct resolve_record *record = &request->mx->records[i];
         if (record->name.length == 0)
             continue;
@@ -70,13 +70,15 @@ void route_by_mx(const struct route_request *request, struct route *route)
         route->kind = ROUTE_NULL_MX;
         return;
     }
-    struct route_host *hosts = arena_array(request->arena, ROUTE_HOSTS_MAX, sizeof *hosts);
+    struct route_host *hosts = arena_array(request->arena, mx->count, sizeof *hosts);
     size_t count = hosts == NULL ? SIZE_MAX : collect_hosts(request, hosts);
     if (count == SIZE_MAX) {
         route->kind = ROUTE_MEMORY;
         return;
     }
     sort_hosts(hosts, count);
+    if (count > ROUTE_HOSTS_MAX)
+        count = ROUTE_HOSTS_MAX; /* the most preferred, wherever they stand in the answer */
     size_t kept = cut_at_ourselves(request, hosts, count);
     for (size_t i = 0; i < kept; i++) {
         hosts[i].is_admitted = request->policy == NULL || sts_policy_admits(request->policy, hosts[i].name);

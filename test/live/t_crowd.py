@@ -19,7 +19,7 @@ class Places(doors.Doors):
         held = self.hold(one, 3, "11.0.60.1")
         self.assertTrue(all(raw.greeting.startswith("220") for raw in held))
         with client.Raw(25, one.address, source="11.0.60.1") as raw:
-            self.assertRegex(raw.greeting, r"^421 4\.7\.0 .*your address")
+            self.assertRegex(raw.greeting, r"^421 4\.7\.0 .*connections-per-client")
             self.assertEqual(raw.reply(), "")
         with self.assertRaises(OSError):
             self.log_in_from(one, "11.0.60.1", 465)

@@ -258,7 +258,7 @@ class Keys(SignedCase):
         public = os.popen("openssl rsa -in %s -pubout -outform DER 2>/dev/null | openssl base64 -A" % path).read()
         self.assertEqual(record.split("p=")[1], public)
         self.assertEqual(len(base64.b64decode(public)), 294)
-        for words, fault in ((["a..b", "s"], "no domain"), (["a.example", "s_1;x"], "no selector"), (["a.example"], "too little")):
+        for words, fault in ((["a..b", "s"], "no domain"), (["a.example", "s_1;x"], "no selector"), (["a.example"], "too few")):
             run = one.run("dkim", "keygen", *words)
             self.assertEqual((run.returncode, fault in run.stderr), (64, True), run)
 

@@ -33,7 +33,7 @@ static struct config *make_config(struct config *config)
 
 static void route(const struct mx *mx, size_t count, const struct sts_policy *policy, struct arena *arena, struct route *out)
 {
-    struct resolve_record records[8] = {0};
+    struct resolve_record records[256] = {0};
     struct config config;
     for (size_t i = 0; i < count; i++) {
         records[i].preference = mx[i].preference;
@@ -183,6 +183,26 @@ static void test_families_take_turns(void **state)
     assert_int_equal(items[3].bytes[3], 3);
 }
 
+/* Of more hosts than are kept the most preferred stay, wherever the answer has them. */
+static void test_many_hosts(void **state)
+{
+    (void)state;
+    static char names[200][32];
+    struct mx mx[200];
+    for (size_t place = 0; place < COUNT_OF(mx); place += 33) {
+        struct arena *arena = arena_new(1u << 20);
+        struct route out;
+        for (size_t i = 0; i < COUNT_OF(mx); i++) {
+            snprintf(names[i], sizeof names[i], "h%zu.example", i);
+            mx[i] = (struct mx){(uint16_t)(i == place ? 1 : 10 + i), names[i]};
+        }
+        route(mx, COUNT_OF(mx), NULL, arena, &out);
+        check_number(names[place], out.host_count, ROUTE_HOSTS_MAX);
+        check_slice(names[place], out.hosts[0].name, slice_of(names[place]));
+        arena_free(&arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +210,7 @@ int main(void)
         cmocka_unit_test(test_policy_does_not_hide_a_loop),
         cmocka_unit_test(test_hosts_that_are_not_admitted_stay_in_order),
         cmocka_unit_test(test_equals_are_shuffled),
+        cmocka_unit_test(test_many_hosts),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_families_take_turns),
     };
