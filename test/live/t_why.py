@@ -232,7 +232,7 @@ class Upstream(case.LiveCase):
         event = self.defer("a@relayed.example")
         text = self.relay.run("queue", "why", event["id"]).stdout
         self.assertRegex(text, r"What failed +smart\.example\[.*\] refused the configured credentials")
-        self.assertRegex(text, r"To do +Mend username and password of the \[route\]")
+        self.assertRegex(text, r"To do +Correct the username and password of the \[route\]")
         self.assertRegex(text, r"policy +relayed\.example: not looked up: on a route")
         self.assertNotIn("wrong", text)
 

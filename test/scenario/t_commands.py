@@ -133,7 +133,7 @@ class Waiting(case.LiveCase):
         words = ["policy", "exempt", "exempt.example", "--reason", "their firewall"]
         exempt, = self.relay.json(*words, "--until", "2090-01-01")
         self.assertEqual(exempt, {"domain": "exempt.example", "exempt": True, "exempt_until": "2090-01-01T00:00:00Z",
-                                  "exempt_reason": "their firewall"})
+                                  "exempt_reason": "their firewall", "exempt_level": "plain"})
         self.send("a@exempt.example")
         self.relay.wait_event("delivered", to="a@exempt.example")
         shown, = self.relay.json("policy", "show", "exempt.example")
