@@ -281,10 +281,10 @@ class Reload(case.LiveCase):
             self.assertIn("before.example", old.greeting)
             self.reload(one, "hostname = after.example\n[access]\nnetworks = 192.0.2.0/24\n[queue]\nmessage-size-max = 12345\n"
                              "[listen]\nconnections-per-client = 1\n")
-            # The connection that was there goes on, as it was.
+            # The connection that was there goes on; what its client may do is asked again.
             self.assertIn("before.example", old.ask("EHLO c"))
             self.assertEqual(old.ask("MAIL FROM:<a@sender.example>")[:3], "250")
-            self.assertEqual(old.ask("RCPT TO:<a@reload.example>")[:3], "250")
+            self.assertEqual(old.ask("RCPT TO:<a@reload.example>")[:3], "550")
             with client.Raw(one.port) as second:
                 self.assertEqual(second.greeting[:3], "421")
         with self.admitted(one) as new:

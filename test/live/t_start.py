@@ -256,7 +256,7 @@ class DeafReader(case.LiveCase):
                 os.write(into, bytes(4096))
         os.set_blocking(into, True)
         one = self.private_relay()
-        one.wrapper = ["sh", "-c", 'exec "$@" 2>&%d' % into, "sh"]
+        one.wrapper = ["bash", "-c", 'exec "$@" 2>&%d' % into, "bash"]
         self.lab.mx("deaf.example")
         one.start(pass_fds=(into,))
         self.send_to(one, "a@deaf.example")
