@@ -302,6 +302,7 @@ class Start(doors.Doors):
         self.refuse(one, "users: not found")
         path.write_text("app:secret\n", encoding="ascii")
         path.chmod(0o640)
+        shutil.chown(path, "sternpost", "sternpost")
         self.refuse(one, "users:1: not NAME:HASH")
         self.give_users(one, app="secret")
         path.chmod(0o644)
