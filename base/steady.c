@@ -43,8 +43,8 @@ void steady_open(struct steady *steady, const struct steady_mark *mark, const st
         steady->owes_gap = mark->owes_gap;
         return;
     }
-    /* What has passed since the boot has passed for certain. */
-    steady->offset_ms = steady->usual_ms = mark->account_ms;
+    /* What has passed since the boot need not have passed since the mark: the queue may come from another machine. */
+    steady->offset_ms = steady->usual_ms = mark->account_ms - reading->boot_ms;
     steady->owes_gap = true;
 }
 

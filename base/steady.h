@@ -1,7 +1,8 @@
 /* An account of the time that has really passed, for whatever ends after a time: policies, and mail that waits. The wall clock may
  * leap, by somebody's hand or by forged NTP; the time since boot does not, not even over a suspend. So within one boot, also over
- * restarts of the program, the account runs with the latter alone. How long a machine was off is known from the wall clock only: once
- * in a boot, when that shows a time that can be, the account is put forward to it, but by a day at most. It never goes back.
+ * restarts of the program, the account runs with the latter alone. How much has passed between two boots, or since the queue was
+ * another machine's, is known from the wall clock only: once in a boot, when that shows a time that can be, the account is put forward
+ * to it, but by a day at most. It never goes back.
  *
  *   steady_open(&steady, mark or NULL, &reading);   the mark is what steady_mark() gave before; it is stored between
  *   steady_look(&steady, &reading)                  once a minute

@@ -65,9 +65,13 @@ class Units(unittest.TestCase):
                       str(UNITS / "sternpost.service"))
         self.assertEqual(verdict.returncode, 0, verdict.stdout + verdict.stderr)
 
-    def test_who_hands_over_mail_stays_visible(self):
+    def test_what_the_relay_reads_stays_visible(self):
+        """Who hands over mail, and all of /proc that its sources name."""
         settings = re.findall(r"^(\w+)=(.*)$", (UNITS / "sternpost.service").read_text(encoding="utf-8"), re.MULTILINE)
+        sources = "".join(path.read_text(encoding="utf-8") for path in (tools.TREE / "relay").glob("*.c"))
         self.assertNotIn("PrivateUsers", dict(settings))
+        self.assertEqual(set(re.findall(r'"/proc/([^"]*)"', sources)), {"sys/kernel/random/boot_id"})
+        self.assertEqual(dict(settings).get("ProcSubset", "all"), "all")
         self.assertIn(("Type", "notify"), settings)
 
 

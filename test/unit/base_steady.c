@@ -30,10 +30,12 @@ void clock_boot_id(char id[CLOCK_BOOT_ID_SIZE])
 }
 
 /* What happens, one after the other: time passes, the wall clock is set, the program or the machine starts again. */
-enum happening { PASS = 1, LEAP, RESTART, BOOT, BOOT_UNSET };
+enum happening { PASS = 1, LEAP, RESTART, BOOT, BOOT_UNSET, MOVE, MOVE_NAMELESS };
 struct step {
     enum happening what;
-    int64_t ms; /* BOOT: how long the machine was off; BOOT_UNSET: the same, and the clock begins in 1970 */
+    /* BOOT: how long the machine was off; BOOT_UNSET: the same, and the clock begins in 1970; MOVE: the queue goes to a machine that
+     * has been up for so long; MOVE_NAMELESS: to one that does not tell its boots apart. */
+    int64_t ms;
 };
 static const struct {
     const char *name;
@@ -66,12 +68,18 @@ static const struct {
     {"a restart before the time has come", {{BOOT_UNSET, 0}, {PASS, MINUTE}, {RESTART, 0}, {LEAP, NOW}, {PASS, MINUTE}}, 2 * MINUTE, 0},
     {"a boot with a clock that is ahead, and is set right", {{BOOT, 400 * DAY}, {PASS, MINUTE}, {LEAP, -400 * DAY}, {PASS, MINUTE}},
      DAY + 2 * MINUTE, -DAY},
+    {"the queue moves to a machine that has long been up", {{PASS, HOUR}, {MOVE, 300 * DAY}, {PASS, HOUR}}, 2 * HOUR, 0},
+    {"and back", {{MOVE, 300 * DAY}, {PASS, HOUR}, {MOVE, 7 * DAY}, {PASS, HOUR}}, 2 * HOUR, 0},
+    {"the program starts again where boots have no name", {{MOVE_NAMELESS, 300 * DAY}, {PASS, HOUR}, {RESTART, 0}, {PASS, HOUR}}, 2 * HOUR, 0},
+    {"and its clock leaps", {{MOVE_NAMELESS, 300 * DAY}, {LEAP, 400 * DAY}, {RESTART, 0}, {PASS, HOUR}}, DAY + HOUR, 399 * DAY},
+    {"a machine that has long been up in 1970", {{BOOT_UNSET, MINUTE}, {MOVE, 300 * DAY}, {PASS, HOUR}}, HOUR, -NOW},
+    {"the machine goes back to what it was", {{PASS, DAY}, {MOVE, 6 * HOUR}, {PASS, HOUR}}, DAY + HOUR, 0},
 };
 
 static struct steady steady;
 static enum steady_news news;
 
-static void start_again(void)
+static struct steady_mark stored_mark(void)
 {
     struct steady_mark mark;
     struct buffer stored;
@@ -79,23 +87,37 @@ static void start_again(void)
     steady_encode(&steady, &clocks, &stored);
     assert_true(steady_decode(buffer_slice(&stored), &mark));
     buffer_free(&stored);
-    steady_open(&steady, &mark, &clocks);
+    return mark;
+}
+
+static void go_on_from(const struct steady_mark *mark)
+{
+    steady_open(&steady, mark, &clocks);
     steady_look(&steady, &clocks);
+}
+
+static void start_again(void)
+{
+    struct steady_mark mark = stored_mark();
+    go_on_from(&mark);
 }
 
 static void boot(int64_t off_ms, bool is_unset)
 {
-    struct steady_mark mark;
-    struct buffer stored;
-    buffer_init(&stored, 1024);
-    steady_encode(&steady, &clocks, &stored);
-    assert_true(steady_decode(buffer_slice(&stored), &mark));
-    buffer_free(&stored);
+    struct steady_mark mark = stored_mark();
     clocks.wall_ms = is_unset ? 0 : clocks.wall_ms + off_ms;
     clocks.boot_ms = 0;
     clocks.boot_id[0]++;
-    steady_open(&steady, &mark, &clocks);
-    steady_look(&steady, &clocks);
+    go_on_from(&mark);
+}
+
+/* Nothing passes by it. */
+static void move(int64_t up_ms, bool is_named)
+{
+    struct steady_mark mark = stored_mark();
+    clocks.boot_ms = up_ms;
+    clocks.boot_id[0] = is_named ? (char)(clocks.boot_id[0] + 1) : '\0';
+    go_on_from(&mark);
 }
 
 /* A look a minute; the account runs at one speed, never back. */
@@ -128,6 +150,10 @@ static void happen(const char *name, const struct step *step)
     case BOOT:
     case BOOT_UNSET:
         boot(step->ms, step->what == BOOT_UNSET);
+        break;
+    case MOVE:
+    case MOVE_NAMELESS:
+        move(step->ms, step->what == MOVE);
         break;
     }
 }
