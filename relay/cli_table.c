@@ -147,7 +147,8 @@ const struct cli_command cli_commands[] = {
         .words = "policy refresh",
         .synopsis = "DOMAIN",
         .summary = "Fetch a domain's policy again, whether its id has changed or not",
-        .help = "Exit status 1 when there is none, or it cannot be fetched; a policy in force is kept then.",
+        .help = "Exit status 1 when there is none, or it cannot be fetched; a policy in force is kept then. Mail that waited for the\n"
+                "policy of before is tried at once where another has come.",
         .arguments_min = 1,
         .arguments_max = 1,
         .run = cli_policy_refresh,
@@ -157,7 +158,7 @@ const struct cli_command cli_commands[] = {
         .synopsis = "DOMAIN",
         .summary = "Forget what is known of a domain's policy",
         .help = "The next message for it looks it up afresh. Whoever can forge DNS answers can then have none found. An exemption is\n"
-                "forgotten too.",
+                "forgotten too. Mail that waited for it is tried at once.",
         .arguments_min = 1,
         .arguments_max = 1,
         .run = cli_policy_forget,
@@ -169,7 +170,7 @@ const struct cli_command cli_commands[] = {
         .help = "Each use is logged; it ends by itself, or at once with --until now. A date is the start of that day in UTC; a time may\n"
                 "follow, as in 2026-12-01T18:00:00Z. Mail still goes over TLS to an MX host that proves its name, but to any: for a\n"
                 "policy that names other hosts than DNS. --level encrypt takes any certificate, also that of whoever is on the way;\n"
-                "--level plain sends in plaintext where no TLS is offered, as if there were no policy.",
+                "--level plain sends in plaintext where no TLS is offered, as if there were no policy. Mail that waits is tried at once.",
         .options = 1u << CLI_OPTION_UNTIL | 1u << CLI_OPTION_REASON | 1u << CLI_OPTION_LEVEL,
         .arguments_min = 1,
         .arguments_max = 1,

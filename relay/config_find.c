@@ -1,5 +1,8 @@
 #include "relay/config.h"
 
+#include "base/ip.h"
+#include "smtp/address.h"
+
 static const struct config_route *find_exact(const struct config *config, struct slice pattern)
 {
     for (size_t i = 0; i < config->route_count; i++) {
@@ -53,6 +56,18 @@ const struct config_route *config_route_find(const struct config *config, struct
     if (route == NULL)
         route = find_from(config, sender_domain);
     return route != NULL ? route : find_exact(config, SLICE("*"));
+}
+
+/* An address literal has no policy. */
+struct slice config_policy_domain(const struct config *config, struct slice domain, struct slice sender_domain)
+{
+    if (!config->sts_enabled)
+        return SLICE_EMPTY;
+    const struct config_route *route = config_route_find(config, domain, sender_domain);
+    struct slice next = route == NULL ? domain : route->host;
+    struct ip ip;
+    bool applies = route == NULL || route->tls == CONFIG_TLS_STS;
+    return applies && !smtp_domain_is_literal(next) && !ip_parse(next, &ip) ? next : SLICE_EMPTY;
 }
 
 static const struct config_destination *find_destination(const struct config *config, struct slice domain)

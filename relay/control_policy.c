@@ -186,7 +186,6 @@ static void on_found(struct finder_request *request, const struct finding *findi
         json_set_text(answer, "why", result->why);
     control_answer(refreshing->session, &answer);
     if (result->changed)
-        control_note(refreshing->session, "mail that waits is tried at its next time; sternpost queue flush --to %.*s tries it now",
-                     SLICE_ARGS(refreshing->domain));
+        control_note(refreshing->session, "mail that waited for the policy of before is tried now");
     control_done(refreshing->session, result->has_policy && !result->fetch_failed ? CONTROL_DONE : CONTROL_NO);
 }

@@ -3,6 +3,8 @@
 #include "relay/control_policy.h"
 
 #include "base/text.h"
+#include "relay/policy_waits.h"
+#include "relay/relay.h"
 
 #define ROUNDS_MAX 10
 
@@ -186,7 +188,8 @@ static void finish(struct changing *changing)
     }
     control_answer(session, &answer);
     if (!changing->is_forget && changing->exemption.until_ms != 0)
-        control_note(session, "mail that waits is tried at its next time; sternpost queue flush --to %.*s tries it now",
-                     SLICE_ARGS(changing->domain));
+        control_note(session, "mail that waited for its policy is tried now");
+    if (changing->is_forget || changing->exemption.until_ms != 0)
+        policy_waits_end(session->relay, changing->domain);
     control_done(session, CONTROL_DONE);
 }

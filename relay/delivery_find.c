@@ -85,17 +85,10 @@ static bool demand_from_config(struct delivery *delivery)
            arena_slice(arena, route->username, &demand->username) && arena_slice(arena, route->password, &demand->password);
 }
 
-/* The Policy Domain is the next-hop domain: the recipient's, or the smart host's where its route asks for policies (RFC 8461 3.4).
- * An address literal has none. */
 static struct slice policy_domain(const struct delivery *delivery)
 {
-    if (!delivery->relay->config->sts_enabled)
-        return SLICE_EMPTY;
-    const struct config_route *route = route_of(delivery);
-    struct slice domain = route == NULL ? destination_name(delivery) : route->host;
-    struct ip ip;
-    bool applies = route == NULL || route->tls == CONFIG_TLS_STS;
-    return applies && !smtp_domain_is_literal(domain) && !ip_parse(domain, &ip) ? domain : SLICE_EMPTY;
+    return config_policy_domain(delivery->relay->config, destination_name(delivery),
+                                smtp_address_domain(delivery->message.sender));
 }
 
 static const char *why_no_policy(const struct delivery *delivery)
@@ -203,6 +196,13 @@ bool delivery_renew_policy(struct delivery *delivery)
     return true;
 }
 
+/* Than the one that this attempt went by: it may have come with somebody else's lookup meanwhile. */
+static bool is_another_policy(const struct delivery *delivery, const struct finding *finding)
+{
+    const struct sts_lookup_result *result = &finding->result;
+    return result->changed || (result->has_policy && !sts_policy_equal(&result->entry.policy, &delivery->demand.policy));
+}
+
 static void on_finding(struct finder_request *request, const struct finding *finding)
 {
     struct delivery *delivery = LIST_OF(request, struct delivery, finding);
@@ -210,7 +210,7 @@ static void on_finding(struct finder_request *request, const struct finding *fin
     delivery->is_renewing = false;
     if (renewed)
         tell_renewal(delivery, &finding->result);
-    if (renewed && !finding->result.changed && !finding->exempt) {
+    if (renewed && !finding->exempt && !is_another_policy(delivery, finding)) {
         delivery_conclude(delivery);
         return;
     }

@@ -1,5 +1,6 @@
 #include "relay/destination.h"
 
+#include "base/text.h"
 #include "relay/config.h"
 #include "relay/delivery.h"
 #include "relay/hop.h"
@@ -58,10 +59,16 @@ void destination_free(struct destination **destination)
         return;
     assert(list_is_empty(&(*destination)->deliveries) && (*destination)->flights.count == 0);
     hop_stop_waiting(*destination);
+    policy_waits_cancel(*destination);
     map_free(&(*destination)->flights);
     free((void *)(uintptr_t)(*destination)->name.data);
     free(*destination);
     *destination = NULL;
+}
+
+static void set_reason(struct destination *destination, struct slice reason)
+{
+    text_print(destination->reason, sizeof destination->reason, "%.*s", SLICE_ARGS(reason));
 }
 
 /* The back-off is on disk, so that a restart does not stampede a host that is down. */
@@ -75,6 +82,7 @@ static void load_state(struct destination *destination)
             queue_backoff_clamp_ms(&relay->config->retry, stored.not_before_ms, clock_wall_ms());
         destination->failures = stored.failures;
         destination->failing_since_ms = stored.failing_since_ms;
+        set_reason(destination, stored.reason);
     }
     arena_free(&arena);
 }
@@ -233,7 +241,8 @@ size_t destination_wants(struct destination *destination)
 bool destination_is_unused(const struct destination *destination)
 {
     return list_is_empty(&destination->deliveries) && destination->flights.count == 0 &&
-           destination->stores_pending == 0 && pace_allows(destination) && !list_has(&destination->hop_node);
+           destination->stores_pending == 0 && destination->look.state == POLICY_LOOK_NONE && pace_allows(destination) &&
+           !list_has(&destination->hop_node);
 }
 
 static bool pace_allows(const struct destination *destination)
@@ -268,6 +277,7 @@ void destination_proven(struct destination *destination)
     destination->failures = 0;
     destination->failing_since_ms = 0;
     destination->not_before_ms = 0;
+    set_reason(destination, SLICE_EMPTY);
     store_failure(destination, NULL);
 }
 
@@ -329,6 +339,7 @@ void destination_failed(struct destination *destination, const struct destinatio
     if (destination->failing_since_ms == 0)
         destination->failing_since_ms = clock_wall_ms();
     destination->not_before_ms = failure->next_ms;
+    set_reason(destination, failure->reason);
     destination->window_count = 0;
     destination->may_have_more = true;
     store_failure(destination, failure);

@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "queue/queue.h"
 #include "relay/host.h"
+#include "relay/policy_waits.h"
 
 struct relay;
 struct schedule;
@@ -39,6 +40,8 @@ struct destination {
     int64_t not_before_ms;       /* wall clock; 0: now */
     uint32_t failures;
     int64_t failing_since_ms;
+    char reason[16];             /* of its last failure as a whole: a word of verdict.h; empty: none */
+    struct policy_look look;
     int64_t tried_ms;            /* its last failure as a whole (monotonic); 0: none since the relay was started */
     int64_t pace_next_ms;        /* rate or pause: the next message may not start before that (monotonic) */
 };

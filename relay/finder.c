@@ -6,6 +6,7 @@
 #include "relay/fetch.h"
 #include "relay/finder_internal.h"
 #include "relay/journal.h"
+#include "relay/policy_waits.h"
 #include "relay/relay.h"
 
 #include <assert.h>
@@ -410,8 +411,11 @@ static void store(struct flight *flight)
 static void on_stored(struct journal_write *write, enum err err)
 {
     struct flight *flight = LIST_OF(write, struct flight, write);
-    if (err == ERR_NONE)
-        finder_count(flight->finder, flight->has_cached ? &flight->cached : NULL, &flight->lookup.result.entry);
+    const struct sts_entry *before = flight->has_cached ? &flight->cached : NULL;
+    if (err == ERR_NONE) {
+        finder_count(flight->finder, before, &flight->lookup.result.entry);
+        policy_waits_learned(flight->finder->relay, flight->domain, before, &flight->lookup.result);
+    }
     answer(flight);
 }
 

@@ -19,6 +19,10 @@ struct rewind {
     struct arena *arena, *scratch;
     int64_t latest_ms;
     char reason[32]; /* only entries with this one, and the destination's wait is somebody else's matter; empty: all */
+    struct queue_listing listing; /* how far it has come */
+    bool is_over;                 /* it has met all entries */
+    size_t total;                 /* entries changed */
+    bool has_changed;             /* anything */
     uint64_t ids[ENTRIES_MAX];
     uint16_t numbers[ENTRIES_MAX];
     size_t found;
@@ -26,16 +30,18 @@ struct rewind {
     size_t count;
     struct queue_destination state;
     bool has_state;
-    struct queue_change changes[ENTRIES_MAX + 1];
+    struct queue_change changes[ENTRIES_MAX + 2];
     struct journal_write write;
 };
 
 static void rewind_destination(struct schedule *schedule, struct slice name, int64_t latest_ms, struct slice reason);
+static bool take_state(struct rewind *rewind);
 static bool gather(struct rewind *rewind);
 static bool visit(void *owner, const struct queue_message *message, const struct queue_entry *entry);
 static void take_entries(struct rewind *rewind);
 static void submit(struct rewind *rewind);
 static void written(struct journal_write *write, enum err err);
+static void end(struct rewind *rewind);
 static void release(struct rewind *rewind);
 static void log_rewind(const struct rewind *rewind);
 
@@ -73,35 +79,49 @@ static void rewind_destination(struct schedule *schedule, struct slice name, int
     rewind->destination = schedule_destination(schedule, name);
     rewind->arena = arena_new(ARENA_MAX);
     rewind->scratch = arena_new(ARENA_MAX);
-    if (rewind->destination == NULL || rewind->arena == NULL || rewind->scratch == NULL || !gather(rewind)) {
+    if (rewind->destination == NULL || rewind->arena == NULL || rewind->scratch == NULL) {
         release(rewind);
         return;
     }
-    if (rewind->has_state && rewind->destination->not_before_ms > latest_ms)
-        rewind->destination->not_before_ms = latest_ms;
-    if (rewind->reason[0] == '\0')
-        log_rewind(rewind);
-    submit(rewind);
+    rewind->listing = (struct queue_listing){.destination = rewind->destination->name,
+                                             .limit = ENTRIES_MAX,
+                                             .arena = rewind->scratch,
+                                             .visit = visit,
+                                             .owner = rewind};
+    rewind->destination->stores_pending++;
+    if (take_state(rewind) && gather(rewind))
+        submit(rewind);
+    else
+        end(rewind);
 }
 
-/* False: there is nothing to be changed, or it cannot be read now. */
-static bool gather(struct rewind *rewind)
+/* False: it cannot be read now. */
+static bool take_state(struct rewind *rewind)
 {
     struct queue *queue = rewind->relay->queue;
-    struct slice name = rewind->destination->name;
-    enum err err = queue_destination_get(queue, name, rewind->arena, &rewind->state);
+    enum err err = queue_destination_get(queue, rewind->destination->name, rewind->arena, &rewind->state);
     if (err != ERR_NONE && err != ERR_NOT_FOUND)
         return false;
     rewind->has_state = err == ERR_NONE && rewind->reason[0] == '\0' && rewind->state.not_before_ms > rewind->latest_ms;
-    if (rewind->has_state)
-        rewind->state.not_before_ms = rewind->latest_ms;
-    struct queue_listing listing = {
-        .destination = name, .limit = ENTRIES_MAX, .arena = rewind->scratch, .visit = visit, .owner = rewind};
-    err = queue_list(queue, &listing);
+    if (!rewind->has_state)
+        return true;
+    rewind->state.not_before_ms = rewind->latest_ms;
+    if (rewind->destination->not_before_ms > rewind->latest_ms)
+        rewind->destination->not_before_ms = rewind->latest_ms;
+    return true;
+}
+
+/* A page of the destination's entries. False: nothing is left, or it cannot be read now. */
+static bool gather(struct rewind *rewind)
+{
+    rewind->found = rewind->count = 0;
+    arena_reset(rewind->scratch);
+    enum err err = rewind->is_over ? ERR_END : queue_list(rewind->relay->queue, &rewind->listing);
     if (err != ERR_NONE && err != ERR_END)
         return false;
+    rewind->is_over = err == ERR_END;
     take_entries(rewind);
-    return rewind->has_state || rewind->count > 0;
+    return !rewind->is_over || rewind->has_state || rewind->count > 0;
 }
 
 static bool visit(void *owner, const struct queue_message *message, const struct queue_entry *entry)
@@ -127,6 +147,7 @@ static void take_entries(struct rewind *rewind)
         entry->due_ms = clock_wall_ms();
         rewind->count++;
     }
+    rewind->total += rewind->count;
 }
 
 static void submit(struct rewind *rewind)
@@ -143,20 +164,37 @@ static void submit(struct rewind *rewind)
         };
     if (rewind->has_state)
         rewind->changes[count++] = (struct queue_change){.kind = QUEUE_CHANGE_DESTINATION, .destination = &rewind->state};
-    rewind->destination->stores_pending++;
+    rewind->has_changed = rewind->has_changed || count > 0;
+    if (count == 0) /* a page without any: the next one comes when the loop is back */
+        rewind->changes[count++] =
+            (struct queue_change){.kind = QUEUE_CHANGE_META, .key = SLICE("rewind"), .bytes = SLICE_EMPTY};
     rewind->write = (struct journal_write){.changes = rewind->changes, .change_count = count, .done = written};
     journal_submit(rewind->relay->journal, &rewind->write);
 }
 
 static void written(struct journal_write *write, enum err err)
 {
-    /* What could not be stored is found again in a minute; the journal has said what failed. */
-    (void)err;
     struct rewind *rewind = LIST_OF(write, struct rewind, write);
     struct destination *destination = rewind->destination;
-    destination->stores_pending--;
     for (size_t i = 0; i < rewind->count; i++)
         destination_release(destination, rewind->entries[i].id, rewind->entries[i].number);
+    rewind->has_state = false;
+    arena_reset(rewind->arena);
+    /* What could not be stored waits until its time, or is found again in a minute; the journal has said what failed. */
+    if (err == ERR_NONE && !destination->schedule->is_stopping && gather(rewind))
+        submit(rewind);
+    else
+        end(rewind);
+}
+
+static void end(struct rewind *rewind)
+{
+    struct destination *destination = rewind->destination;
+    destination->stores_pending--;
+    if (destination->has_arrived)
+        destination_arrived(destination);
+    if (rewind->has_changed)
+        log_rewind(rewind);
     schedule_wake(destination->schedule, destination->name);
     release(rewind);
 }
@@ -171,11 +209,16 @@ static void release(struct rewind *rewind)
 static void log_rewind(const struct rewind *rewind)
 {
     struct log_line line;
-    if (!log_open(&line, rewind->relay->log, LOG_WARNING, "waits_shortened"))
+    bool is_clock = rewind->reason[0] == '\0';
+    if (!log_open(&line, rewind->relay->log, is_clock ? LOG_WARNING : LOG_INFO, is_clock ? "waits_shortened" : "waits_ended"))
         return;
     log_text(&line, "domain", rewind->destination->name);
-    log_number(&line, "entries", (int64_t)rewind->count);
-    log_string(&line, "problem", "the next attempt was further ahead than any wait is long: the clock was set back");
-    log_string(&line, "advice", "see that the time of this machine is synchronised");
+    log_number(&line, "entries", (int64_t)rewind->total);
+    if (is_clock) {
+        log_string(&line, "problem", "the next attempt was further ahead than any wait is long: the clock was set back");
+        log_string(&line, "advice", "see that the time of this machine is synchronised");
+    } else {
+        log_string(&line, "reason", rewind->reason);
+    }
     log_close(&line);
 }

@@ -9,7 +9,7 @@
 struct schedule;
 
 void rewind_waits(struct schedule *schedule);
-/* What the destination waited for is over: those of its messages that were put off for the same reason are due now. */
+/* What the destination waited for is over: those of its messages that were put off for the same reason are due now, a page at a time. */
 void rewind_release(struct schedule *schedule, struct slice name, struct slice reason);
 
 #endif

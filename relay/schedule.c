@@ -114,8 +114,10 @@ void schedule_run_soon(struct schedule *schedule)
 void schedule_arrived(struct schedule *schedule, struct slice name)
 {
     struct destination *destination = schedule_destination(schedule, name);
-    if (destination != NULL)
+    if (destination != NULL) {
         destination_arrived(destination);
+        policy_waits_arrived(destination);
+    }
     schedule_wake(schedule, name);
 }
 

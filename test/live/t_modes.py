@@ -202,5 +202,48 @@ class Forgetting(case.LiveCase):
         self.assertEqual(len(mx.messages), 2)
 
 
+class Corrected(case.LiveCase):
+    """A policy that lists the wrong host keeps mail waiting for an hour, and then is corrected."""
+
+    settings = {"retry.schedule": "1h"}
+
+    def wait_for_the_wrong_host(self, domain):
+        mx = self.lab.mx(domain)
+        self.lab.policy(domain, mx=["mx.elsewhere.example"])
+        recipients = ["%d@%s" % (i, domain) for i in range(20)]
+        for recipient in recipients:
+            self.send(recipient)
+        case.wait_until(lambda: [event for event in self.relay.events("deferred", reason="policy")
+                                 if event["to"] in recipients], 15, "the first deferral")
+        self.assertEqual(len(self.relay.queue("--to", domain)), 20)
+        self.assertEqual(mx.messages, [])
+        return recipients
+
+    def assert_delivered(self, recipients):
+        for recipient in recipients:
+            self.assert_verified(self.relay.wait_event("delivered", 15, to=recipient), policy_id="2")
+
+    def test_refresh_releases_what_waits(self):
+        recipients = self.wait_for_the_wrong_host("corrected.example")
+        self.lab.policy("corrected.example", policy_id="2")
+        run = self.relay.run("policy", "refresh", "corrected.example")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assert_delivered(recipients)
+
+    def test_new_mail_finds_the_correction(self):
+        recipients = self.wait_for_the_wrong_host("noticed.example")
+        self.lab.policy("noticed.example", policy_id="2")
+        self.send("new@noticed.example")
+        self.assert_delivered(recipients + ["new@noticed.example"])
+
+    def test_an_exemption_releases_what_waits(self):
+        recipients = self.wait_for_the_wrong_host("excused.example")
+        run = self.relay.run("policy", "exempt", "excused.example", "--until", "2090-01-01", "--reason", "wrong host",
+                             "--level", "any-host")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        for recipient in recipients:
+            self.assertEqual(self.relay.wait_event("delivered", to=recipient)["verified"], "yes")
+
+
 if __name__ == "__main__":
     case.main()

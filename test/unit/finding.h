@@ -12,6 +12,7 @@
 #include "relay/fetch.h"
 #include "relay/finder.h"
 #include "relay/journal.h"
+#include "relay/policy_waits.h"
 #include "relay/relay.h"
 
 #define SECOND_MS INT64_C(1000)
@@ -43,6 +44,7 @@ static struct finding_world {
     const char *body; /* NULL: the fetch fails */
     int64_t fetch_ms; /* how long it takes */
     int64_t mute_ms;  /* ... where nobody answers */
+    size_t learned, learned_of_before; /* told to what waits */
     size_t fetches, fetching, fetching_most;
     int64_t fetched_ms[FETCHES_NOTED_MAX]; /* wall clock, of each */
 } finding_world;
@@ -305,6 +307,16 @@ void fetch_cancel(struct fetch *fetch)
     if (fetch->timer.host != NULL)
         finding_cancel_answer(fetch->timer.host);
     fetch->timer.host = NULL;
+}
+
+void policy_waits_learned(struct relay *relay, struct slice domain, const struct sts_entry *before,
+                          const struct sts_lookup_result *result)
+{
+    assert_ptr_equal(relay, &finding_world.relay);
+    assert_true(domain.length > 0 && result->store);
+    assert_true(stored_has(domain.data)); /* it is told behind the commit */
+    finding_world.learned_of_before += before != NULL;
+    finding_world.learned++;
 }
 
 void relay_part_ended(struct relay *relay)

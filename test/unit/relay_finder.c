@@ -452,6 +452,29 @@ static void test_an_exemption_overwrites_nothing_unreadable(void **state)
     assert_true(finding_ask_now("a.example", STS_LOOKUP_DELIVERY).exempt);
 }
 
+/* What waits for a policy hears of each that was stored, whoever asked for it, and of nothing that was not. */
+static void test_what_waits_is_told(void **state)
+{
+    (void)state;
+    static const enum sts_lookup_purpose purposes[] = {STS_LOOKUP_DELIVERY, STS_LOOKUP_RENEW, STS_LOOKUP_REFRESH};
+    (void)finding_ask_now("a.example", STS_LOOKUP_DELIVERY);
+    check_number("the first", finding_world.learned, 1);
+    check_number("nothing was known before", finding_world.learned_of_before, 0);
+    for (size_t i = 0; i < COUNT_OF(purposes); i++) {
+        turn_for(6 * MINUTE_MS);
+        size_t learned = finding_world.learned;
+        static const char *const ids[] = {"2", "3", "4"};
+        finding_world.id = ids[i];
+        (void)finding_ask_now("a.example", purposes[i]);
+        check_number("another id", finding_world.learned, learned + 1);
+        check_number("with what was before", finding_world.learned_of_before, finding_world.learned - 1);
+    }
+    size_t learned = finding_world.learned;
+    finding_world.txt = RESOLVE_SERVFAIL;
+    (void)finding_ask_now("b.example", STS_LOOKUP_DELIVERY);
+    check_number("unknown", finding_world.learned, learned);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -474,6 +497,7 @@ int main(void)
         FINDING_TEST(test_a_policy_in_force_binds_whoever_makes_way),
         FINDING_TEST(test_a_leap_ends_no_policy),
         FINDING_TEST(test_learned_during_a_leap),
+        FINDING_TEST(test_what_waits_is_told),
         FINDING_TEST(test_an_exemption_ends_by_itself),
         FINDING_TEST(test_an_exemption_overwrites_nothing_unreadable),
     };

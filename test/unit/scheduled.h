@@ -15,6 +15,7 @@
 #include "relay/aging.h"
 #include "relay/config.h"
 #include "relay/delivery.h"
+#include "relay/finder.h"
 #include "relay/hop.h"
 #include "relay/journal.h"
 #include "relay/relay.h"
@@ -59,6 +60,9 @@ static struct {
     size_t deliveries_most; /* at once */
     int64_t policy_ms;      /* how long "policy." waits */
     size_t hop_most;        /* places held at once at a hop */
+    struct finder_request *look; /* at a policy: under way */
+    size_t looks;
+    char looked_at[64];
     int64_t idle_ms;        /* how long a connection is kept without work; 0: not at all */
     int64_t start_ms;
 } test;
@@ -89,6 +93,7 @@ bool aging_run(struct schedule *of)
     return false;
 }
 
+#ifndef SCHEDULED_WITH_REWIND
 void rewind_release(struct schedule *of, struct slice name, struct slice reason)
 {
     (void)name;
@@ -99,6 +104,25 @@ void rewind_release(struct schedule *of, struct slice name, struct slice reason)
 void rewind_waits(struct schedule *of)
 {
     assert_ptr_equal(of, schedule());
+}
+#endif
+
+/* Looks at a policy for the sake of new mail: the test answers. */
+void finder_start(struct finder *finder, struct finder_request *request, struct slice domain, enum sts_lookup_purpose purpose)
+{
+    (void)finder;
+    assert_int_equal(purpose, STS_LOOKUP_RENEW);
+    assert_null(test.look);
+    test.looks++;
+    test.look = request;
+    text_print(test.looked_at, sizeof test.looked_at, "%.*s", SLICE_ARGS(domain));
+}
+
+void finder_cancel(struct finder *finder, struct finder_request *request)
+{
+    (void)finder;
+    assert_ptr_equal(test.look, request);
+    test.look = NULL;
 }
 
 /* ---- deliveries ---- */
@@ -351,6 +375,7 @@ static inline int set_up(void **state)
     test.log = (struct log){.level = LOG_INFO, .write = no_line};
     test.config.delivery_connections_max = 200;
     test.config.per_destination = 20;
+    test.config.sts_enabled = true;
     test.config.retry = (struct queue_schedule){.wait_ms = {MINUTE_MS, HOUR_MS}, .count = 2};
     test.config.expire_ms = 5 * DAY_MS;
     test.relay.config = &test.config;
