@@ -17,8 +17,10 @@
 #define ARENA_MAX (16u << 20)
 #define MARK_KEY "drop"
 #define FAULT_MAX 8192
-/* So many files in turn that cannot be taken, each for a reason that is said to be its own: that is the machine's, and all wait. */
+/* So many users in turn whose files cannot be taken, each for a reason that is said to be its own: that is the machine's, and all wait. */
 #define FAILURES_MAX 5
+/* Of one user's files in one look: the rest of his is left for the next. Whoever makes files that fail holds up no other. */
+#define FAILURES_OF_USER_MAX 5
 
 enum drop_state {
     DROP_CLOSED,   /* nothing is taken */
@@ -39,8 +41,10 @@ struct drop {
     struct timer timer;
     struct drop_scan scan;
     size_t next; /* of its names */
+    bool has_taken; /* one of them */
     size_t stuck_told;
-    unsigned failures;      /* of files, without one between them that was taken */
+    unsigned failures;      /* of users, without a file between them that was taken */
+    uint32_t failed_uid;    /* of the last of them */
     struct drop_waits waits;
     struct receipts receipts;
     struct drop_name mark;  /* the name taken last; empty: none */
@@ -265,6 +269,7 @@ static void scanned(struct job *job)
     struct drop *drop = LIST_OF(job, struct drop, job);
     drop->found = NULL;
     drop->next = drop->failures = 0;
+    drop->has_taken = false;
     drop->releases_held = drop->releases_held && drop->err != ERR_NONE;
     if (drop->scan.junk > 0)
         log_problem(drop, LOG_WARNING, "rejected", "files that are no mail were in the drop directory, and are removed");
@@ -281,14 +286,23 @@ static void scanned(struct job *job)
     }
 }
 
+static const struct drop_found *take_next(struct drop *drop)
+{
+    while (drop->next < drop->scan.count) {
+        const struct drop_found *found = &drop->scan.found[drop->next++];
+        if (drop_scan_user(&drop->scan, found->uid)->failures < FAILURES_OF_USER_MAX)
+            return found;
+    }
+    return NULL;
+}
+
 static void next_file(struct drop *drop)
 {
-    drop->found = NULL;
-    if (drop->is_stopping || drop->next == drop->scan.count) {
-        rest(drop, drop->scan.is_full ? 0 : LOOK_INTERVAL_MS);
+    drop->found = drop->is_stopping ? NULL : take_next(drop);
+    if (drop->found == NULL) {
+        rest(drop, drop->scan.is_full && drop->has_taken ? 0 : LOOK_INTERVAL_MS);
         return;
     }
-    drop->found = &drop->scan.found[drop->next++];
     if (receipts_have(&drop->receipts, slice_of(drop->found->name.text))) {
         put_away(drop, false);
         return;
@@ -329,7 +343,10 @@ static void put_off(struct drop *drop, const char *why)
         log_duration(&line, "again_in", wait_ms);
         log_close(&line);
     }
-    if (++drop->failures >= FAILURES_MAX) {
+    drop_scan_user(&drop->scan, drop->found->uid)->failures++;
+    drop->failures += drop->failures == 0 || drop->failed_uid != drop->found->uid;
+    drop->failed_uid = drop->found->uid;
+    if (drop->failures >= FAILURES_MAX) {
         leave_file(drop);
         return;
     }
@@ -525,6 +542,7 @@ static void on_finished(struct posting *posting)
         return;
     }
     drop->failures = 0;
+    drop->has_taken = true;
     drop->mark = drop->found->name;
     drop->mark_may_be_there = true;
     put_away(drop, false);
@@ -545,10 +563,14 @@ static void work_put(struct job *job)
     drop->err = drop->is_held_back ? drop_file_hold(drop->directory, name) : drop_file_remove(drop->directory, name);
 }
 
-/* As long as a file that was taken is there, no other one may take its place as the mark. */
+/* As long as a file that was taken is there, no other one may take its place as the mark. One that was not taken holds up no other. */
 static void put(struct job *job)
 {
     struct drop *drop = LIST_OF(job, struct drop, job);
+    if (drop->err != ERR_NONE && drop->is_held_back && !drop->is_stopping) {
+        put_off(drop, "it cannot be put into the folder held");
+        return;
+    }
     close_file(drop);
     if (drop->err != ERR_NONE) {
         log_problem(drop, LOG_ERROR, "drop_failed", "a file cannot be put away; until it can, nothing is taken from here");

@@ -178,11 +178,26 @@ enum err drop_file_read(const struct drop_file *file, uint64_t offset, size_t le
     return done == length ? ERR_NONE : ERR_END;
 }
 
+/* Its owner may have put a full folder in its place, which cannot be removed: the file is gone all the same. */
 enum err drop_file_remove(int directory, const struct drop_name *name)
 {
-    if (!drop_file_remove_junk(directory, name->text))
-        return err_from_errno(errno);
+    if (unlinkat(directory, name->text, 0) != 0 && errno != ENOENT) {
+        if (errno != EISDIR)
+            return err_from_errno(errno);
+        (void)unlinkat(directory, name->text, AT_REMOVEDIR);
+    }
     return fsync(directory) == 0 ? ERR_NONE : ERR_IO;
+}
+
+/* What is in held already is somebody's mail. Nobody else moves anything there. */
+static bool move_to_held(int directory, int held, const char *name)
+{
+    struct stat status;
+    if (fstatat(held, name, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+        errno = EEXIST;
+        return false;
+    }
+    return renameat(directory, name, held, name) == 0;
 }
 
 enum err drop_file_hold(int directory, const struct drop_name *name)
@@ -190,8 +205,9 @@ enum err drop_file_hold(int directory, const struct drop_name *name)
     int held = open_held(directory);
     if (held < 0)
         return err_from_errno(errno);
-    int status = renameat(directory, name->text, held, name->text);
-    enum err err = status == 0 && fsync(held) == 0 && fsync(directory) == 0 ? ERR_NONE : err_from_errno(errno);
+    bool is_moved = move_to_held(directory, held, name->text);
+    bool is_gone = !is_moved && errno == ENOENT;
+    enum err err = (is_moved || is_gone) && fsync(held) == 0 && fsync(directory) == 0 ? ERR_NONE : err_from_errno(errno);
     close(held);
     return err;
 }
@@ -199,7 +215,7 @@ enum err drop_file_hold(int directory, const struct drop_name *name)
 bool drop_file_set_aside(int directory, const char *name)
 {
     int held = open_held(directory);
-    bool is_done = held >= 0 && renameat(directory, name, held, name) == 0;
+    bool is_done = held >= 0 && move_to_held(directory, held, name);
     if (held >= 0)
         close(held);
     return is_done;

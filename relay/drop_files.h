@@ -46,8 +46,9 @@ struct drop_file {
 enum drop_file_state drop_file_open(int directory, const struct drop_name *name, struct drop_file *file);
 /* Up to length bytes from an offset, added to out. ERR_END: fewer are there. */
 MUST_CHECK enum err drop_file_read(const struct drop_file *file, uint64_t offset, size_t length, struct buffer *out);
-/* Gone for good when it returns ERR_NONE: also after a crash. */
+/* The file is gone for good when it returns ERR_NONE: also after a crash. */
 MUST_CHECK enum err drop_file_remove(int directory, const struct drop_name *name);
+/* ERR_EXISTS: another of that name is held already. */
 MUST_CHECK enum err drop_file_hold(int directory, const struct drop_name *name);
 
 #endif

@@ -50,8 +50,7 @@ void drop_scan_release(struct drop_scan *scan)
 
 /* ---- users ---- */
 
-/* Beyond the last place all are the last one. */
-static struct drop_user *user_of(struct drop_scan *scan, uint32_t uid)
+struct drop_user *drop_scan_user(struct drop_scan *scan, uint32_t uid)
 {
     for (size_t i = 0; i < scan->user_count; i++) {
         if (scan->users[i].uid == uid)
@@ -92,6 +91,8 @@ static void note_entry(struct drop_scan *scan, const char *name)
         remove_junk(scan, name);
     else if (fstatat(scan->directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return; /* gone meanwhile */
+    else if (!S_ISREG(status.st_mode))
+        remove_junk(scan, name);
     else if (is_writing)
         note_writing(scan, name, &status);
     else if (is_closed(scan, name, &status))
@@ -103,13 +104,13 @@ static void note_entry(struct drop_scan *scan, const char *name)
 /* Its age by the kernel's time of its last change: all others are its owner's to set. */
 static void note_writing(struct drop_scan *scan, const char *name, const struct stat *status)
 {
-    struct drop_user *user = user_of(scan, status->st_uid);
+    struct drop_user *user = drop_scan_user(scan, status->st_uid);
     uint64_t size = (uint64_t)status->st_blocks * 512;
     bool is_stale = scan->wall_ms - (int64_t)status->st_ctim.tv_sec * 1000 > WRITING_MAX_MS;
     user->writing++;
     user->writing_bytes += size;
     bool is_much = size > scan->size_max || user->writing > DROP_WRITING_MAX || user->writing_bytes > DROP_WRITING_BYTES_MAX;
-    if (is_stale || !S_ISREG(status->st_mode)) {
+    if (is_stale) {
         remove_junk(scan, name);
     } else if (is_much && drop_file_remove_junk(scan->directory, name)) {
         user->removed++;
@@ -121,7 +122,7 @@ static void note_writing(struct drop_scan *scan, const char *name, const struct 
 static bool is_closed(const struct drop_scan *scan, const char *name, const struct stat *status)
 {
     bool is_usual = status->st_gid == getegid() && (status->st_mode & S_IRGRP) != 0;
-    if (is_usual || !S_ISREG(status->st_mode))
+    if (is_usual)
         return false;
     int fd = openat(scan->directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd >= 0)
@@ -132,7 +133,7 @@ static bool is_closed(const struct drop_scan *scan, const char *name, const stru
 /* One that at least its group may read is perhaps mail that was promised. */
 static void set_aside(struct drop_scan *scan, const char *name, const struct stat *status)
 {
-    struct drop_user *user = user_of(scan, status->st_uid);
+    struct drop_user *user = drop_scan_user(scan, status->st_uid);
     unsigned *aside = aside_of(scan, status->st_uid);
     bool is_mail = (status->st_mode & S_IRGRP) != 0;
     if (!is_mail && *aside >= DROP_ASIDE_MAX) {
@@ -161,7 +162,7 @@ static struct drop_found *find_place(struct drop_scan *scan, const struct drop_u
     struct drop_user *other = richest(scan);
     scan->is_full = true;
     for (size_t i = DROP_NAMES_MAX; i > 0 && other->names > user->names + 1; i--) {
-        if (user_of(scan, scan->found[i - 1].uid) == other) {
+        if (drop_scan_user(scan, scan->found[i - 1].uid) == other) {
             other->names--;
             return &scan->found[i - 1];
         }
@@ -175,7 +176,7 @@ static void note_message(struct drop_scan *scan, const char *name, const struct 
     memcpy(found.name.text, name, DROP_NAME_LENGTH);
     if (drop_wait_has(scan->waits, &found.name, scan->now_ms))
         return;
-    struct drop_user *user = user_of(scan, status->st_uid);
+    struct drop_user *user = drop_scan_user(scan, status->st_uid);
     struct drop_found *place = find_place(scan, user);
     if (place == NULL)
         return;
@@ -195,6 +196,6 @@ static void put_in_order(struct drop_scan *scan)
     for (size_t i = 0; i < scan->user_count; i++)
         scan->users[i].names = 0;
     for (size_t i = 0; i < scan->count; i++)
-        scan->found[i].turn = user_of(scan, scan->found[i].uid)->names++;
+        scan->found[i].turn = drop_scan_user(scan, scan->found[i].uid)->names++;
     qsort(scan->found, scan->count, sizeof scan->found[0], compare);
 }

@@ -23,6 +23,7 @@ struct drop_user {
     unsigned removed;    /* beyond what one user may have */
     unsigned writing;
     uint64_t writing_bytes;
+    unsigned failures; /* the caller's count of those found that it could not take */
 };
 struct drop_found {
     struct drop_name name;
@@ -52,6 +53,7 @@ struct drop_scan {
 };
 /* May wait for a disk. */
 MUST_CHECK enum err drop_scan_run(struct drop_scan *scan);
+struct drop_user *drop_scan_user(struct drop_scan *scan, uint32_t uid); /* one that was met; beyond the last place all are the last one */
 /* What was set aside goes back to where it is looked at. */
 void drop_scan_release(struct drop_scan *scan);
 

@@ -299,6 +299,33 @@ static void test_junk(void **state)
     check_true("junk", !is_there("junk") && !is_there(".junk") && !is_there("0123456789ABCDEF0123456789ABCDEF"));
 }
 
+/* A folder with the name of a message cannot be removed while something is in it: first, last and in between. */
+static void test_full_folders(void **state)
+{
+    (void)state;
+    make_drop();
+    for (int i = 0; i < 9; i++) {
+        char name[80];
+        snprintf(name, sizeof name, "%032x", i);
+        if (i % 2 == 1) {
+            put(name, SLICE(MAIL));
+            continue;
+        }
+        assert_int_equal(mkdir(path_of(name), 0777), 0);
+        snprintf(name, sizeof name, "%032x/inside", i);
+        put(name, SLICE("x"));
+    }
+    open_drop();
+    loop_for(1);
+    for (int i = 0; i < 5000 && (accepted() < 4 || !is_resting(NULL)); i++)
+        loop_for(1);
+    check_number("all mail was taken", accepted(), 4);
+    check_number("the folders stay", count_files("."), 5);
+    put(NAME, SLICE(MAIL));
+    look();
+    check_number("and what comes after", accepted(), 5);
+}
+
 /* Before the first start anybody may have been there. */
 static void test_a_held_of_others(void **state)
 {
@@ -438,6 +465,59 @@ static void test_a_file_that_waits(void **state)
     check_number("they stay", count_files("."), 2);
 }
 
+/* As many as anybody likes to make: a few of one user are tried in a look, and all that others leave there is taken. */
+static void test_many_files_that_wait(void **state)
+{
+    static char bytes[SICK_SIZE];
+    char name[40];
+    (void)state;
+    if (geteuid() != 0)
+        skip(); /* only root can play another user */
+    sick_reads = 0;
+    make_drop();
+    for (int i = 0; i < 30; i++) {
+        snprintf(name, sizeof name, "%032x", i);
+        put(name, slice_make(bytes, sizeof bytes));
+        assert_int_equal(chown(path_of(name), 12345, 12345), 0);
+        snprintf(name, sizeof name, "1%031x", i);
+        put(name, SLICE(MAIL));
+    }
+    open_drop();
+    for (int i = 0; i < 5000 && (accepted() < 30 || !is_resting(NULL)); i++)
+        loop_for(1);
+    check_number("accepted", accepted(), 30);
+    check_number("a few were tried", sick_reads, 5);
+    check_number("all stay", count_files("."), 30);
+}
+
+/* Whatever its owner puts in its place while a file is read, moved or removed. */
+static void test_replaced_by_a_folder(void **state)
+{
+    int directory = -1;
+    struct drop_name name = {.text = NAME};
+    struct buffer fault;
+    (void)state;
+    make_drop();
+    buffer_init(&fault, 4096);
+    assert_int_equal(drop_files_open(running.drop, &directory, &fault), ERR_NONE);
+    assert_int_equal(mkdir(path_of(NAME), 0777), 0);
+    put(NAME "/inside", SLICE("x"));
+    check_number("the file is gone", drop_file_remove(directory, &name), ERR_NONE);
+    check_true("the folder is not", is_there(NAME));
+    snprintf(name.text, sizeof name.text, "%s", NAME_2);
+    check_number("gone before it is held", drop_file_hold(directory, &name), ERR_NONE);
+    put(NAME_2, SLICE("first"));
+    check_number("held", drop_file_hold(directory, &name), ERR_NONE);
+    put(NAME_2, SLICE("second"));
+    check_number("what is held stays", drop_file_hold(directory, &name), ERR_EXISTS);
+    check_true("nor is it set aside", !drop_file_set_aside(directory, NAME_2));
+    struct stat status;
+    assert_int_equal(lstat(path_of("held/" NAME_2), &status), 0);
+    check_number("the first", status.st_size, 5);
+    close(directory);
+    buffer_free(&fault);
+}
+
 static void test_directories_that_will_not_do(void **state)
 {
     struct buffer fault;
@@ -491,11 +571,14 @@ int main(void)
         RUNNING_TEST(test_huge_files),
         RUNNING_TEST(test_no_files),
         RUNNING_TEST(test_junk),
+        RUNNING_TEST(test_full_folders),
         RUNNING_TEST(test_a_held_of_others),
         RUNNING_TEST(test_a_full_held_of_others),
         RUNNING_TEST(test_held_back),
         RUNNING_TEST(test_messages_that_never_will),
         RUNNING_TEST(test_a_file_that_waits),
+        RUNNING_TEST(test_many_files_that_wait),
+        RUNNING_TEST(test_replaced_by_a_folder),
         RUNNING_TEST(test_directories_that_will_not_do),
         cmocka_unit_test(test_names),
     };
