@@ -58,8 +58,9 @@ static void start_submit(struct control_session *session)
 
 static void add_receipt(struct submitting *submitting, struct slice name)
 {
-    struct receipts *receipts = drop_receipts(submitting->session->relay->drop);
-    submitting->has_receipt = receipts != NULL && receipts_make(receipts, name, &submitting->receipt);
+    const struct control_session *session = submitting->session;
+    struct receipts *receipts = drop_receipts(session->relay->drop);
+    submitting->has_receipt = receipts != NULL && receipts_make(receipts, name, session->uid, &submitting->receipt);
     if (!submitting->has_receipt)
         return;
     submitting->posting.mark_key = slice_of(submitting->receipt.key);

@@ -303,7 +303,7 @@ static void next_file(struct drop *drop)
         rest(drop, drop->scan.is_full && drop->has_taken ? 0 : LOOK_INTERVAL_MS);
         return;
     }
-    if (receipts_have(&drop->receipts, slice_of(drop->found->name.text))) {
+    if (receipts_have(&drop->receipts, &(struct receipt_file){.name = drop->found->name, .uid = drop->found->uid})) {
         put_away(drop, false);
         return;
     }

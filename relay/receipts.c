@@ -2,6 +2,8 @@
 
 #include "base/text.h"
 
+#include <string.h>
+
 #define ARENA_MAX 1024
 
 static void load_one(struct receipts *receipts, uint64_t place, struct slice value);
@@ -29,38 +31,44 @@ enum err receipts_load(struct receipts *receipts, struct queue *queue)
     return err;
 }
 
-/* "NAME NUMBER" */
+/* "NAME NUMBER UID" */
 static void load_one(struct receipts *receipts, uint64_t place, struct slice value)
 {
-    uint64_t number;
-    struct slice name = slice_to(value, DROP_NAME_LENGTH);
-    if (!drop_name_is_valid(name) || !slice_number(slice_from(value, DROP_NAME_LENGTH + 1), UINT64_MAX - 1, &number) ||
-        number % RECEIPTS_MAX != place)
+    struct slice name, text;
+    uint64_t number, uid = RECEIPT_OF_ANYBODY;
+    if (!slice_word(&value, &name) || !drop_name_is_valid(name) || !slice_word(&value, &text) ||
+        !slice_number(text, UINT64_MAX - 1, &number) || number % RECEIPTS_MAX != place ||
+        (slice_word(&value, &text) && !slice_number(text, UINT32_MAX, &uid)))
         return;
-    text_print(receipts->names[place].text, sizeof receipts->names[place].text, "%.*s", SLICE_ARGS(name));
+    struct receipt_file *file = &receipts->files[place];
+    *file = (struct receipt_file){.uid = (uint32_t)uid};
+    text_print(file->name.text, sizeof file->name.text, "%.*s", SLICE_ARGS(name));
     receipts->next = number >= receipts->next ? number + 1 : receipts->next;
 }
 
-bool receipts_make(struct receipts *receipts, struct slice name, struct receipt *receipt)
+bool receipts_make(struct receipts *receipts, struct slice name, uint32_t uid, struct receipt *receipt)
 {
     if (!drop_name_is_valid(name))
         return false;
-    *receipt = (struct receipt){.number = receipts->next++};
-    text_print(receipt->name.text, sizeof receipt->name.text, "%.*s", SLICE_ARGS(name));
+    *receipt = (struct receipt){.number = receipts->next++, .file = {.uid = uid}};
+    text_print(receipt->file.name.text, sizeof receipt->file.name.text, "%.*s", SLICE_ARGS(name));
     print_key(receipt->number % RECEIPTS_MAX, receipt->key);
-    text_print(receipt->value, sizeof receipt->value, "%s %llu", receipt->name.text, (unsigned long long)receipt->number);
+    text_print(receipt->value, sizeof receipt->value, "%s %llu %u", receipt->file.name.text,
+               (unsigned long long)receipt->number, (unsigned)uid);
     return true;
 }
 
 void receipts_note(struct receipts *receipts, const struct receipt *receipt)
 {
-    receipts->names[receipt->number % RECEIPTS_MAX] = receipt->name;
+    receipts->files[receipt->number % RECEIPTS_MAX] = receipt->file;
 }
 
-bool receipts_have(const struct receipts *receipts, struct slice name)
+bool receipts_have(const struct receipts *receipts, const struct receipt_file *file)
 {
     for (unsigned i = 0; i < RECEIPTS_MAX; i++) {
-        if (name.length > 0 && slice_equal(slice_of(receipts->names[i].text), name))
+        const struct receipt_file *known = &receipts->files[i];
+        bool is_theirs = known->uid == file->uid || known->uid == RECEIPT_OF_ANYBODY;
+        if (is_theirs && file->name.text[0] != '\0' && strcmp(known->name.text, file->name.text) == 0)
             return true;
     }
     return false;

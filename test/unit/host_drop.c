@@ -158,16 +158,67 @@ static void test_receipts(void **state)
     assert_int_equal(receipts_load(&loaded, running.relay->queue), ERR_NONE);
     check_number("next", loaded.next, receipts->next);
     for (size_t i = 0; i < RECEIPTS_MAX + 10; i++) {
-        struct drop_name name;
-        snprintf(name.text, sizeof name.text, "%032zx", i);
-        check_number(name.text, receipts_have(receipts, slice_of(name.text)), i >= 10);
-        check_number(name.text, receipts_have(&loaded, slice_of(name.text)), i >= 10);
+        struct receipt_file file = {.uid = geteuid()}, other = {.uid = geteuid() + 1};
+        snprintf(file.name.text, sizeof file.name.text, "%032zx", i);
+        other.name = file.name;
+        check_number(file.name.text, receipts_have(receipts, &file), i >= 10);
+        check_number(file.name.text, receipts_have(&loaded, &file), i >= 10);
+        check_true("no receipt for others", !receipts_have(receipts, &other) && !receipts_have(&loaded, &other));
     }
     put("00000000000000000000000000000020", SLICE(MAIL));
     put("00000000000000000000000000000200", SLICE(MAIL));
     look();
     running_until("looked at", is_empty, NULL);
     check_number("only the one without a receipt is taken", accepted(), RECEIPTS_MAX + 11);
+}
+
+/* Stored before users were noted; and what no version has stored. */
+static void test_receipts_of_old(void **state)
+{
+    static const struct {
+        const char *value;
+        bool has_own, has_others;
+    } rows[] = {
+        {NAME " 256", true, true},
+        {NAME " 256 7", true, false},
+        {NAME " 256 8", false, true},
+        {NAME " 255 7", false, false},
+        {NAME " 256 7x", false, false},
+        {NAME, false, false},
+        {"x 256 7", false, false},
+    };
+    const struct receipt_file own = {.name = {NAME}, .uid = 7}, others = {.name = {NAME}, .uid = 8};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct receipts receipts;
+        struct queue_change change = {.kind = QUEUE_CHANGE_META, .key = SLICE("receipt/0"), .bytes = slice_of(rows[i].value)};
+        const struct queue_change *changes[] = {&change};
+        assert_int_equal(queue_apply(running.relay->queue, changes, 1), ERR_NONE);
+        assert_int_equal(receipts_load(&receipts, running.relay->queue), ERR_NONE);
+        check_number(rows[i].value, receipts_have(&receipts, &own), rows[i].has_own);
+        check_number(rows[i].value, receipts_have(&receipts, &others), rows[i].has_others);
+    }
+}
+
+/* Who has read the name of another's file in the log hands in a message of that name. */
+static void test_a_receipt_for_anothers_file(void **state)
+{
+    struct asker asker = {0};
+    (void)state;
+    if (geteuid() != 0)
+        skip(); /* only root can play another user */
+    make_drop();
+    open_drop();
+    look();
+    put(NAME, SLICE(MAIL));
+    assert_int_equal(chown(path_of(NAME), 12345, 12345), 0);
+    asker_start_at(&asker, running.submit, SLICE("{\"command\":\"submit\",\"version\":1,\"name\":\"" NAME "\",\"size\":2,"
+                                                 "\"recipients\":[{\"address\":\"b@b.example\"}]}\nx\n"));
+    loop_until("answer", &asker.ended, 1);
+    asker_close(&asker);
+    look();
+    running_until("taken", is_empty, NULL);
+    check_number("both", accepted(), 2);
 }
 
 /* Every place where the relay can stop: what is there is taken once by the next one. */
@@ -566,6 +617,8 @@ int main(void)
         RUNNING_TEST(test_taken_once),
         RUNNING_TEST(test_crash),
         RUNNING_TEST(test_receipts),
+        RUNNING_TEST(test_receipts_of_old),
+        RUNNING_TEST(test_a_receipt_for_anothers_file),
         cmocka_unit_test(test_stop_anywhere),
         RUNNING_TEST(test_hostile_files),
         RUNNING_TEST(test_huge_files),
