@@ -45,6 +45,8 @@
     X(commit_failed, "sternpost_journal_commits_failed_total", "", "Transactions of the queue that failed")            \
     X(connections_in, "sternpost_connections_accepted_total", "", "Connections accepted")                              \
     X(passed_over, "sternpost_addresses_passed_over_total", "", "Times an address was not tried because it was known to be dead") \
+    X(dns_mismatched, "sternpost_dns_mismatched_total", "",                                                            \
+      "Questions to a name server that were asked over TCP since answers over UDP did not match them")                 \
     X(connections_out, "sternpost_connections_opened_total", "", "Connections opened to deliver")
 
 /* The words of verdict.h: why mail fails or waits. */

@@ -15,11 +15,14 @@
 #define DNS_PORT 53
 #define ATTEMPT_TIMEOUT_MS 3000
 #define TOTAL_TIMEOUT_MS 15000
+#define LOWERED_MS 3600000 /* then it is seen again whether it keeps the case of names */
+#define SUSPECT_MS 3600000 /* mismatches within it belong to the same attempt */
 
 static struct resolver_servers *current; /* NULL: not open */
 
 static void read_resolv_conf(struct resolver_servers *servers);
 static void use_servers(struct resolver_servers *servers, const struct resolver_options *options);
+static void tell(struct resolver_servers *servers, size_t server, enum resolver_news news, bool is_change);
 
 enum err resolver_open(const struct resolver_options *options)
 {
@@ -30,6 +33,8 @@ enum err resolver_open(const struct resolver_options *options)
     servers->reference_count = 1;
     servers->attempt_timeout_ms = options->attempt_timeout_ms > 0 ? options->attempt_timeout_ms : ATTEMPT_TIMEOUT_MS;
     servers->total_timeout_ms = options->total_timeout_ms > 0 ? options->total_timeout_ms : TOTAL_TIMEOUT_MS;
+    servers->told = options->told;
+    servers->owner = options->owner;
     use_servers(servers, options);
     resolver_servers_drop(&current);
     current = servers;
@@ -115,6 +120,37 @@ void resolver_servers_drop(struct resolver_servers **servers)
         free(*servers);
     }
     *servers = NULL;
+}
+
+bool resolver_servers_is_lowered(const struct resolver_servers *servers, size_t server)
+{
+    return servers->lowered_until_ms[server] > clock_monotonic_ms();
+}
+
+void resolver_servers_saw_case(struct resolver_servers *servers, size_t server, bool is_kept)
+{
+    bool is_change = servers->loses_case[server] == is_kept;
+    servers->loses_case[server] = !is_kept;
+    servers->lowered_until_ms[server] = is_kept ? 0 : clock_monotonic_ms() + LOWERED_MS;
+    if (is_change) {
+        tell(servers, server, is_kept ? RESOLVER_CASE_KEPT : RESOLVER_CASE_LOST, true);
+    }
+}
+
+void resolver_servers_saw_mismatches(struct resolver_servers *servers, size_t server)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    bool is_change = servers->suspect_until_ms[server] <= now_ms;
+    servers->suspect_until_ms[server] = now_ms + SUSPECT_MS;
+    tell(servers, server, RESOLVER_MISMATCHES, is_change);
+}
+
+static void tell(struct resolver_servers *servers, size_t server, enum resolver_news news, bool is_change)
+{
+    if (servers->told != NULL) {
+        struct resolver_event event = {.news = news, .server = &servers->endpoints[server], .is_change = is_change};
+        servers->told(servers->owner, &event);
+    }
 }
 
 /* Given ones, else the system's, else this host: what resolv.conf(5) says of a file that names none. */

@@ -5,7 +5,12 @@
  * - SETTLED: the status is known without asking; told in the next turn.
  *
  * A server that answers with an error, nonsense or a referral is not asked again by this lookup; one that does not
- * answer is, after the others. All ends with the total timeout. */
+ * answer is, after the others. All ends with the total timeout.
+ *
+ * Against forged answers each question has a port of its own, an id, and letters of random case, which the answer has to
+ * repeat. Where it does not, or where several packets came that do not match, the question is asked over TCP, which
+ * nobody forges from aside. Only there it shows whether the server itself loses the case; else a single forged packet
+ * could talk us out of looking at it. */
 #include "relay/resolver_udns.h"
 
 #include "base/text.h"
@@ -18,6 +23,7 @@
 #define ALIASES_MAX 8U  /* CNAMEs followed by further questions; a loop ends there too */
 #define PAUSE_MS 1000   /* before a server that refuses is asked again: it may be starting */
 #define REFUSALS_MAX 3U
+#define MISMATCHES_MAX 3U /* of one server; then its answers come over TCP only */
 #define DOWN_MS 30000 /* a server that does not answer comes last for so long */
 #define ARENA_MAX ((size_t)512 << 10)
 
@@ -29,6 +35,7 @@ struct lookup {
     enum lookup_state state;
     struct resolver_servers *servers;
     struct resolver_question question; /* the name changes along a chain of CNAMEs */
+    struct resolver_question asked;    /* the same with the name as it is sent */
     struct udp_exchange *udp;
     struct tcp_exchange *tcp;
     struct timer attempt, total;
@@ -37,6 +44,8 @@ struct lookup {
     unsigned tries[RESOLVER_SERVERS_MAX]; /* that brought no answer */
     bool is_excluded[RESOLVER_SERVERS_MAX];
     bool is_plain[RESOLVER_SERVERS_MAX]; /* it knows no EDNS */
+    unsigned mismatches[RESOLVER_SERVERS_MAX];
+    bool has_lost_case; /* what came over UDP had; over TCP it shows who is to blame */
     unsigned alias_count;
     uint32_t ttl_s;
     bool secure;
@@ -53,12 +62,18 @@ static void settle(struct lookup *lookup, enum resolve_status status, const char
 static void begin(struct lookup *lookup);
 static void ask_next(struct lookup *lookup);
 static bool choose_server(struct lookup *lookup);
+static void ask(struct lookup *lookup);
+static void vary_case(struct lookup *lookup);
 static void ask_udp(struct lookup *lookup);
 static void ask_tcp(struct lookup *lookup);
 static struct exchange_request request_of(struct lookup *lookup);
 static void close_exchange(struct lookup *lookup);
 static void on_udp_done(void *owner, struct slice packet);
+static bool take_mismatches(struct lookup *lookup);
+static void judge_udp(struct lookup *lookup, struct slice packet);
 static void on_tcp_done(void *owner, struct slice packet);
+static void judge_case(struct lookup *lookup, struct slice packet);
+static void fail_tcp(struct lookup *lookup);
 static void on_pause_over(struct timer *timer);
 static void on_attempt_over(struct timer *timer);
 static void on_total_over(struct timer *timer);
@@ -153,7 +168,7 @@ static void on_settled(struct host_deferred *deferred)
 static void ask_next(struct lookup *lookup)
 {
     if (choose_server(lookup)) {
-        ask_udp(lookup);
+        ask(lookup);
     } else {
         finish_failure(lookup);
     }
@@ -175,6 +190,27 @@ static bool choose_server(struct lookup *lookup)
     }
     lookup->server = best;
     return best < servers->count;
+}
+
+static void ask(struct lookup *lookup)
+{
+    vary_case(lookup);
+    if (lookup->mismatches[lookup->server] < MISMATCHES_MAX) {
+        ask_udp(lookup);
+    } else {
+        ask_tcp(lookup);
+    }
+}
+
+static void vary_case(struct lookup *lookup)
+{
+    uint8_t bits[RESOLVER_CASE_BYTES];
+    lookup->asked = lookup->question;
+    lookup->has_lost_case = false;
+    if (!resolver_servers_is_lowered(lookup->servers, lookup->server)) {
+        dice_fill(bits, sizeof bits);
+        resolver_name_vary(&lookup->asked.name, bits);
+    }
 }
 
 static void ask_udp(struct lookup *lookup)
@@ -199,8 +235,9 @@ static struct exchange_request request_of(struct lookup *lookup)
 {
     return (struct exchange_request){
         .server = &lookup->servers->endpoints[lookup->server],
-        .question = &lookup->question,
+        .question = &lookup->asked,
         .use_edns = !lookup->is_plain[lookup->server],
+        .mismatches_max = MISMATCHES_MAX - lookup->mismatches[lookup->server],
         .owner = lookup,
     };
 }
@@ -215,8 +252,13 @@ static void close_exchange(struct lookup *lookup)
 static void on_udp_done(void *owner, struct slice packet)
 {
     struct lookup *lookup = owner;
+    if (take_mismatches(lookup)) {
+        resolver_servers_saw_mismatches(lookup->servers, lookup->server);
+        ask_tcp(lookup);
+        return;
+    }
     if (packet.length > 0) {
-        judge(lookup, packet);
+        judge_udp(lookup, packet);
         return;
     }
     close_exchange(lookup);
@@ -232,6 +274,28 @@ static void on_udp_done(void *owner, struct slice packet)
     }
 }
 
+/* Of the exchange that ends. True: too many by now. */
+static bool take_mismatches(struct lookup *lookup)
+{
+    unsigned *mismatches = &lookup->mismatches[lookup->server];
+    *mismatches += lookup->udp != NULL ? udp_exchange_mismatches(lookup->udp) : 0;
+    return *mismatches >= MISMATCHES_MAX;
+}
+
+static void judge_udp(struct lookup *lookup, struct slice packet)
+{
+    bool is_varied = !resolver_name_equal(&lookup->asked.name, &lookup->question.name);
+    if (!is_varied) {
+        judge(lookup, packet); /* by chance, or on purpose */
+    } else if (!resolver_reply_echoes(packet, &lookup->asked.name)) {
+        lookup->has_lost_case = true;
+        ask_tcp(lookup);
+    } else {
+        resolver_servers_saw_case(lookup->servers, lookup->server, true);
+        judge(lookup, packet);
+    }
+}
+
 static void on_pause_over(struct timer *timer)
 {
     ask_next(LIST_OF(timer, struct lookup, attempt));
@@ -240,8 +304,33 @@ static void on_pause_over(struct timer *timer)
 static void on_tcp_done(void *owner, struct slice packet)
 {
     struct lookup *lookup = owner;
-    if (packet.length > 0) {
-        judge(lookup, packet);
+    if (packet.length == 0) {
+        fail_tcp(lookup);
+        return;
+    }
+    if (lookup->has_lost_case) {
+        judge_case(lookup, packet);
+    }
+    judge(lookup, packet);
+}
+
+/* The question in the same letters, over a way on which only the server itself can have changed them. */
+static void judge_case(struct lookup *lookup, struct slice packet)
+{
+    if (resolver_reply_echoes(packet, &lookup->asked.name)) {
+        resolver_servers_saw_mismatches(lookup->servers, lookup->server);
+    } else {
+        resolver_servers_saw_case(lookup->servers, lookup->server, false);
+    }
+}
+
+/* What came over UDP is not believed for that. */
+static void fail_tcp(struct lookup *lookup)
+{
+    if (lookup->mismatches[lookup->server] >= MISMATCHES_MAX) {
+        exclude(lookup, RESOLVE_MALFORMED, "answers that do not match, perhaps forged, and no TCP to ask over, from");
+    } else if (lookup->has_lost_case) {
+        exclude(lookup, RESOLVE_MALFORMED, "an answer to the name in other letters, perhaps forged, and no TCP, from");
     } else {
         exclude(lookup, RESOLVE_TIMEOUT, "the answer needs TCP, which fails with");
     }
@@ -252,7 +341,8 @@ static void on_attempt_over(struct timer *timer)
     struct lookup *lookup = LIST_OF(timer, struct lookup, attempt);
     lookup->tries[lookup->server]++;
     lookup->servers->down_until_ms[lookup->server] = clock_monotonic_ms() + DOWN_MS;
-    if (lookup->udp != NULL && udp_exchange_got_garbage(lookup->udp)) {
+    if (lookup->udp != NULL && udp_exchange_mismatches(lookup->udp) > 0) {
+        take_mismatches(lookup);
         note_failure(lookup, RESOLVE_MALFORMED, "malformed answer from");
     } else {
         note_failure(lookup, RESOLVE_TIMEOUT, "no answer from");
@@ -327,7 +417,7 @@ static void judge_error(struct lookup *lookup, const struct resolver_reply *repl
     bool no_edns = reply->code == RESOLVER_FORMERR || reply->code == RESOLVER_NOTIMP || reply->code == RESOLVER_BADVERS;
     if (no_edns && !lookup->is_plain[lookup->server]) {
         lookup->is_plain[lookup->server] = true;
-        ask_udp(lookup);
+        ask(lookup);
         return;
     }
     char text[80];
@@ -355,7 +445,7 @@ static void follow_alias(struct lookup *lookup, const struct resolver_reply *rep
         return;
     }
     /* To the same server: it has just answered. */
-    ask_udp(lookup);
+    ask(lookup);
 }
 
 static void exclude(struct lookup *lookup, enum resolve_status failure, const char *what)

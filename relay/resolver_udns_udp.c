@@ -6,7 +6,7 @@
  *   - a reload has nothing to drain.
  * The socket is connected, so that a server's host that refuses is heard of at once.
  * The answer is taken from udns' debugging hook, the only place that shows whole packets, those of failures too. udns
- * has compared id, question and sender by then. */
+ * has compared id, question and sender by then, but for the case of the name. */
 #include "relay/resolver_udns.h"
 
 #include <assert.h>
@@ -26,7 +26,7 @@ struct udp_exchange {
     void (*done)(void *owner, struct slice packet);
     void *owner;
     struct buffer packet;
-    bool got_garbage;
+    unsigned mismatches, mismatches_max;
     bool is_over; /* udns has ended the query */
     bool is_polling;
 };
@@ -52,6 +52,7 @@ struct udp_exchange *udp_exchange_open(const struct exchange_request *request)
     struct udp_exchange *exchange = host_allocate(sizeof *exchange);
     exchange->done = request->done;
     exchange->owner = request->owner;
+    exchange->mismatches_max = request->mismatches_max;
     buffer_init(&exchange->packet, 65536);
     bool is_open = open_context(exchange, request) && start_polling(exchange) && submit(exchange, request);
     if (!is_open || exchange->is_over) {
@@ -82,9 +83,9 @@ void udp_exchange_close(struct udp_exchange **exchange)
     }
 }
 
-bool udp_exchange_got_garbage(const struct udp_exchange *exchange)
+unsigned udp_exchange_mismatches(const struct udp_exchange *exchange)
 {
-    return exchange->got_garbage;
+    return exchange->mismatches;
 }
 
 static bool open_context(struct udp_exchange *exchange, const struct exchange_request *request)
@@ -146,7 +147,8 @@ static void step_receive(struct dns_ctx *context)
     dns_ioevent(context, UDNS_NOW);
 }
 
-/* code 0: the answer; 1: sent; below 0: it is no answer to what was asked. */
+/* code 0: the answer; 1: sent; below 0: it is no answer to what was asked. After too many of those none is believed:
+ * one that fits at last may be the forger's lucky one. */
 static void on_packet(int code, const struct sockaddr *address, unsigned address_length, dnscc_t *packet, int length,
                       const struct dns_query *query, void *data)
 {
@@ -154,9 +156,10 @@ static void on_packet(int code, const struct sockaddr *address, unsigned address
     (void)address_length;
     (void)query;
     (void)data;
+    bool is_believed = reading->mismatches < reading->mismatches_max;
     if (code < 0) {
-        reading->got_garbage = true;
-    } else if (code == 0 && buffer_length(&reading->packet) == 0 && length > 0) {
+        reading->mismatches++;
+    } else if (code == 0 && is_believed && buffer_length(&reading->packet) == 0 && length > 0) {
         buffer_add(&reading->packet, slice_make(packet, (size_t)length));
     }
 }
@@ -179,7 +182,8 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         return;
     }
     run_udns(exchange, step_receive);
-    if (exchange->is_over || buffer_length(&exchange->packet) > 0) {
+    bool is_suspect = exchange->mismatches >= exchange->mismatches_max;
+    if (exchange->is_over || is_suspect || buffer_length(&exchange->packet) > 0) {
         exchange->done(exchange->owner, buffer_slice(&exchange->packet));
     }
 }

@@ -109,6 +109,18 @@ bool resolver_name_equal(const struct resolver_name *a, const struct resolver_na
     return a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0;
 }
 
+void resolver_name_vary(struct resolver_name *name, const uint8_t bits[RESOLVER_CASE_BYTES])
+{
+    for (size_t at = 0; name->bytes[at] != 0; at += 1U + name->bytes[at]) {
+        for (size_t i = at + 1; i <= at + name->bytes[at]; i++) {
+            bool is_letter = name->bytes[i] >= 'a' && name->bytes[i] <= 'z';
+            if (is_letter && (bits[i / 8] >> i % 8 & 1) != 0) {
+                name->bytes[i] = (uint8_t)(name->bytes[i] - 'a' + 'A');
+            }
+        }
+    }
+}
+
 bool resolver_name_is_host(const struct resolver_name *name)
 {
     for (size_t at = 0; name->bytes[at] != 0; at += 1U + name->bytes[at]) {
@@ -140,6 +152,16 @@ void resolver_query_print(struct buffer *out, const struct resolver_question *qu
         buffer_add_u16(out, EDNS_DO);
         buffer_add_u16(out, 0);
     }
+}
+
+bool resolver_reply_echoes(struct slice packet, const struct resolver_name *asked)
+{
+    struct reader reader = reader_of(packet);
+    reader_u32(&reader); /* id and flags */
+    bool has_question = reader_u16(&reader) > 0;
+    reader_bytes(&reader, 6); /* the other counts */
+    struct slice name = reader_bytes(&reader, has_question ? asked->length : 0);
+    return !reader.failed && (!has_question || slice_equal(name, slice_make(asked->bytes, asked->length)));
 }
 
 const char *resolver_code_name(unsigned code)

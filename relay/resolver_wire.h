@@ -22,6 +22,10 @@ bool resolver_name_parse(struct slice text, struct resolver_name *name);
  * label. False: the arena is full. */
 bool resolver_name_print(const struct resolver_name *name, struct arena *arena, struct slice *text);
 bool resolver_name_equal(const struct resolver_name *a, const struct resolver_name *b);
+/* Puts those letters into upper case whose bit is set: what a forger of answers has to guess as well, since a server
+ * repeats the name of the question as it was written. */
+#define RESOLVER_CASE_BYTES 32U
+void resolver_name_vary(struct resolver_name *name, const uint8_t bits[RESOLVER_CASE_BYTES]);
 /* Only bytes that resolver_name_parse() takes: safe in logs, in certificates' checks, as a key. */
 bool resolver_name_is_host(const struct resolver_name *name);
 
@@ -73,6 +77,9 @@ struct resolver_reply {
     size_t count;
     size_t dropped; /* records beyond the limits, or naming what is no host name */
 };
+/* The name of its question is the one that was asked, byte for byte. True also where there is no question in it: a
+ * server that could not read the query need not repeat it, and says nothing that is believed. */
+bool resolver_reply_echoes(struct slice packet, const struct resolver_name *asked);
 /* Never fails: what cannot be read is RESOLVER_MALFORMED. The caller has compared the id. */
 void resolver_reply_parse(struct slice packet, const struct resolver_question *question, struct arena *arena,
                           struct resolver_reply *reply);

@@ -10,6 +10,7 @@
 #include "relay/relay.h"
 #include "relay/schedule.h"
 #include "relay/serve_log.h"
+#include "relay/serve_resolver.h"
 #include "relay/serve_say.h"
 #include "relay/serve_submit.h"
 #include "relay/serve_system.h"
@@ -42,6 +43,7 @@ struct serving {
     struct system_sockets sockets;
     struct relay *relay;
     struct http *http;
+    struct serve_resolver resolver;
     struct timer watchdog;
     struct serve_watch watch;
     int status;
@@ -265,20 +267,6 @@ static int open_queue(struct serving *serving, const struct config *config, stru
     return queue_status(err);
 }
 
-static enum err open_resolver(struct serving *serving, const struct config *config)
-{
-    struct resolver_options options = {.servers = config->dns_servers.items, .server_count = config->dns_servers.count};
-    enum err err = resolver_open(&options);
-    if (err != ERR_NONE)
-        return err;
-    if (resolver_server_count() == 0)
-        serve_warn(&serving->log, "resolver", "no resolver is configured", "name one in [dns] servers; mail is accepted and waits");
-    else if (!resolver_is_local())
-        serve_warn(&serving->log, "resolver", "the resolver is on another host: answers can be forged on the way",
-             "run a validating resolver such as unbound on this host");
-    return ERR_NONE;
-}
-
 /* A queue that is gone after the next start would keep no promise. */
 static void warn_place(struct serving *serving)
 {
@@ -353,7 +341,8 @@ static int start(struct serving *serving, struct parts *parts)
         .signers = parts->signers,
         .stopped = on_stopped,
     };
-    if (open_resolver(serving, parts->config) == ERR_NONE)
+    serving->resolver.log = &serving->log;
+    if (serve_resolver_open(&serving->resolver, parts->config) == ERR_NONE)
         serving->relay = relay_new(&options);
     if (serving->relay == NULL) {
         queue_close(&queue);
@@ -361,6 +350,7 @@ static int start(struct serving *serving, struct parts *parts)
         return EXIT_SOFTWARE;
     }
     *parts = (struct parts){0}; /* they are the relay's now */
+    serving->resolver.metrics = &serving->relay->metrics;
     serve_watch_start(&serving->watch, serving->relay);
     status = open_doors(serving);
     int const signals[] = {SIGTERM, SIGINT, SIGHUP};
@@ -555,7 +545,7 @@ static bool reload(struct serving *serving)
     if (smtp != ERR_NONE || http != ERR_NONE)
         serve_warn_lines(&serving->log, "listen", &fault);
     buffer_free(&fault);
-    if (open_resolver(serving, serving->relay->config) != ERR_NONE)
+    if (serve_resolver_open(&serving->resolver, serving->relay->config) != ERR_NONE)
         serve_warn(&serving->log, "resolver", "out of memory", "the old resolvers stay");
     if (log_open(&line, &serving->log, LOG_INFO, "reloaded"))
         log_close(&line);
@@ -575,6 +565,7 @@ static void on_stopped(struct relay *relay)
     http_free(&serving->http);
     serve_watch_stop(&serving->watch);
     health_free(&serving->relay->health);
+    serving->resolver.metrics = NULL;
     relay_free(&serving->relay);
     resolver_close();
     serve_log_gather(&serving->lines, false); /* what waits for a reader must not keep the loop going */

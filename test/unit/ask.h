@@ -22,6 +22,7 @@ struct asked {
 };
 
 static struct dns_server one, two;
+static size_t news_count[3], change_count[3]; /* by enum resolver_news: what the resolver told of its servers */
 static size_t done_count;
 
 static inline void print_record(const struct resolve_answer *answer, enum record_kind kind, char *out, size_t size)
@@ -85,10 +86,24 @@ static inline struct asked ask_and_wait(enum record_kind kind, const char *name)
     return asked;
 }
 
+static inline void told(void *owner, const struct resolver_event *event)
+{
+    assert_ptr_equal(owner, &one);
+    assert_true(event->server->port == one.endpoint.port || event->server->port == two.endpoint.port);
+    news_count[event->news]++;
+    change_count[event->news] += event->is_change ? 1 : 0;
+}
+
 static inline void use(const struct endpoint *servers, size_t count)
 {
-    const struct resolver_options options = {
-        .servers = servers, .server_count = count, .attempt_timeout_ms = ATTEMPT_MS, .total_timeout_ms = TOTAL_MS};
+    const struct resolver_options options = {.servers = servers,
+                                             .server_count = count,
+                                             .attempt_timeout_ms = ATTEMPT_MS,
+                                             .total_timeout_ms = TOTAL_MS,
+                                             .told = told,
+                                             .owner = &one};
+    memset(news_count, 0, sizeof news_count);
+    memset(change_count, 0, sizeof change_count);
     assert_int_equal(resolver_open(&options), ERR_NONE);
     check_number("servers", resolver_server_count(), count);
 }

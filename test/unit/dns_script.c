@@ -226,33 +226,103 @@ static bool say_records_the_second_time(const struct dns_query *query, struct dn
     return query->count > 1 && say_plain(query, message);
 }
 
+static bool say_letters(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, 0);
+    dns_record(message, DNS_ANSWER, NULL, DNS_TXT, 300);
+    dns_text(message, slice_of(query->asked));
+    dns_record_end(message);
+    return true;
+}
+
+/* Whatever was asked, in the letters of the question or in lower case. Over TCP the address is another one. */
+static bool say_address(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer(query, message, 0);
+    dns_a(message, NULL, 300, query->is_tcp ? 0xc0000307 : 0xc0000207);
+    return true;
+}
+
+static bool say_lowered(const struct dns_query *query, struct dns_message *message)
+{
+    dns_answer_lowered(query, message, 0);
+    dns_a(message, NULL, 300, query->is_tcp ? 0xc0000307 : 0xc0000207);
+    return true;
+}
+
+/* What is forged leads to 192.0.4.x. */
+static bool forge_lowered(const struct dns_query *query, struct dns_message *message, size_t index)
+{
+    dns_answer_lowered(query, message, 0);
+    dns_a(message, NULL, 300, 0xc0000407);
+    return index < 1;
+}
+
+static bool forge_id(const struct dns_query *query, struct dns_message *message, size_t index)
+{
+    struct dns_query other = *query;
+    other.id ^= (unsigned)index + 1;
+    say_address(&other, message);
+    return index < 3;
+}
+
+static bool forge_two_ids(const struct dns_query *query, struct dns_message *message, size_t index)
+{
+    forge_id(query, message, index);
+    return index < 2;
+}
+
+static bool forge_question(const struct dns_query *query, struct dns_message *message, size_t index)
+{
+    struct dns_query other = *query;
+    other.asked[0] ^= (char)(index + 1);
+    say_address(&other, message);
+    return index < 3;
+}
+
+static bool forge_type(const struct dns_query *query, struct dns_message *message, size_t index)
+{
+    struct dns_query other = *query;
+    other.type += (unsigned)index + 1;
+    say_address(&other, message);
+    return index < 3;
+}
+
 const struct dns_entry dns_script[] = {
-    {"nx.test", say_no_name},
-    {"odd.test", say_odd_names},
-    {"nodata.test", say_no_record},
-    {"bogus.test", say_bogus},
-    {"refused.test", say_refused},
-    {"referral.test", say_referral},
-    {"silent.test", say_nothing},
-    {"nonsense.test", say_nonsense},
-    {"noise.test", say_noise},
-    {"otherid.test", say_other_id},
-    {"big.test", say_big},
-    {"truncated.test", say_truncated},
-    {"brokenoff.test", say_broken_off},
-    {"noedns.test", refuse_edns},
-    {"badformat.test", say_formerr},
-    {"chain.test", say_chain},
-    {"link.test", say_link},
-    {"loop.test", say_loop},
-    {"self.test", say_loop_in_one},
-    {"nowhere.test", say_link_to_nowhere},
-    {"query.test", say_query},
-    {"slow.test", say_slowly},
-    {"lost.test", say_records_the_second_time},
-    {"", say_records},
-    {NULL, NULL},
+    {.name = "asked.test", .answer = say_letters},
+    {.name = "kept.case.test", .answer = say_address},
+    {.name = "lost.case.test", .answer = say_lowered},
+    {.name = "lowered.forged.test", .answer = say_address, .forge = forge_lowered},
+    {.name = "id.forged.test", .answer = say_address, .forge = forge_id},
+    {.name = "two.forged.test", .answer = say_address, .forge = forge_two_ids},
+    {.name = "question.forged.test", .answer = say_address, .forge = forge_question},
+    {.name = "type.forged.test", .answer = say_address, .forge = forge_type},
+    {.name = "nx.test", .answer = say_no_name},
+    {.name = "odd.test", .answer = say_odd_names},
+    {.name = "nodata.test", .answer = say_no_record},
+    {.name = "bogus.test", .answer = say_bogus},
+    {.name = "refused.test", .answer = say_refused},
+    {.name = "referral.test", .answer = say_referral},
+    {.name = "silent.test", .answer = say_nothing},
+    {.name = "nonsense.test", .answer = say_nonsense},
+    {.name = "noise.test", .answer = say_noise},
+    {.name = "otherid.test", .answer = say_other_id},
+    {.name = "big.test", .answer = say_big},
+    {.name = "truncated.test", .answer = say_truncated},
+    {.name = "brokenoff.test", .answer = say_broken_off},
+    {.name = "noedns.test", .answer = refuse_edns},
+    {.name = "badformat.test", .answer = say_formerr},
+    {.name = "chain.test", .answer = say_chain},
+    {.name = "link.test", .answer = say_link},
+    {.name = "loop.test", .answer = say_loop},
+    {.name = "self.test", .answer = say_loop_in_one},
+    {.name = "nowhere.test", .answer = say_link_to_nowhere},
+    {.name = "query.test", .answer = say_query},
+    {.name = "slow.test", .answer = say_slowly},
+    {.name = "lost.test", .answer = say_records_the_second_time},
+    {.name = "", .answer = say_records},
+    {.name = NULL},
 };
-const struct dns_entry dns_script_silent[] = {{"", say_nothing}, {NULL, NULL}};
-const struct dns_entry dns_script_bogus[] = {{"", say_bogus}, {NULL, NULL}};
-const struct dns_entry dns_script_plain[] = {{"", say_plain}, {NULL, NULL}};
+const struct dns_entry dns_script_silent[] = {{.name = "", .answer = say_nothing}, {.name = NULL}};
+const struct dns_entry dns_script_bogus[] = {{.name = "", .answer = say_bogus}, {.name = NULL}};
+const struct dns_entry dns_script_plain[] = {{.name = "", .answer = say_plain}, {.name = NULL}};

@@ -12,8 +12,10 @@ static void *run(void *argument);
 static void serve_udp(struct dns_server *server);
 static void serve_tcp(struct dns_server *server);
 static bool read_all(int fd, char *bytes, size_t length);
-static bool answer(struct dns_server *server, struct slice packet, struct dns_query *query,
-                   struct dns_message *message);
+static const struct dns_entry *entry_of(struct dns_server *server, struct slice packet, struct dns_query *query);
+static bool say(bool answers, struct dns_message *message);
+static void send_udp(struct dns_server *server, struct dns_message *message, const struct sockaddr_storage *peer,
+                     socklen_t peer_length);
 static bool read_query(struct slice packet, struct dns_query *query);
 static void need(bool holds, const char *what);
 
@@ -46,6 +48,12 @@ void dns_server_close(struct dns_server *server)
 }
 
 void dns_answer(const struct dns_query *query, struct dns_message *message, unsigned flags)
+{
+    dns_begin(message, query->id, DNS_QR | DNS_RD | DNS_RA | flags);
+    dns_question(message, query->asked, query->type);
+}
+
+void dns_answer_lowered(const struct dns_query *query, struct dns_message *message, unsigned flags)
 {
     dns_begin(message, query->id, DNS_QR | DNS_RD | DNS_RA | flags);
     dns_question(message, query->name, query->type);
@@ -113,11 +121,23 @@ static void serve_udp(struct dns_server *server)
     struct dns_query query = {.source_port = ntohs(((struct sockaddr_in *)&peer)->sin_port)};
     struct dns_message message = {0};
     query.count = ++server->udp_count;
-    if (answer(server, slice_make(bytes, (size_t)length), &query, &message)) {
-        struct slice packet = buffer_slice(&message.bytes);
-        sendto(server->udp, packet.data, packet.length, 0, (struct sockaddr *)&peer, peer_length);
+    const struct dns_entry *entry = entry_of(server, slice_make(bytes, (size_t)length), &query);
+    for (size_t i = 0; entry != NULL && entry->forge != NULL && say(entry->forge(&query, &message, i), &message); i++) {
+        send_udp(server, &message, &peer, peer_length);
+    }
+    buffer_free(&message.bytes); /* of the forger's that was not sent */
+    if (entry != NULL && say(entry->answer(&query, &message), &message)) {
+        send_udp(server, &message, &peer, peer_length);
     }
     buffer_free(&message.bytes);
+}
+
+static void send_udp(struct dns_server *server, struct dns_message *message, const struct sockaddr_storage *peer,
+                     socklen_t peer_length)
+{
+    struct slice packet = buffer_slice(&message->bytes);
+    sendto(server->udp, packet.data, packet.length, 0, (const struct sockaddr *)peer, peer_length);
+    buffer_free(&message->bytes);
 }
 
 /* The answer goes out byte by byte at first, so that its parts come one by one. */
@@ -132,7 +152,8 @@ static void serve_tcp(struct dns_server *server)
     if (read_all(fd, head, sizeof head)) {
         size_t length = (size_t)((unsigned char)head[0] << 8 | (unsigned char)head[1]);
         need(length <= sizeof bytes && read_all(fd, bytes, length), "query");
-        if (answer(server, slice_make(bytes, length), &query, &message)) {
+        const struct dns_entry *entry = entry_of(server, slice_make(bytes, length), &query);
+        if (entry != NULL && say(entry->answer(&query, &message), &message)) {
             struct slice packet = buffer_slice(&message.bytes);
             char size[2] = {(char)(packet.length >> 8), (char)packet.length};
             send(fd, size, 1, MSG_NOSIGNAL);
@@ -154,7 +175,7 @@ static bool read_all(int fd, char *bytes, size_t length)
     return recv(fd, bytes, length, MSG_WAITALL) == (ssize_t)length;
 }
 
-static bool answer(struct dns_server *server, struct slice packet, struct dns_query *query, struct dns_message *message)
+static const struct dns_entry *entry_of(struct dns_server *server, struct slice packet, struct dns_query *query)
 {
     need(read_query(packet, query), "query");
     server->edns_count += query->has_edns ? 1 : 0;
@@ -164,14 +185,18 @@ static bool answer(struct dns_server *server, struct slice packet, struct dns_qu
     }
     for (const struct dns_entry *entry = server->script; entry->name != NULL; entry++) {
         if (slice_ends(slice_of(query->name), slice_of(entry->name))) {
-            bool answers = entry->answer(query, message);
-            if (answers && buffer_length(&message->bytes) >= 12) {
-                dns_bytes(message);
-            }
-            return answers;
+            return entry;
         }
     }
-    return false;
+    return NULL;
+}
+
+static bool say(bool answers, struct dns_message *message)
+{
+    if (answers && buffer_length(&message->bytes) >= 12) {
+        dns_bytes(message);
+    }
+    return answers;
 }
 
 static bool read_query(struct slice packet, struct dns_query *query)
@@ -186,10 +211,13 @@ static bool read_query(struct slice packet, struct dns_query *query)
     for (unsigned label = reader_u8(&reader); label > 0 && !reader.failed; label = reader_u8(&reader)) {
         struct slice bytes = reader_bytes(&reader, label);
         if (length > 0) {
-            query->name[length++] = '.';
+            query->asked[length++] = '.';
         }
-        memcpy(query->name + length, bytes.data, bytes.length);
+        memcpy(query->asked + length, bytes.data, bytes.length);
         length += bytes.length;
+    }
+    for (size_t i = 0; i < length; i++) {
+        query->name[i] = byte_lower(query->asked[i]);
     }
     query->type = reader_u16(&reader);
     reader_u16(&reader);

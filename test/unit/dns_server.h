@@ -11,7 +11,8 @@
 #include <stdatomic.h>
 
 struct dns_query {
-    char name[256]; /* as asked, lower case */
+    char asked[256]; /* the name, letter by letter */
+    char name[256];  /* in lower case */
     unsigned id, type, flags, source_port;
     bool is_tcp, has_edns, has_do;
     unsigned udp_size;
@@ -21,6 +22,8 @@ struct dns_entry {
     const char *name;
     /* Writes the whole answer, dns_begin() first. False: no answer is sent; over TCP the connection is closed. */
     bool (*answer)(const struct dns_query *query, struct dns_message *message);
+    /* May be NULL. Over UDP: what a forger sends before it; index counts from 0, until it writes nothing. */
+    bool (*forge)(const struct dns_query *query, struct dns_message *message, size_t index);
 };
 struct dns_server {
     const struct dns_entry *script; /* ends with a NULL name */
@@ -35,6 +38,8 @@ struct dns_server {
 void dns_server_open(struct dns_server *server, const struct dns_entry *script, const char *address, bool has_tcp);
 void dns_server_close(struct dns_server *server);
 
+/* What a name server of its own kind that loses the case of letters says: the same beginning, in lower case. */
+void dns_answer_lowered(const struct dns_query *query, struct dns_message *message, unsigned flags);
 /* The beginning of an answer: the id, the question, RA, and what else is to be set. */
 void dns_answer(const struct dns_query *query, struct dns_message *message, unsigned flags);
 

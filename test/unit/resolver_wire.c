@@ -104,6 +104,60 @@ static void test_names(void **state)
     assert_false(resolver_name_parse(SLICE("a\0b.org"), &nul));
 }
 
+static void test_letters_are_varied(void **state)
+{
+    (void)state;
+    struct resolver_name name, other;
+    uint8_t bits[RESOLVER_CASE_BYTES];
+    memset(bits, 0xff, sizeof bits);
+    assert_true(resolver_name_parse(SLICE("_25._tcp.mx-1." LABEL_63 ".example"), &name));
+    other = name;
+    resolver_name_vary(&name, bits);
+    check_slice("upper", slice_make(name.bytes, 20), SLICE("\3_25\4_TCP\4MX-1\77AAAAA"));
+    check_number("length", name.length, other.length);
+    assert_true(slice_equal_nocase(slice_make(name.bytes, name.length), slice_make(other.bytes, other.length)));
+    resolver_name_vary(&name, bits);
+    check_slice("what is in upper case stays", slice_make(name.bytes, 9), SLICE("\3_25\4_TCP"));
+    name = other;
+    memset(bits, 0, sizeof bits);
+    resolver_name_vary(&name, bits);
+    assert_true(resolver_name_equal(&name, &other));
+    bits[0] = 1 << 7;
+    resolver_name_vary(&name, bits);
+    check_slice("one", slice_make(name.bytes, 9), SLICE("\3_25\4_tCp"));
+}
+
+static void test_echoes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *question;
+        bool echoes;
+    } cases[] = {
+        {"same", "a.TeSt", true},
+        {"lower case", "a.test", false},
+        {"one letter", "a.TEST", false},
+        {"another name", "b.TeSt", false},
+        {"shorter", "a.TeS", false},
+        {"longer", "a.TeSt.x", false},
+        {"no question", NULL, true},
+    };
+    struct resolver_name asked = {.bytes = "\1a\4TeSt", .length = 8};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        dns_begin(&message, 77, DNS_QR);
+        if (cases[i].question != NULL) {
+            dns_question(&message, cases[i].question, DNS_A);
+        }
+        struct slice bytes = dns_bytes(&message);
+        check_number(cases[i].name, resolver_reply_echoes(bytes, &asked), cases[i].echoes);
+        size_t needed = cases[i].question == NULL ? 12 : 12 + asked.length;
+        for (size_t length = 0; length < needed; length++) {
+            check_true("cut", !resolver_reply_echoes(slice_to(bytes, length), &asked));
+        }
+        buffer_free(&message.bytes);
+    }
+}
+
 static void test_queries(void **state)
 {
     (void)state;
@@ -499,6 +553,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_names, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_letters_are_varied, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_echoes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_queries, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_addresses, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_mx, set_up, tear_down),
