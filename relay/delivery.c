@@ -69,7 +69,7 @@ void delivery_has_place(struct delivery *delivery)
 bool delivery_next_work(struct delivery *delivery)
 {
     assert(!delivery->has_work);
-    while (destination_take(delivery->destination, &delivery->pick, &delivery->turn_count)) {
+    while (destination_take(delivery->destination, &delivery->pick, delivery->hop, &delivery->turn_count)) {
         if (load_work(delivery) && enter_hop(delivery))
             return true;
     }

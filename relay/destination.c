@@ -96,13 +96,13 @@ static void refill(struct destination *destination)
         schedule_wake(destination->schedule, destination->name);
 }
 
-bool destination_take(struct destination *destination, struct queue_pick *pick, size_t *taken)
+bool destination_take(struct destination *destination, struct queue_pick *pick, const struct hop *held, size_t *taken)
 {
     if (destination->not_before_ms > clock_wall_ms() || !pace_allows(destination) || hop_is_paced(destination->hop))
         return false;
     if (schedule_holds(destination->schedule, destination))
         return false;
-    bool is_crowded = schedule_is_crowded(destination->schedule) || hop_is_crowded(destination->hop);
+    bool is_crowded = schedule_is_crowded(destination->schedule) || hop_is_crowded(held);
     if (*taken >= MESSAGES_PER_CONNECTION && is_crowded) {
         schedule_run_soon(destination->schedule); /* the caller's place is free now, or will be when asked for */
         return false;
@@ -122,6 +122,21 @@ bool destination_take(struct destination *destination, struct queue_pick *pick, 
         destination->may_have_more = true; /* memory is short, or others have taken it out of turn */
     }
     return false;
+}
+
+void destination_put_first(struct destination *destination, const struct queue_pick *pick)
+{
+    if (destination->window_start == 0) {
+        size_t count = destination->window_count;
+        if (count == DESTINATION_WINDOW_MAX) {
+            destination->may_have_more = true; /* the last one is in the queue */
+            destination->window_count = --count;
+        }
+        memmove(destination->window + 1, destination->window, count * sizeof *destination->window);
+        destination->window_start = 1;
+    }
+    destination->window[--destination->window_start] = *pick;
+    destination->window_count++;
 }
 
 bool destination_fly(struct destination *destination, uint64_t id, uint16_t number)

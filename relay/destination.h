@@ -49,8 +49,10 @@ struct destination {
 struct destination *destination_new(struct schedule *schedule, struct slice name); /* NULL: out of memory */
 void destination_free(struct destination **destination);
 /* Next entry to deliver, marked as in flight; false: none is due, or pace forbids it, or the caller has had its turn while another
- * destination waits for its place. taken: what it took in this turn; raised. */
-bool destination_take(struct destination *destination, struct queue_pick *pick, size_t *taken);
+ * destination waits for its place. held: the hop where the caller has one too. taken: what it took in this turn; raised. */
+bool destination_take(struct destination *destination, struct queue_pick *pick, const struct hop *held, size_t *taken);
+/* A due entry that is not in the window becomes the next to be taken; its flight, if it has one, ends now. */
+void destination_put_first(struct destination *destination, const struct queue_pick *pick);
 /* Marks an entry as in flight for another reason than a delivery; false: it is already, or no memory. */
 bool destination_fly(struct destination *destination, uint64_t id, uint16_t number);
 /* The entry's record is committed (or the attempt was given up): it may be seen again when it is due. The destination may be

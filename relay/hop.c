@@ -13,16 +13,19 @@
 
 #define PARKING_FULL_MS 1000
 
+/* A destination's messages at a hop. */
+struct parker {
+    struct list_node node;
+    struct destination *destination; /* kept by the flights */
+    struct list messages;
+};
 struct parked {
     struct list_node node;
-    struct destination *destination; /* kept by the flight */
-    uint64_t id;
-    uint16_t number;
+    struct queue_pick pick;
 };
 
 static struct hop *hop_of_route(struct schedule *schedule, const struct config_route *route);
 static void read_limits(const struct schedule *schedule, struct hop *hop, const struct config_route *route);
-static void unpark(struct schedule *schedule, struct hop *hop, size_t count);
 
 static struct hop *first(const struct schedule *schedule)
 {
@@ -72,6 +75,7 @@ static struct hop *add(struct schedule *schedule, struct slice name)
     memcpy(copy, name.data, name.length);
     copy[name.length] = '\0';
     hop->name = copy;
+    hop->schedule = schedule;
     list_init(&hop->waiting);
     list_init(&hop->parked);
     if (map_add(&schedule->hops, &hop->node, slice_of(copy)) == ERR_NONE)
@@ -161,8 +165,11 @@ bool hop_enter(struct hop *hop, struct hop **held)
     if (hop_is_paced(hop) || (hop != *held && !hop_has_place(hop)))
         return false;
     if (hop != *held) {
-        if (*held != NULL)
+        if (*held != NULL) {
+            assert((*held)->connections > 0);
             (*held)->connections--;
+            schedule_run_soon((*held)->schedule);
+        }
         if (hop != NULL)
             hop->connections++;
         *held = hop;
@@ -199,34 +206,88 @@ void hop_stop_waiting(struct destination *destination)
         list_remove(&destination->hop->waiting, &destination->hop_node);
 }
 
-void hop_park(struct hop *hop, struct destination *destination, const struct queue_pick *pick)
+static struct parker *parker_of(struct hop *hop, struct destination *destination)
 {
-    struct parked *parked = hop->parked.count < HOP_PARKED_MAX ? calloc(1, sizeof *parked) : NULL;
-    if (parked == NULL) {
-        destination_release(destination, pick->id, pick->number);
-        destination->may_have_more = true;
-        destination->pace_next_ms = clock_monotonic_ms() + PARKING_FULL_MS;
-        return;
+    for (struct list_node *node = list_first(&hop->parked); node != NULL; node = list_next(&hop->parked, node)) {
+        struct parker *parker = LIST_OF(node, struct parker, node);
+        if (parker->destination == destination)
+            return parker;
     }
-    *parked = (struct parked){.destination = destination, .id = pick->id, .number = pick->number};
-    list_add_last(&hop->parked, &parked->node);
+    struct parker *parker = calloc(1, sizeof *parker);
+    if (parker == NULL)
+        return NULL;
+    parker->destination = destination;
+    list_init(&parker->messages);
+    list_add_last(&hop->parked, &parker->node);
+    return parker;
 }
 
-static void unpark(struct schedule *schedule, struct hop *hop, size_t count)
+/* Its flight is over, and it is found in the queue again. */
+static void unpark(struct hop *hop, struct parker *parker, struct parked *parked)
 {
-    while (count-- > 0 && !list_is_empty(&hop->parked)) {
-        struct parked *parked = LIST_OF(list_take_first(&hop->parked), struct parked, node);
-        struct destination *destination = parked->destination;
-        destination_release(destination, parked->id, parked->number);
-        schedule_wake(schedule, destination->name);
-        free(parked);
-    }
+    struct destination *destination = parker->destination;
+    list_remove(&parker->messages, &parked->node);
+    hop->parked_count--;
+    destination_release(destination, parked->pick.id, parked->pick.number);
+    schedule_wake(destination->schedule, destination->name);
+    free(parked);
+}
+
+static void forget_empty(struct hop *hop, struct parker *parker)
+{
+    if (!list_is_empty(&parker->messages))
+        return;
+    list_remove(&hop->parked, &parker->node);
+    free(parker);
+}
+
+static void unpark_all_of(struct hop *hop, struct parker *parker)
+{
+    while (!list_is_empty(&parker->messages))
+        unpark(hop, parker, LIST_OF(list_first(&parker->messages), struct parked, node));
+    forget_empty(hop, parker);
 }
 
 void hop_unpark_all(struct schedule *schedule)
 {
-    for (struct hop *hop = first(schedule); hop != NULL; hop = after(schedule, hop))
-        unpark(schedule, hop, SIZE_MAX);
+    for (struct hop *hop = first(schedule); hop != NULL; hop = after(schedule, hop)) {
+        while (!list_is_empty(&hop->parked))
+            unpark_all_of(hop, LIST_OF(list_first(&hop->parked), struct parker, node));
+    }
+}
+
+/* Room for one message more: of whoever has the most, so that a thousand for one destination keep no other's message out. */
+static bool make_room(struct hop *hop, const struct parker *parker)
+{
+    struct parker *largest = NULL;
+    if (hop->parked_count < HOP_PARKED_MAX)
+        return true;
+    for (struct list_node *node = list_first(&hop->parked); node != NULL; node = list_next(&hop->parked, node)) {
+        struct parker *other = LIST_OF(node, struct parker, node);
+        if (largest == NULL || other->messages.count > largest->messages.count)
+            largest = other;
+    }
+    if (largest == NULL || largest->messages.count <= parker->messages.count + 1)
+        return false;
+    unpark(hop, largest, LIST_OF(list_last(&largest->messages), struct parked, node));
+    return true;
+}
+
+void hop_park(struct hop *hop, struct destination *destination, const struct queue_pick *pick)
+{
+    struct parker *parker = parker_of(hop, destination);
+    struct parked *parked = parker != NULL && make_room(hop, parker) ? calloc(1, sizeof *parked) : NULL;
+    if (parked != NULL) {
+        parked->pick = *pick;
+        list_add_last(&parker->messages, &parked->node);
+        hop->parked_count++;
+        return;
+    }
+    if (parker != NULL)
+        forget_empty(hop, parker);
+    destination_release(destination, pick->id, pick->number);
+    destination->may_have_more = true;
+    destination->pace_next_ms = clock_monotonic_ms() + PARKING_FULL_MS;
 }
 
 /* With a rate one at a time: the first that begins sets the pace for the others. */
@@ -251,6 +312,31 @@ static void end_idle(struct schedule *schedule, struct hop *hop)
     }
 }
 
+static void go_first(struct schedule *schedule, struct destination *destination)
+{
+    if (list_has(&destination->turn))
+        list_remove(&schedule->turns, &destination->turn);
+    list_add_first(&schedule->turns, &destination->turn);
+}
+
+/* The message goes in front of all that its destination has: otherwise the place would be gone before its turn came, time and again. */
+static void let_in_parked(struct schedule *schedule, struct hop *hop)
+{
+    struct parker *parker = LIST_OF(list_take_first(&hop->parked), struct parker, node);
+    struct parked *parked = LIST_OF(list_first(&parker->messages), struct parked, node);
+    struct destination *destination = parker->destination;
+    list_add_last(&hop->parked, &parker->node);
+    destination_put_first(destination, &parked->pick); /* while it is in flight, so that it comes into the window but once */
+    unpark(hop, parker, parked);
+    forget_empty(hop, parker);
+    go_first(schedule, destination);
+}
+
+static void let_in_waiting(struct schedule *schedule, struct hop *hop)
+{
+    go_first(schedule, LIST_OF(list_take_first(&hop->waiting), struct destination, hop_node));
+}
+
 int64_t hop_let_in(struct schedule *schedule)
 {
     int64_t next_ms = 0;
@@ -262,12 +348,13 @@ int64_t hop_let_in(struct schedule *schedule)
             continue;
         }
         end_idle(schedule, hop);
-        size_t places = places_of(hop);
-        unpark(schedule, hop, places);
-        for (; places > 0 && !list_is_empty(&hop->waiting); places--) {
-            struct destination *destination = LIST_OF(list_take_first(&hop->waiting), struct destination, hop_node);
-            if (!list_has(&destination->turn))
-                list_add_first(&schedule->turns, &destination->turn);
+        for (size_t places = places_of(hop); places > 0; places--) {
+            bool is_none_in_line = list_is_empty(&hop->waiting), is_none_parked = list_is_empty(&hop->parked);
+            if (is_none_in_line && is_none_parked)
+                break;
+            hop->is_turn_of_parked = is_none_in_line || (hop->is_turn_of_parked && !is_none_parked);
+            (hop->is_turn_of_parked ? let_in_parked : let_in_waiting)(schedule, hop);
+            hop->is_turn_of_parked = !hop->is_turn_of_parked;
             schedule_run_soon(schedule); /* should they need nothing any more, the next ones get the places */
         }
     }

@@ -10,16 +10,19 @@
 
 /* Destinations in the line of a hop, and messages parked at it, that are kept in memory; the others are found again in the queue. */
 #define HOP_WAITING_MAX 64
-#define HOP_PARKED_MAX 1000
+#define HOP_PARKED_MAX 1000 /* where more would be, whoever has the most gives one up */
 
 struct hop {
+    struct schedule *schedule;
     struct map_node node;     /* in schedule.hops, by name */
     char *name;               /* "HOST:PORT" */
     uint32_t connections_max, gap_ms; /* between two messages; 0: no rate */
     size_t connections;       /* deliveries that have entered */
     int64_t pace_next_ms;     /* monotonic: the next message may not begin before that */
     struct list waiting;      /* struct destination, by hop_node */
-    struct list parked;
+    struct list parked;       /* destinations that have messages parked here, in turns */
+    size_t parked_count;      /* those messages */
+    bool is_turn_of_parked;   /* both kinds have every other place */
     bool is_used;             /* by the present configuration */
 };
 
@@ -41,8 +44,8 @@ bool hop_is_crowded(const struct hop *hop);
 /* The destination waits in the line of its hop, if that is not too long. */
 void hop_wait(struct destination *destination);
 void hop_stop_waiting(struct destination *destination);
-/* A message in flight that cannot go now; its flight ends when it may. Too many are parked, or no memory: it ends at once, and the
- * destination pauses for a second. */
+/* A message in flight that cannot go now; its flight ends when it may, and then it is the next that its destination takes. Too many are
+ * parked, most of them for this destination, or no memory: it ends at once, and the destination pauses for a second. */
 void hop_park(struct hop *hop, struct destination *destination, const struct queue_pick *pick);
 void hop_unpark_all(struct schedule *schedule);
 /* Those who can be let in now return into the schedule's turns. Returns when to look again (monotonic); 0: at a place that gets free. */

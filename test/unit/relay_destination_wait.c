@@ -44,7 +44,7 @@ static void fill(const char *from, size_t count)
 
 static bool take(struct queue_pick *pick)
 {
-    return destination_take(destination, pick, &taken);
+    return destination_take(destination, pick, NULL, &taken);
 }
 
 static void fail_with(const char *reason, int64_t wait_ms)

@@ -176,6 +176,55 @@ static void test_a_route_by_sender_delays_only_its_own(void **state)
     assert_in_range(tried_of("big.example"), 25, 26);
 }
 
+/* Whether mail waits in the line or is parked, and whether all or only some of its destination's mail goes by the hop: each kind gets its
+ * part of what is left of connections or rate, however much the other has. */
+static const struct {
+    const char *name;
+    const char *busy_from, *busy_to; /* has more than can go */
+    const char *from, *to;           /* has this one message */
+    uint32_t connections, per_minute;
+} shares[] = {
+    {"parked behind a line, connections", "a@example.com", "routed.example", "list@news.example", "big.example", 1, 0},
+    {"parked behind a line, rate", "a@example.com", "routed.example", "list@news.example", "big.example", 0, 6},
+    {"in line behind parked, connections", "list@news.example", "big.example", "a@example.com", "routed.example", 1, 0},
+    {"in line behind parked, rate", "list@news.example", "big.example", "a@example.com", "routed.example", 0, 6},
+    {"parked behind parked, connections", "list@news.example", "big.example", "list@news.example", "other.example", 1, 0},
+    {"parked behind parked, rate", "list@news.example", "big.example", "list@news.example", "other.example", 0, 6},
+};
+
+static void test_nobody_behind_a_hop_starves(void **state)
+{
+    for (size_t i = 0; i < COUNT_OF(shares); i++) {
+        add_route("routed.example", "provider.example", shares[i].connections, shares[i].per_minute);
+        add_route("from:news.example", "provider.example", shares[i].connections, shares[i].per_minute);
+        mail_many(shares[i].busy_from, shares[i].busy_to, 2000);
+        turn_for(MINUTE_MS);
+        uint64_t id = mail_now(shares[i].from, shares[i].to);
+        int64_t asked_ms = clock_monotonic_ms() - test.start_ms;
+        turn_for(5 * MINUTE_MS);
+        check_true(shares[i].name, tried_at(id) >= asked_ms);
+        assert_int_equal(tear_down(state), 0);
+        assert_int_equal(set_up(state), 0);
+    }
+}
+
+/* A delivery whose next message goes another way frees its place like one that ends. */
+static void test_a_place_left_for_another_way(void **state)
+{
+    struct hop *held = NULL;
+    (void)state;
+    add_route("from:news.example", "provider.example", 1, 0);
+    struct hop *hop = hop_of_message(schedule(), SLICE("big.example"), SLICE("list@news.example"));
+    assert_true(hop_enter(hop, &held));
+    uint64_t id = mail_now("list@news.example", "other.example");
+    turn_settle();
+    assert_true(tried_at(id) < 0);
+    assert_true(hop_enter(NULL, &held));
+    assert_null(held);
+    turn_settle();
+    assert_true(tried_at(id) >= 0);
+}
+
 /* More than is kept parked: it goes on, however slowly, and the others with it. */
 static void test_more_than_can_be_parked(void **state)
 {
@@ -229,6 +278,8 @@ int main(void)
         SCHEDULE_TEST(test_all_domains_share_the_rate),
         SCHEDULE_TEST(test_star_is_the_default_of_each),
         SCHEDULE_TEST(test_a_route_by_sender_delays_only_its_own),
+        SCHEDULE_TEST(test_nobody_behind_a_hop_starves),
+        SCHEDULE_TEST(test_a_place_left_for_another_way),
         SCHEDULE_TEST(test_more_than_can_be_parked),
         SCHEDULE_TEST(test_a_reload_changes_limits_and_routes),
     };

@@ -132,7 +132,7 @@ static inline bool delivery_take(struct delivery *delivery)
 {
     bool entered = false;
     struct arena *arena = arena_new(1u << 20);
-    while (!entered && destination_take(delivery->destination, &delivery->pick, &delivery->taken)) {
+    while (!entered && destination_take(delivery->destination, &delivery->pick, delivery->hop, &delivery->taken)) {
         struct queue_message message;
         arena_reset(arena);
         assert_int_equal(queue_message_get(test.relay.queue, delivery->pick.id, arena, &message), ERR_NONE);
