@@ -53,6 +53,7 @@ static bool age_out(struct schedule *schedule)
     return more;
 }
 
+/* From the first that was being delivered again when the walk has met the young ones: it may wait for hours for its turn at a next hop. */
 static bool give_notice(struct schedule *schedule)
 {
     int64_t warn_ms = schedule->relay->config->warn_ms;
@@ -61,9 +62,12 @@ static bool give_notice(struct schedule *schedule)
     struct walk walk = {.schedule = schedule, .now_ms = steady_now_ms(&schedule->relay->steady), .age_ms = warn_ms, .for_notice = true};
     bool more = walk_slice(&walk, &schedule->noticed);
     settle(&walk);
-    if (walk.postponed_id == 0)
+    if (schedule->postponed_id == 0)
+        schedule->postponed_id = walk.postponed_id;
+    if (more || schedule->postponed_id == 0)
         return more;
-    schedule->noticed = (struct aging_place){.id = walk.postponed_id - 1};
+    schedule->noticed = (struct aging_place){.id = schedule->postponed_id - 1};
+    schedule->postponed_id = 0;
     return false;
 }
 

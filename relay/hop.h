@@ -2,7 +2,8 @@
  * it, so its limits (connections, rate) hold for all that goes there together. Story: a delivery enters the hop of its message and
  * holds a place there until it ends; a destination whose hop has no place waits in the hop's line, out of the way of the others. Where
  * the sender decides on the route ("from:"), that is only known when a message has been taken: one that cannot go now is parked,
- * so that the other mail of its destination goes on. schedule.c lets them in again when there is a place or the rate allows. */
+ * so that the other mail of its destination goes on. schedule.c lets them in again when there is a place or the rate allows: those in
+ * line and those parked alternately, of the latter each destination in its turn. */
 #ifndef RELAY_HOP_H
 #define RELAY_HOP_H
 

@@ -36,6 +36,7 @@ struct schedule {
     bool is_stopping;
     bool is_held;              /* nothing is taken until the journal has caught up */
     struct aging_place noticed, expired; /* how far the two walks of aging.h have come */
+    uint64_t postponed_id;     /* the first message that this walk could not tell of, since it was being delivered; 0: none */
 };
 struct schedule *schedule_new(struct relay *relay);
 void schedule_free(struct schedule **schedule);

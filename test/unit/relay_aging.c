@@ -22,28 +22,34 @@ static struct {
     struct queue_message message;
     struct queue_recipient recipient;
     struct queue_entry entry;
+    size_t message_count; /* from that id on, all alike */
+    uint64_t flying_id;   /* of the message all of which is being delivered, or waits for its turn at a next hop */
     size_t recorded, records, woken, tried;
     unsigned in_flight; /* entries that are being delivered: a bit each */
     uint32_t held_count;  /* the first so many entries are held */
     char text[64]; /* what the recipient is told */
 } test;
 
-/* ---- a queue of one message ---- */
+/* ---- a queue of messages that are all alike ---- */
 
 enum err queue_list(struct queue *queue, struct queue_listing *listing)
 {
     (void)queue;
-    if (listing->after_number == 0 && listing->after_id >= test.message.id)
-        return ERR_END;
+    struct queue_message message = test.message;
     size_t visited = 0;
     bool goes_on = true;
-    for (uint32_t i = listing->after_number; i < test.message.entry_count && goes_on && visited < listing->limit; i++) {
-        test.entry.number = (uint16_t)i;
-        test.entry.held = i < test.held_count;
-        goes_on = listing->visit(listing->owner, &test.message, &test.entry);
-        listing->after_id = test.message.id;
-        listing->after_number = i + 1;
-        visited++;
+    uint64_t end_id = test.message.id + test.message_count;
+    for (uint64_t id = test.message.id; id < end_id; id++) {
+        uint32_t from = listing->after_id < id ? 0 : listing->after_id > id || listing->after_number == 0 ? UINT32_MAX : listing->after_number;
+        for (uint32_t i = from; i < test.message.entry_count && goes_on && visited < listing->limit; i++) {
+            message.id = test.entry.id = id;
+            test.entry.number = (uint16_t)i;
+            test.entry.held = i < test.held_count;
+            goes_on = listing->visit(listing->owner, &message, &test.entry);
+            listing->after_id = id;
+            listing->after_number = i + 1;
+            visited++;
+        }
     }
     return goes_on && visited < listing->limit ? ERR_END : ERR_NONE;
 }
@@ -52,9 +58,9 @@ enum err queue_entry_get(struct queue *queue, uint64_t id, uint16_t number, stru
                          struct queue_entry *entry)
 {
     (void)queue;
-    (void)id;
     (void)arena;
     *entry = test.entry;
+    entry->id = id;
     entry->number = number;
     return ERR_NONE;
 }
@@ -62,9 +68,9 @@ enum err queue_entry_get(struct queue *queue, uint64_t id, uint16_t number, stru
 enum err queue_message_get(struct queue *queue, uint64_t id, struct arena *arena, struct queue_message *message)
 {
     (void)queue;
-    (void)id;
     (void)arena;
     *message = test.message;
+    message->id = id;
     return ERR_NONE;
 }
 
@@ -95,8 +101,7 @@ void schedule_wake(struct schedule *schedule, struct slice destination)
 bool destination_fly(struct destination *destination, uint64_t id, uint16_t number)
 {
     (void)destination;
-    (void)id;
-    return number >= 32 || (test.in_flight & 1u << number) == 0;
+    return id != test.flying_id && (number >= 32 || (test.in_flight & 1u << number) == 0);
 }
 
 void destination_try_now(struct destination *destination)
@@ -129,6 +134,7 @@ static void start(const char *reason, int64_t tried_ms)
     test.known = (struct queue_destination){
         .name = SLICE("a.example"), .reason = slice_of(reason), .text = SLICE("no STARTTLS")};
     test.message = (struct queue_message){.id = 7, .arrival_ms = clock_wall_ms() - 5 * DAY_MS - MINUTE_MS, .entry_count = 1};
+    test.message_count = 1;
     test.entry = (struct queue_entry){
         .id = 7, .destination = SLICE("a.example"), .recipients = &test.recipient, .recipient_count = 1};
     test.recipient = (struct queue_recipient){.text = SLICE_EMPTY};
@@ -259,6 +265,23 @@ static void test_a_notice_waits_for_attempts(void **state)
     check_number("entries", test.recorded, 1);
 }
 
+/* One that waits for hours for its turn at a next hop keeps none behind it from being told of. */
+static void test_a_notice_that_waits_hides_no_others(void **state)
+{
+    (void)state;
+    start_notice(1, 0);
+    test.message_count = 200;
+    test.flying_id = test.message.id + 3;
+    while (aging_run(&test.schedule))
+        continue;
+    check_number("all others", test.records, 199);
+    test.flying_id = 0;
+    test.message_count = 4;
+    test.records = 0;
+    assert_false(aging_run(&test.schedule));
+    check_number("itself, when it is back", test.records, 1);
+}
+
 static void test_no_notice_twice(void **state)
 {
     (void)state;
@@ -311,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_a_notice_needs_no_attempt),
         cmocka_unit_test(test_one_notice_of_a_message),
         cmocka_unit_test(test_a_notice_waits_for_attempts),
+        cmocka_unit_test(test_a_notice_that_waits_hides_no_others),
         cmocka_unit_test(test_no_notice_twice),
         cmocka_unit_test(test_every_entry_of_a_large_message),
         cmocka_unit_test(test_held_ones_hide_no_others),
