@@ -220,6 +220,21 @@ static void note_given(struct config *config, const struct config_key *key)
         config->drop_given = true;
 }
 
+struct slice config_first_line(struct slice value)
+{
+    size_t length = 0;
+    while (length < value.length && (unsigned char)value.data[length] >= ' ' && value.data[length] != 0x7f)
+        length++;
+    return slice_to(value, length);
+}
+
+/* What stands in a file, such as a key in PEM, where its path should. */
+static bool is_content(const struct config_key *key, struct slice value)
+{
+    bool is_one_text = key->parse == config_parse_text && !key->is_secret;
+    return slice_starts(value, SLICE("-----BEGIN ")) || (is_one_text && config_first_line(value).length < value.length);
+}
+
 /* A value in quotes, as in a shell, or nothing where something secret belongs: each would go out as it stands. */
 static bool is_plausible(struct config_loader *loader, const struct config_setting *setting, const struct config_key *key)
 {
@@ -230,7 +245,7 @@ static bool is_plausible(struct config_loader *loader, const struct config_setti
                      key->is_secret ? ", or, where they belong to it, name a file with the value in the variable whose name ends in _FILE" : "");
         return false;
     }
-    if (slice_starts(value, SLICE("-----BEGIN "))) {
+    if (is_content(key, value)) {
         config_fault(loader, setting->origin, "%s is the path of a file, and this is what stands in one: give the path itself", key->key);
         return false;
     }
@@ -278,7 +293,7 @@ void config_apply(struct config_loader *loader, const struct config_setting *giv
         config_fault(loader, setting.origin, "too many sections of this kind");
     else if (!key->parse(loader, setting.value, place + key->offset, &expected))
         config_fault(loader, setting.origin, "%s = \"%.*s\" is not right: expected %s", key->key,
-                     key->is_secret ? 3 : (int)slice_to(setting.value, 200).length, key->is_secret ? "..." : setting.value.data, expected);
+                     SLICE_ARGS(key->is_secret ? SLICE("...") : slice_to(config_first_line(setting.value), 200)), expected);
     else
         note_given(loader->config, key);
 }

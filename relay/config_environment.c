@@ -156,7 +156,12 @@ static bool find_name(struct reading *reading, struct slice stem, struct slice o
         if (!find_variable(name, &variable) || !variable.is_name || !slice_equal(variable.stem, stem))
             continue;
         *found = value;
-        return variable.from_file ? read_value_file(reading->loader, origin, value, found) : true;
+        if (variable.from_file && !read_value_file(reading->loader, origin, value, found))
+            return false;
+        if (config_first_line(*found).length == found->length)
+            return true;
+        config_fault(reading->loader, origin, "the name in " PREFIX "%.*s has more than one line", SLICE_ARGS(name));
+        return false;
     }
     config_fault(reading->loader, origin, "which one is it? Set " PREFIX "%.*s_NAME too, such as to example.com", SLICE_ARGS(stem));
     return false;

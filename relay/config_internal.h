@@ -60,6 +60,9 @@ const struct config_named *config_named_find(struct slice section); /* NULL: tak
 bool config_section_is_named(struct slice section);
 const struct config_key *config_key_find(struct slice section, struct slice key);
 
+/* Up to what cannot stand in one line. The rest may be a secret: whoever gives a file for a path is not shown what is in it. */
+struct slice config_first_line(struct slice value);
+
 /* Applies one setting, or tells its fault. */
 void config_apply(struct config_loader *loader, const struct config_setting *setting);
 void config_fault(struct config_loader *loader, struct slice origin, const char *format, ...)

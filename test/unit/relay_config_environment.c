@@ -119,6 +119,36 @@ static void test_every_key_has_a_variable(void **state)
     }
 }
 
+/* Whoever names the file itself in a variable that is for a file with the path: what is in it, perhaps a key, is not shown. */
+static void test_no_content_is_shown(void **state)
+{
+    static const char content[] = "Bag Attributes\n-----BEGIN PRIVATE KEY-----\nMIISECRET\n-----END PRIVATE KEY-----\n";
+    (void)state;
+    for (size_t i = 0; i <= config_key_count; i++) {
+        struct loaded loaded;
+        char name[128], variable[400], section[400];
+        bool is_of_name = i == config_key_count;
+        const struct config_key *key = &config_keys[is_of_name ? i - 1 : i];
+        bool is_named = config_section_is_named(slice_of(key->section));
+        struct slice path = write_file("secret.conf", content, 0600);
+        snprintf(name, sizeof name, "%s%s%s%s", key->section, key->section[0] == '\0' ? "" : "_", is_named ? "5_" : "", key->key);
+        to_capitals(name);
+        snprintf(variable, sizeof variable, "STERNPOST_%s_FILE=%.*s", name, SLICE_ARGS(path));
+        snprintf(name, sizeof name, "%s", key->section);
+        to_capitals(name);
+        snprintf(section, sizeof section, "STERNPOST_%s_5_NAME%s=%.*s", name, is_of_name ? "_FILE" : "",
+                 SLICE_ARGS(is_of_name ? path : SLICE("a.example")));
+        const char *environment[] = {variable, is_named ? section : NULL, NULL};
+        struct config_source source = {.file = write_file("empty.conf", "hostname = a.b\n", 0640), .environment = environment};
+        load(&loaded, &source);
+        struct slice faults = buffer_slice(&loaded.faults), warnings = buffer_slice(&loaded.warnings);
+        check_true(variable, loaded.err == ERR_SYNTAX && faults.length > 0);
+        check_true(variable, slice_find_slice(faults, SLICE("SECRET")) == faults.length);
+        check_true(variable, slice_find_slice(warnings, SLICE("SECRET")) == warnings.length);
+        unload(&loaded);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +156,7 @@ int main(void)
         cmocka_unit_test(test_environment_of_named_sections),
         cmocka_unit_test(test_variables),
         cmocka_unit_test(test_every_key_has_a_variable),
+        cmocka_unit_test(test_no_content_is_shown),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
