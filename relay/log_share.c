@@ -5,6 +5,7 @@
 #define TOKEN_MS (1000 / LOG_SHARE_PER_SECOND)
 #define FULL_MS ((int64_t)LOG_SHARE_BURST * TOKEN_MS)
 
+/* A new one takes over what the place has left, or one user with the uids of many containers had a new share with each of them. */
 static struct log_share_user *find(struct log_share *share, uint32_t uid)
 {
     struct log_share_user *oldest = &share->users[0];
@@ -15,7 +16,7 @@ static struct log_share_user *find(struct log_share *share, uint32_t uid)
         if (user->last_ms < oldest->last_ms)
             oldest = user;
     }
-    *oldest = (struct log_share_user){.uid = uid, .tokens_ms = FULL_MS};
+    oldest->uid = uid;
     return oldest;
 }
 

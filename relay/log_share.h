@@ -1,6 +1,6 @@
 /* How many lines of the log one user of the machine may cause: so many at once, then a few a second. Whoever can run programs here could
  * else fill the disk with refusals, and hide in them what others do. When a user's lines begin to be left out the log says so, and his
- * next line says how many were. Of fixed size; the clock is the host's. */
+ * next line says how many were, of him and of those who had his place before. Of fixed size; the clock is the host's. */
 #ifndef RELAY_LOG_SHARE_H
 #define RELAY_LOG_SHARE_H
 
@@ -8,7 +8,7 @@
 
 #define LOG_SHARE_BURST 100
 #define LOG_SHARE_PER_SECOND 5
-#define LOG_SHARE_USERS_MAX 64 /* of more the one that was heard of least lately is forgotten */
+#define LOG_SHARE_USERS_MAX 64 /* of more the one that was heard of least lately gives his place away, with what is left of it */
 
 struct log_share {
     struct log_share_user {

@@ -65,11 +65,28 @@ static void test_many_users(void **state)
     }
 }
 
+/* One who has thousands of uids for his containers has no more of the log than there are places. */
+static void test_a_user_of_many_uids(void **state)
+{
+    (void)state;
+    struct log_line line;
+    for (uint32_t uid = 0; uid < 1000; uid++)
+        (void)say(uid, 200, &line);
+    check_number("all together", lines, LOG_SHARE_USERS_MAX * (LOG_SHARE_BURST + 1));
+    check_number("it is said", limited, LOG_SHARE_USERS_MAX);
+    turn_for(1000);
+    lines = limited = 0;
+    for (uint32_t uid = 0; uid < 1000; uid++)
+        (void)say(uid, 200, &line);
+    check_true("a second later", lines <= LOG_SHARE_USERS_MAX * (LOG_SHARE_PER_SECOND + 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_a_share, set_up),
         cmocka_unit_test_setup(test_many_users, set_up),
+        cmocka_unit_test_setup(test_a_user_of_many_uids, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
