@@ -6,6 +6,7 @@
 #include "smtp/address.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #define PORT_IMPLICIT 465
@@ -148,28 +149,104 @@ static void check_dkims(struct config_loader *loader)
 
 static const char *const door_keys[] = {[CONFIG_SMTP] = "smtp", [CONFIG_SUBMISSION] = "submission", [CONFIG_SUBMISSIONS] = "submissions"};
 
-/* Two doors for one address: the second could not be opened. Port 0 is any that is free. */
-static bool collide(const struct config_listen *a, const struct config_listen *b)
+static bool is_any(const struct ip *ip)
+{
+    static const struct ip none;
+    return memcmp(ip->bytes, none.bytes, sizeof ip->bytes) == 0;
+}
+
+/* Of two doors for one address, or for one and for all of its family, the second could not be opened. Port 0 is any that is free. */
+static bool collide(const struct endpoint *a, const struct endpoint *b)
+{
+    if (a->path[0] != '\0' || b->path[0] != '\0')
+        return strcmp(a->path, b->path) == 0;
+    bool is_one_place = a->ip.family == b->ip.family && (ip_equal(&a->ip, &b->ip) || is_any(&a->ip) || is_any(&b->ip));
+    return is_one_place && a->port == b->port && a->port != 0;
+}
+
+static bool are_one(const struct config_listen *a, const struct config_listen *b)
 {
     if (a->fd_name.length > 0 || b->fd_name.length > 0)
         return slice_equal(a->fd_name, b->fd_name);
-    return endpoint_equal(&a->endpoint, &b->endpoint) && (a->endpoint.port != 0 || a->endpoint.path[0] != '\0');
+    return collide(&a->endpoint, &b->endpoint);
+}
+
+static bool is_path_of(const struct endpoint *endpoint, struct slice path)
+{
+    return path.length > 0 && slice_equal(slice_of(endpoint->path), path);
+}
+
+/* A socket of our own that has its key. */
+static const char *socket_of(const struct config *config, const struct endpoint *endpoint)
+{
+    return is_path_of(endpoint, config->control_socket)  ? "[control] socket"
+           : is_path_of(endpoint, config->submit_socket) ? "[submit] socket"
+                                                         : NULL;
+}
+
+static void tell_twice(struct config_loader *loader, struct slice where, const struct endpoint *one, const struct endpoint *other)
+{
+    char text[128], other_text[128];
+    struct slice name = endpoint_print(one, text);
+    if (endpoint_equal(one, other))
+        config_fault(loader, where, "%.*s is named twice; each can be one door only", SLICE_ARGS(name));
+    else
+        config_fault(loader, where, "%.*s and %.*s cannot both be opened: one of them is every address of the machine", SLICE_ARGS(name),
+                     SLICE_ARGS(endpoint_print(other, other_text)));
+}
+
+/* With those before it, and with those of [http]. */
+static void check_door(struct config_loader *loader, size_t number)
+{
+    const struct config *config = loader->config;
+    const struct config_listen *door = &config->listen[number];
+    struct slice where = place(loader, "listen", door_keys[door->door]);
+    for (size_t i = 0; i < number; i++) {
+        if (!are_one(door, &config->listen[i]))
+            continue;
+        if (door->fd_name.length > 0)
+            config_fault(loader, where, "%.*s is named twice; each can be one door only", SLICE_ARGS(door->fd_name));
+        else
+            tell_twice(loader, where, &door->endpoint, &config->listen[i].endpoint);
+        return;
+    }
+    for (size_t i = 0; i < config->http_listen.count && door->fd_name.length == 0; i++) {
+        if (!collide(&door->endpoint, &config->http_listen.items[i]))
+            continue;
+        tell_twice(loader, where, &door->endpoint, &config->http_listen.items[i]);
+        return;
+    }
+}
+
+/* The same one twice is one door. */
+static void check_http_door(struct config_loader *loader, size_t number)
+{
+    const struct config_endpoints *doors = &loader->config->http_listen;
+    for (size_t i = 0; i < number; i++) {
+        if (!collide(&doors->items[number], &doors->items[i]) || endpoint_equal(&doors->items[number], &doors->items[i]))
+            continue;
+        tell_twice(loader, place(loader, "http", "listen"), &doors->items[number], &doors->items[i]);
+        return;
+    }
+}
+
+static void check_socket(struct config_loader *loader, struct slice where, const struct endpoint *endpoint)
+{
+    const char *key = socket_of(loader->config, endpoint);
+    if (key != NULL)
+        config_fault(loader, where, "%s is the %s; name another path", endpoint->path, key);
 }
 
 static void check_twice(struct config_loader *loader)
 {
     const struct config *config = loader->config;
     for (size_t i = 0; i < config->listen_count; i++) {
-        char text[128];
-        bool found = false;
-        for (size_t j = 0; j < i && !found; j++)
-            found = collide(&config->listen[i], &config->listen[j]);
-        for (size_t j = 0; j < config->http_listen.count && !found; j++)
-            found = collide(&config->listen[i], &(struct config_listen){.endpoint = config->http_listen.items[j], .fd_name = SLICE_EMPTY});
-        struct slice fd_name = config->listen[i].fd_name;
-        if (found)
-            config_fault(loader, place(loader, "listen", door_keys[config->listen[i].door]), "%.*s is named twice; each can be one door only",
-                         SLICE_ARGS(fd_name.length > 0 ? fd_name : endpoint_print(&config->listen[i].endpoint, text)));
+        check_door(loader, i);
+        check_socket(loader, place(loader, "listen", door_keys[config->listen[i].door]), &config->listen[i].endpoint);
+    }
+    for (size_t i = 0; i < config->http_listen.count; i++) {
+        check_http_door(loader, i);
+        check_socket(loader, place(loader, "http", "listen"), &config->http_listen.items[i]);
     }
 }
 
