@@ -149,6 +149,7 @@ static void forget(struct relay *relay, struct upstream *upstream)
 /* ---- the end of a pause: what waits for it on the disk need not wait longer ---- */
 
 #define RELEASE_PAGE 64
+#define STATE_MAX 131072 /* of one destination as it is stored */
 #define RELEASE_AGAIN_MS 200
 struct upstream_release {
     struct relay *relay;
@@ -194,6 +195,7 @@ static void release_destination(const struct upstream_release *release, struct s
 {
     struct relay *relay = release->relay;
     struct queue_destination stored;
+    arena_reset(arena); /* what is stored of a page of them, with all that was tried, has no bound worth reserving */
     if (queue_destination_get(relay->queue, name, arena, &stored) != ERR_NONE ||
         (release->kind != RELEASE_ALL && !slice_equal(stored.reason, SLICE("credentials"))))
         return;
@@ -222,16 +224,16 @@ static void on_release(struct timer *timer)
 {
     struct upstream_release *release = LIST_OF(timer, struct upstream_release, timer);
     struct relay *relay = release->relay;
-    struct arena *arena = arena_new(RELEASE_PAGE * 4096);
+    struct arena *arena = arena_new(RELEASE_PAGE * 512), *scratch = arena_new(STATE_MAX);
     struct queue_ready page[RELEASE_PAGE];
     struct queue_ready_request request = {
         .now_ms = INT64_MAX, .after = release->has_last ? &release->last : NULL, .limit = RELEASE_PAGE, .arena = arena};
     size_t count = 0;
     release->is_early = release->is_early || (!release->has_last && has_waits_under_way(relay));
-    if (relay->is_stopping || arena == NULL || queue_ready(relay->queue, &request, page, &count) != ERR_NONE)
+    if (relay->is_stopping || arena == NULL || scratch == NULL || queue_ready(relay->queue, &request, page, &count) != ERR_NONE)
         count = 0;
     for (size_t i = 0; i < count; i++)
-        release_destination(release, page[i].name, arena);
+        release_destination(release, page[i].name, scratch);
     if (count == RELEASE_PAGE) {
         struct slice name = slice_to(page[count - 1].name, sizeof release->name);
         memcpy(release->name, name.data, name.length);
@@ -246,6 +248,7 @@ static void on_release(struct timer *timer)
             release->kind = RELEASE_CREDENTIALS;
         release->has_last = release->is_early = false;
     }
+    arena_free(&scratch);
     arena_free(&arena);
 }
 
