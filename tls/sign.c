@@ -10,16 +10,29 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define EXPONENT 65537
 #define WRITTEN_MAX 16384
+#define HANDS_MAX 16
 
-struct tls_sign_key {
-    atomic_size_t reference_count;
+/* The library holds a mutex of the context for as long as a private operation takes. So a key has a context for each
+ * thread that may want to sign, one more than there are processors, as the relay's pool has. */
+struct hand {
+    atomic_uint user_count;
     mbedtls_pk_context pk;
 };
 
+struct tls_sign_key {
+    atomic_size_t reference_count;
+    atomic_uint turn;
+    unsigned hand_count;
+    struct hand hands[HANDS_MAX]; /* the first has been read or made, the others are its copies */
+};
+
 static struct tls_sign_key *make_empty(void);
+static enum err copy_hands(struct tls_sign_key *key);
+static struct hand *take_hand(struct tls_sign_key *key);
 static enum err check(const struct tls_sign_key *key, struct slice path, struct buffer *fault);
 static enum err err_of(int code);
 
@@ -33,11 +46,14 @@ enum err tls_sign_key_open(struct slice path, struct tls_sign_key **out, struct 
     }
     enum err err = tls_pem_open(&pem, path, fault);
     if (err == ERR_NONE) {
-        err = tls_pem_key(&pem, &key->pk, fault);
+        err = tls_pem_key(&pem, &key->hands[0].pk, fault);
         tls_pem_close(&pem);
     }
     if (err == ERR_NONE) {
         err = check(key, path, fault);
+    }
+    if (err == ERR_NONE) {
+        err = copy_hands(key);
     }
     if (err != ERR_NONE) {
         tls_sign_key_free(&key);
@@ -48,7 +64,7 @@ enum err tls_sign_key_open(struct slice path, struct tls_sign_key **out, struct 
 
 static enum err check(const struct tls_sign_key *key, struct slice path, struct buffer *fault)
 {
-    if (mbedtls_pk_get_type(&key->pk) != MBEDTLS_PK_RSA) {
+    if (mbedtls_pk_get_type(&key->hands[0].pk) != MBEDTLS_PK_RSA) {
         buffer_print(fault, "%.*s: no RSA key", SLICE_ARGS(path));
         return ERR_SYNTAX;
     }
@@ -67,15 +83,33 @@ enum err tls_sign_key_make(struct tls_sign_key **out)
     if (key == NULL) {
         return ERR_MEMORY;
     }
-    int code = mbedtls_pk_setup(&key->pk, mbedtls_pk_info_from_type(MBEDTLS_PK_RSA));
+    int code = mbedtls_pk_setup(&key->hands[0].pk, mbedtls_pk_info_from_type(MBEDTLS_PK_RSA));
     if (code == 0) {
-        code = mbedtls_rsa_gen_key(mbedtls_pk_rsa(key->pk), mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE,
+        code = mbedtls_rsa_gen_key(mbedtls_pk_rsa(key->hands[0].pk), mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE,
                                    TLS_SIGN_BITS, EXPONENT);
     }
-    if (code != 0) {
+    enum err err = code == 0 ? copy_hands(key) : err_of(code);
+    if (err != ERR_NONE) {
         tls_sign_key_free(&key);
     }
     *out = key;
+    return err;
+}
+
+/* Before the first has signed anything: its blinding values would be copied too, and what is used twice hides nothing. */
+static enum err copy_hands(struct tls_sign_key *key)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned wanted = processors < 1 ? 2 : processors >= HANDS_MAX ? HANDS_MAX : (unsigned)processors + 1;
+    int code = 0;
+    while (code == 0 && key->hand_count < wanted) {
+        mbedtls_pk_context *pk = &key->hands[key->hand_count++].pk;
+        mbedtls_pk_init(pk);
+        code = mbedtls_pk_setup(pk, mbedtls_pk_info_from_type(MBEDTLS_PK_RSA));
+        if (code == 0) {
+            code = mbedtls_rsa_copy(mbedtls_pk_rsa(*pk), mbedtls_pk_rsa(key->hands[0].pk));
+        }
+    }
     return err_of(code);
 }
 
@@ -88,7 +122,9 @@ struct tls_sign_key *tls_sign_key_share(struct tls_sign_key *key)
 void tls_sign_key_free(struct tls_sign_key **key)
 {
     if (*key != NULL && atomic_fetch_sub(&(*key)->reference_count, 1) == 1) {
-        mbedtls_pk_free(&(*key)->pk);
+        for (unsigned i = 0; i < (*key)->hand_count; i++) {
+            mbedtls_pk_free(&(*key)->hands[i].pk);
+        }
         free(*key);
     }
     *key = NULL;
@@ -96,13 +132,13 @@ void tls_sign_key_free(struct tls_sign_key **key)
 
 size_t tls_sign_key_bits(const struct tls_sign_key *key)
 {
-    return mbedtls_pk_get_bitlen(&key->pk);
+    return mbedtls_pk_get_bitlen(&key->hands[0].pk);
 }
 
 enum err tls_sign_key_print(const struct tls_sign_key *key, struct buffer *pem)
 {
     unsigned char text[WRITTEN_MAX];
-    int code = mbedtls_pk_write_key_pem(&key->pk, text, sizeof text);
+    int code = mbedtls_pk_write_key_pem(&key->hands[0].pk, text, sizeof text);
     if (code == 0) {
         buffer_add(pem, slice_of((const char *)text));
     }
@@ -114,7 +150,7 @@ enum err tls_sign_key_public(const struct tls_sign_key *key, struct buffer *der)
 {
     unsigned char bytes[WRITTEN_MAX];
     /* It is written at the end of the room that is given. */
-    int length = mbedtls_pk_write_pubkey_der(&key->pk, bytes, sizeof bytes);
+    int length = mbedtls_pk_write_pubkey_der(&key->hands[0].pk, bytes, sizeof bytes);
     if (length < 0) {
         return err_of(length);
     }
@@ -126,8 +162,10 @@ enum err tls_sign(struct tls_sign_key *key, const uint8_t digest[TLS_DIGEST_LENG
 {
     unsigned char signature[MBEDTLS_PK_SIGNATURE_MAX_SIZE];
     size_t length = 0;
-    int code = mbedtls_pk_sign(&key->pk, MBEDTLS_MD_SHA256, digest, TLS_DIGEST_LENGTH, signature, sizeof signature,
+    struct hand *hand = take_hand(key);
+    int code = mbedtls_pk_sign(&hand->pk, MBEDTLS_MD_SHA256, digest, TLS_DIGEST_LENGTH, signature, sizeof signature,
                                &length, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
+    atomic_fetch_sub(&hand->user_count, 1);
     if (code != 0) {
         return err_of(code);
     }
@@ -135,12 +173,29 @@ enum err tls_sign(struct tls_sign_key *key, const uint8_t digest[TLS_DIGEST_LENG
     return buffer_failed(out) ? ERR_MEMORY : ERR_NONE;
 }
 
+/* One that nobody uses. Where there is none, any: the library's mutex makes its users wait for each other. */
+static struct hand *take_hand(struct tls_sign_key *key)
+{
+    unsigned turn = atomic_fetch_add(&key->turn, 1);
+    for (unsigned i = 0; i < key->hand_count; i++) {
+        struct hand *hand = &key->hands[(turn + i) % key->hand_count];
+        unsigned nobody = 0;
+        if (atomic_compare_exchange_strong(&hand->user_count, &nobody, 1)) {
+            return hand;
+        }
+    }
+    struct hand *shared = &key->hands[turn % key->hand_count];
+    atomic_fetch_add(&shared->user_count, 1);
+    return shared;
+}
+
 static struct tls_sign_key *make_empty(void)
 {
     struct tls_sign_key *key = calloc(1, sizeof *key);
     if (key != NULL) {
         atomic_init(&key->reference_count, 1);
-        mbedtls_pk_init(&key->pk);
+        mbedtls_pk_init(&key->hands[0].pk);
+        key->hand_count = 1;
     }
     return key;
 }

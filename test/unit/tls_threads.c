@@ -5,6 +5,7 @@
 #include "tls/sign.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #define THREAD_COUNT 4
 #define PAIR_COUNT 24
@@ -147,12 +148,69 @@ static void test_one_key_for_all(void **state)
     buffer_free(&fault);
 }
 
+#define PAIR_SIGNATURES 100
+
+struct sleeper {
+    pthread_t thread;
+    struct tls_sign_key *key;
+    pthread_barrier_t *start;
+    size_t signed_count;
+    long sleeps; /* how often the thread gave its processor away, to wait; being preempted does not count */
+};
+
+static long sleeps_so_far(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
+static void *run_sleeper(void *argument)
+{
+    static const uint8_t digest[TLS_DIGEST_LENGTH] = "thirty-two bytes to be signed";
+    struct sleeper *sleeper = argument;
+    pthread_barrier_wait(sleeper->start);
+    long before = sleeps_so_far();
+    for (size_t i = 0; i < PAIR_SIGNATURES; i++) {
+        struct buffer signature;
+        buffer_init(&signature, 1024);
+        sleeper->signed_count += tls_sign(sleeper->key, digest, &signature) == ERR_NONE;
+        buffer_free(&signature);
+    }
+    sleeper->sleeps = sleeps_so_far() - before;
+    return NULL;
+}
+
+/* The library keeps a context for one signature at a time: two threads with one context sleep at nearly each. */
+static void test_no_signature_waits_for_another(void **state)
+{
+    struct tls_sign_key *key;
+    struct sleeper sleepers[2];
+    pthread_barrier_t start;
+    struct buffer fault;
+    buffer_init(&fault, 4096);
+    assert_int_equal(tls_sign_key_open(slice_of(pki_path(*state, "rsa.key").text), &key, &fault), ERR_NONE);
+    assert_int_equal(pthread_barrier_init(&start, NULL, 2), 0);
+    for (size_t i = 0; i < 2; i++) {
+        sleepers[i] = (struct sleeper){.key = key, .start = &start};
+        assert_int_equal(pthread_create(&sleepers[i].thread, NULL, run_sleeper, &sleepers[i]), 0);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(pthread_join(sleepers[i].thread, NULL), 0);
+        assert_int_equal(sleepers[i].signed_count, PAIR_SIGNATURES);
+    }
+    check_true("neither slept", sleepers[0].sleeps + sleepers[1].sleeps < PAIR_SIGNATURES / 4);
+    pthread_barrier_destroy(&start);
+    tls_sign_key_free(&key);
+    buffer_free(&fault);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_context_for_all),
         cmocka_unit_test(test_a_session_on_many_threads),
         cmocka_unit_test(test_one_key_for_all),
+        cmocka_unit_test(test_no_signature_waits_for_another),
     };
     return cmocka_run_group_tests(tests, pki_set_up, pki_tear_down);
 }
