@@ -1,10 +1,12 @@
 /* `queue why`: what is known of each entry of a message, and of its destination where that is what waits. */
 #include "relay/control_filter.h"
 
+#include "relay/hop.h"
 #include "relay/schedule.h"
 
 #define ENTRIES_PER_STEP 16
 #define RECIPIENTS_TOLD 20
+#define DELAY_MAX 1024
 
 struct asking {
     struct control_filter filter;
@@ -128,23 +130,78 @@ static void add_record(struct json *answer, const struct queue_entry *entry, con
     json_free(&other);
 }
 
-/* An entry that is due and not tried all the same: who or what has its place. */
-static const char *delay_of(const struct control_session *session, const struct queue_entry *entry,
-                            const struct queue_destination *known)
+/* ---- who or what has its place ---- */
+
+struct waiting {
+    const struct queue_entry *entry;
+    const struct queue_destination *known;
+    const struct destination *destination; /* NULL: nothing of it is in memory */
+    const struct hop *hop;                 /* NULL: it goes by MX */
+    bool is_parked;                        /* at the hop, for its place alone */
+};
+
+static struct waiting waiting_of(const struct control_session *session, const struct queue_entry *entry, struct slice sender)
 {
-    const struct schedule *schedule = session->relay->schedule;
+    struct schedule *schedule = session->relay->schedule;
     struct map_node *node = map_get(&schedule->destinations, entry->destination);
-    const struct destination *destination = node == NULL ? NULL : LIST_OF(node, struct destination, node);
-    int64_t now_ms = clock_wall_ms();
-    if (known->not_before_ms > now_ms)
-        return "for the next attempt of its destination, which failed as a whole";
-    if (entry->due_ms > now_ms)
-        return "for its next attempt";
+    struct waiting waiting = {
+        .entry = entry,
+        .destination = node == NULL ? NULL : LIST_OF(node, struct destination, node),
+        .hop = hop_of_message(schedule, entry->destination, sender),
+    };
+    waiting.is_parked = hop_has_parked(waiting.hop, entry->id, entry->number);
+    return waiting;
+}
+
+/* All that its own domain may have are in use. */
+static bool has_all_connections(const struct config *config, const struct destination *destination)
+{
+    return destination->idle_count == 0 && destination->deliveries.count > 0 &&
+           destination->deliveries.count >= config_limits_find(config, destination->name).connections;
+}
+
+/* Of an entry that is due: the limit that holds it back, by the name of its key. */
+static void print_limit(const struct control_session *session, const struct waiting *waiting, struct buffer *out)
+{
+    const struct destination *destination = waiting->destination;
+    const struct hop *hop = waiting->hop;
     if (destination != NULL && destination->pace_next_ms > clock_monotonic_ms())
-        return "for its turn: the rate of its destination ([destination] rate) holds it back";
-    if (!schedule_has_room(schedule))
-        return "for a connection: all ([delivery] connections-max) are in use";
-    return "for its turn, which is due";
+        buffer_print(out, "for its turn: the rate of its destination ([destination] rate) holds it back");
+    else if (hop_is_paced(hop))
+        buffer_print(out, "for its turn: the rate of its next hop %s ([route] rate, else [destination] rate) holds it back",
+                     hop->name);
+    else if (!hop_has_place(hop))
+        buffer_print(out,
+                     "for a connection to its next hop %s: all that it may have, %u ([route] connections, else [destination] "
+                     "connections, else [delivery] per-destination), are in use",
+                     hop->name, hop->connections_max);
+    else if (!schedule_has_room(session->relay->schedule))
+        buffer_print(out, "for a connection: all ([delivery] connections-max) are in use");
+    else if (destination != NULL && has_all_connections(session->relay->config, destination))
+        buffer_print(out, "for a connection: all that its destination may have ([destination] connections, else [delivery] "
+                          "per-destination) are in use");
+    else
+        buffer_print(out, "for its turn, which is due");
+}
+
+static void print_delay(const struct control_session *session, const struct waiting *waiting, struct buffer *out)
+{
+    int64_t now_ms = clock_wall_ms();
+    if (waiting->known->not_before_ms > now_ms)
+        buffer_print(out, "for the next attempt of its destination, which failed as a whole");
+    else if (waiting->entry->due_ms > now_ms)
+        buffer_print(out, "for its next attempt");
+    else
+        print_limit(session, waiting, out);
+}
+
+static void add_delay(struct json *answer, const struct control_session *session, const struct waiting *waiting)
+{
+    struct buffer text;
+    buffer_init(&text, DELAY_MAX);
+    print_delay(session, waiting, &text);
+    json_set_text(answer, "delay", buffer_slice(&text));
+    buffer_free(&text);
 }
 
 static enum err tell(struct control_session *session, const struct asking *asking)
@@ -161,6 +218,8 @@ static enum err tell(struct control_session *session, const struct asking *askin
     if (queue_destination_get(queue, entry.destination, session->scratch, &known) != ERR_NONE)
         known = (struct queue_destination){0};
     enum control_status status = control_status_of(session->relay, &entry);
+    struct waiting waiting = waiting_of(session, &entry, message.sender);
+    waiting.known = &known;
     struct json *answer = json_object_new();
     control_set_id(answer, "id", entry.id);
     json_set_text(answer, "sender", message.sender);
@@ -174,8 +233,8 @@ static enum err tell(struct control_session *session, const struct asking *askin
         json_set_number(answer, "destination_failures", known.failures);
         control_set_time(answer, "destination_failing_since", known.failing_since_ms);
     }
-    if (status == CONTROL_STATUS_WAITING || status == CONTROL_STATUS_DEFERRED)
-        json_set_string(answer, "delay", delay_of(session, &entry, &known));
+    if (status == CONTROL_STATUS_WAITING || status == CONTROL_STATUS_DEFERRED || waiting.is_parked)
+        add_delay(answer, session, &waiting);
     add_record(answer, &entry, &known);
     control_answer(session, &answer);
     return ERR_NONE;

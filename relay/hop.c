@@ -222,6 +222,26 @@ static struct parker *parker_of(struct hop *hop, struct destination *destination
     return parker;
 }
 
+static bool has_parked(const struct parker *parker, uint64_t id, uint16_t number)
+{
+    for (const struct list_node *node = list_first(&parker->messages); node != NULL; node = list_next(&parker->messages, node)) {
+        const struct queue_pick *pick = &LIST_OF(node, struct parked, node)->pick;
+        if (pick->id == id && pick->number == number)
+            return true;
+    }
+    return false;
+}
+
+bool hop_has_parked(const struct hop *hop, uint64_t id, uint16_t number)
+{
+    const struct list_node *node = hop == NULL ? NULL : list_first(&hop->parked);
+    for (; node != NULL; node = list_next(&hop->parked, node)) {
+        if (has_parked(LIST_OF(node, struct parker, node), id, number))
+            return true;
+    }
+    return false;
+}
+
 /* Its flight is over, and it is found in the queue again. */
 static void unpark(struct hop *hop, struct parker *parker, struct parked *parked)
 {

@@ -49,6 +49,7 @@ void hop_stop_waiting(struct destination *destination);
  * parked, most of them for this destination, or no memory: it ends at once, and the destination pauses for a second. */
 void hop_park(struct hop *hop, struct destination *destination, const struct queue_pick *pick);
 void hop_unpark_all(struct schedule *schedule);
+bool hop_has_parked(const struct hop *hop, uint64_t id, uint16_t number); /* hop may be NULL: no */
 /* Those who can be let in now return into the schedule's turns. Returns when to look again (monotonic); 0: at a place that gets free. */
 int64_t hop_let_in(struct schedule *schedule);
 /* The configuration has changed: limits are read anew, and each destination gets its hop. */

@@ -1,5 +1,6 @@
 /* What the administrator sees of the queue over the control socket, and does to it. */
 #include "base/text.h"
+#include "relay/hop.h"
 #include "test/unit/running.h"
 
 static struct answers answers;
@@ -229,6 +230,60 @@ static void test_a_destination_that_waits(void **state)
     arena_free(&arena);
 }
 
+static struct config_route by_route = {
+    .pattern = SLICE_INIT("hop.example"), .host = SLICE_INIT("127.0.0.1"), .port = 1, .connections = 2};
+
+static void check_delay(const char *name, const char *words)
+{
+    ask("{\"command\":\"queue why\",\"id\":\"0000000000000020\"}", &answers);
+    check_number(name, answers.count, 1);
+    struct slice delay = json_text(answers.lines[0], "delay");
+    if (slice_find_slice(delay, slice_of(words)) == delay.length)
+        print_error("%s: got \"%.*s\"\n", name, SLICE_ARGS(delay));
+    check_true(name, slice_find_slice(delay, slice_of(words)) < delay.length);
+    answers_free(&answers);
+}
+
+/* Mail that nothing but a limit holds back: which one, and its key. */
+static void test_mail_that_waits_for_a_limit(void **state)
+{
+    (void)state;
+    struct schedule *schedule = running.relay->schedule;
+    struct config *config = running.relay->config;
+    struct mail mail = {.id = 0x20, .from = "ann@x.example", .to = {"hop.example"}, .due_ms = clock_wall_ms() + HOUR_MS, .size = 200};
+    config->routes = &by_route;
+    config->route_count = 1;
+    struct hop *hop = hop_of_message(schedule, SLICE("hop.example"), SLICE("ann@x.example"));
+    assert_non_null(hop);
+    check_number("of the route", hop->connections_max, 2);
+    hop->connections = 2;
+    assert_int_equal(mail_accept(running.relay->queue, &mail), ERR_NONE);
+    check_delay("not due", "for its next attempt");
+    assert_int_equal(mail_update(running.relay->queue, 0x20, 0, MAIL_DEFER, clock_wall_ms() - 1000), ERR_NONE);
+    check_delay("connections", "next hop 127.0.0.1:1: all that it may have, 2 ([route] connections");
+    hop->pace_next_ms = clock_monotonic_ms() + HOUR_MS;
+    check_delay("rate", "rate of its next hop 127.0.0.1:1 ([route] rate");
+    /* One whose sender decides on the route is known when it has been taken: then it is in flight, and waits all the same. */
+    struct destination *destination = schedule_destination(schedule, SLICE("hop.example"));
+    assert_non_null(destination);
+    assert_true(destination_fly(destination, 0x20, 0));
+    hop_park(hop, destination, &(struct queue_pick){.id = 0x20});
+    check_delay("parked", "rate of its next hop 127.0.0.1:1 ([route] rate");
+    check_true("this one", hop_has_parked(hop, 0x20, 0));
+    check_true("no other", !hop_has_parked(hop, 0x20, 1) && !hop_has_parked(hop, 0x21, 0));
+    hop_unpark_all(schedule);
+    hop->pace_next_ms = 0;
+    check_delay("its own rate is not the hop's", "next hop");
+    destination->pace_next_ms = clock_monotonic_ms() + HOUR_MS;
+    check_delay("the destination's rate", "([destination] rate)");
+    assert_int_equal(mail_update(running.relay->queue, 0x20, 0, MAIL_DEFER, clock_wall_ms() + HOUR_MS), ERR_NONE);
+    destination->pace_next_ms = 0;
+    hop->connections = 0;
+    config->routes = NULL;
+    config->route_count = 0;
+    schedule_reload(schedule);
+}
+
 static void test_export(void **state)
 {
     (void)state;
@@ -362,6 +417,7 @@ int main(void)
         QUEUE_TEST(test_summaries), QUEUE_TEST(test_a_summary_counts_what_is_listed), QUEUE_TEST(test_limits), QUEUE_TEST(test_outcomes),
         QUEUE_TEST(test_what_is_listed),
         QUEUE_TEST(test_a_destination_that_waits),
+        QUEUE_TEST(test_mail_that_waits_for_a_limit),
         QUEUE_TEST(test_export),
         QUEUE_TEST(test_hold_and_release),
         QUEUE_TEST(test_flush_makes_due),
