@@ -106,6 +106,8 @@ static bool load_work(struct delivery *delivery)
         delivery->worst = delivery->told = (struct trouble_facts){0};
         delivery->any_policy = false;
         delivery->upstream_wait_ms = 0;
+        delivery->asked_again = 0;
+        delivery->asking_ms = clock_monotonic_ms();
         delivery->overtaken_count = 0;
         delivery->spent_count = 0;
         memset(&delivery->tls, 0, sizeof delivery->tls);
@@ -307,6 +309,8 @@ void delivery_conclude(struct delivery *delivery)
 {
     if (delivery->worst.trouble == TROUBLE_NONE)
         delivery->worst = (struct trouble_facts){.trouble = TROUBLE_INTERNAL};
+    if (delivery_lacks_names(delivery) && delivery_asks_again(delivery))
+        return;
     if (delivery->any_policy && delivery->demand.by_policy && !delivery->has_renewed && delivery_renew_policy(delivery))
         return;
     apply_worst(delivery);
@@ -371,8 +375,9 @@ static void record_work(struct delivery *delivery, const struct trouble_facts *t
         entry->first_attempt_ms = steady_now_ms(&delivery->relay->steady);
     struct buffer advice;
     buffer_init(&advice, 1024);
+    bool is_whole = trouble != NULL && verdict_of(trouble).scope == VERDICT_DESTINATION;
     if (trouble != NULL) {
-        entry->due_ms = next_attempt_ms(delivery, verdict_of(trouble).scope == VERDICT_DESTINATION);
+        entry->due_ms = next_attempt_ms(delivery, is_whole);
         entry->reason = slice_of(verdict_of(trouble).reason);
         print_why(delivery, trouble);
         verdict_advice(trouble, &advice);
@@ -399,6 +404,7 @@ static void record_work(struct delivery *delivery, const struct trouble_facts *t
         .context = &context,
         .trouble = trouble,
         .advice = buffer_slice(&advice),
+        .waiting = is_whole ? destination_waiting(delivery->destination) : 0,
     };
     delivery->has_work = false;
     record_outcome(delivery->relay, &request);

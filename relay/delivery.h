@@ -1,6 +1,6 @@
 /* A delivery: one connection's worth of work for one destination. It takes an entry, finds policy, hosts and addresses, connects,
  * proves the host, hands over the message, records the outcome, and goes on with the next entry of the same destination over the
- * same connection. States: FINDING_POLICY (-> AWAITING_PLACE) -> FINDING_HOSTS -> CHOOSING_HOST -> FINDING_ADDRESSES -> CONNECTING -> TALKING -> (IDLE) ->
+ * same connection. States: FINDING_POLICY (-> AWAITING_NAMES, AWAITING_PLACE) -> FINDING_HOSTS -> CHOOSING_HOST -> FINDING_ADDRESSES -> CONNECTING -> TALKING -> (IDLE) ->
  * FINISHED.
  * Callbacks turn what they hear into facts; what a fact means is decided in one place (relay/verdict.h, delivery_conclude). */
 #ifndef RELAY_DELIVERY_H

@@ -172,6 +172,7 @@ void delivery_find_policy(struct delivery *delivery)
 {
     arena_reset(delivery->route_arena);
     delivery->route = (struct route){0};
+    delivery->tried_count = 0;
     if (!demand_from_config(delivery)) {
         out_of_memory(delivery);
         return;
@@ -227,6 +228,8 @@ static void on_finding(struct finder_request *request, const struct finding *fin
     }
     why_policy(&delivery->why, delivery_domain(delivery), finding, steady_now_ms(&delivery->relay->steady));
     if (must_wait_for_policy(delivery, finding)) {
+        if (finding->result.source == STS_SOURCE_UNKNOWN && delivery_asks_again(delivery))
+            return;
         struct slice domain = delivery_domain(delivery);
         struct trouble_facts facts = {.trouble = TROUBLE_POLICY_UNKNOWN, .host = domain, .domain = domain};
         if (!arena_slice(delivery->arena, finding->result.why, &facts.detail))

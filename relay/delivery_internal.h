@@ -1,5 +1,5 @@
 /* The inside of a delivery, shared by its files: delivery.c (its life: work taken, decided, recorded), delivery_find.c
- * (policy, hosts, addresses), delivery_dead.c (which of them), delivery_reuse.c (how long a connection is good for), delivery_talk.c (connection, TLS, SMTP), delivery_send.c (a transaction) and delivery_content.c (the form in
+ * (policy, hosts, addresses), delivery_again.c (names once more), delivery_dead.c (which of them), delivery_reuse.c (how long a connection is good for), delivery_talk.c (connection, TLS, SMTP), delivery_send.c (a transaction) and delivery_content.c (the form in
  * which the content leaves). */
 #ifndef RELAY_DELIVERY_INTERNAL_H
 #define RELAY_DELIVERY_INTERNAL_H
@@ -16,7 +16,8 @@
 #include "smtp/convert.h"
 
 #define DELIVERY_STATE_LIST(X)                                                                                         \
-    X(FINDING_POLICY) X(AWAITING_PLACE) X(FINDING_HOSTS) X(CHOOSING_HOST) X(FINDING_ADDRESSES) X(CONNECTING) X(TALKING) X(IDLE) X(FINISHED)
+    X(FINDING_POLICY) X(AWAITING_PLACE) X(AWAITING_NAMES) X(FINDING_HOSTS) X(CHOOSING_HOST) X(FINDING_ADDRESSES)       \
+    X(CONNECTING) X(TALKING) X(IDLE) X(FINISHED)
 enum delivery_state {
 #define X(name) DELIVERY_##name,
     DELIVERY_STATE_LIST(X)
@@ -73,6 +74,8 @@ struct delivery {
     struct smtp_convert *convert; /* what the content of this transaction goes through; NULL: it leaves as it is */
     bool is_sending_content;
     bool would_defer_said;
+    int64_t asking_ms;                 /* monotonic: since when names are asked for */
+    unsigned asked_again;              /* so often after a failure of the resolver */
     int64_t upstream_wait_ms;          /* the route of this work is paused for so long; 0: it is not */
 
     /* Where to: valid as long as the connection. */
@@ -137,6 +140,10 @@ bool delivery_policy_is_current(struct delivery *delivery);
 /* Has a policy become known since the present work looked for one, which is not the one that this new connection proved? */
 bool delivery_policy_is_overtaken(struct delivery *delivery);
 void delivery_cancel_finding(struct delivery *delivery);
+
+/* delivery_again.c */
+bool delivery_asks_again(struct delivery *delivery); /* true: all begins again in a moment; false: it has been often enough */
+bool delivery_lacks_names(const struct delivery *delivery); /* at the end: failed lookups are all that is wrong */
 
 /* delivery_reuse.c */
 bool delivery_may_reuse(const struct delivery *delivery);

@@ -331,6 +331,22 @@ int64_t destination_next_ms(struct destination *destination)
     return next_ms > latest_ms && has_untried(destination) ? latest_ms : next_ms;
 }
 
+size_t destination_waiting(const struct destination *destination)
+{
+    struct queue_pick *picks = calloc(DESTINATION_WAITING_MAX, sizeof *picks);
+    size_t count = 0;
+    struct queue_window_request request = {
+        .destination = destination->name,
+        .now_ms = clock_wall_ms(),
+        .per_sender = DESTINATION_WAITING_MAX,
+        .limit = DESTINATION_WAITING_MAX,
+    };
+    if (picks == NULL || queue_window(destination->schedule->relay->queue, &request, picks, &count) != ERR_NONE)
+        count = 0;
+    free(picks);
+    return count;
+}
+
 void destination_arrived(struct destination *destination)
 {
     int64_t latest_ms = clock_wall_ms() + DESTINATION_UNTRIED_MS;

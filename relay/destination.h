@@ -79,6 +79,9 @@ void destination_hung_up(struct destination *destination, bool *is_through);
  * mail that nobody has tried yet waits for no longer than DESTINATION_UNTRIED_MS. */
 #define DESTINATION_UNTRIED_MS INT64_C(900000)
 int64_t destination_next_ms(struct destination *destination);
+/* Messages that are due for it, those under way included, counted up to DESTINATION_WAITING_MAX; 0: cannot be read. */
+#define DESTINATION_WAITING_MAX 1000
+size_t destination_waiting(const struct destination *destination);
 /* New mail for it has come: the wait that is under way is cut to that. */
 void destination_arrived(struct destination *destination);
 /* The destination as a whole failed: nothing is tried before the next time, which is stored. verdict words are copied. But while

@@ -232,6 +232,8 @@ static void log_deferral(struct log_line *line, const struct record_request *req
         log_text(line, "failed_host", request->trouble->host);
     }
     log_text(line, "next", text_date_iso(request->entry->due_ms, next));
+    if (request->waiting > 0)
+        log_number(line, "waiting", (int64_t)request->waiting);
     log_text(line, "advice", request->advice);
 }
 

@@ -24,6 +24,7 @@ struct record_request {
     const struct record_context *context;
     const struct trouble_facts *trouble; /* of a deferral; NULL: none */
     struct slice advice;
+    size_t waiting;                 /* messages for a destination that has failed as a whole, as counted; 0: not counted */
     bool is_only_notice;            /* no attempt was made: the delay notice is due */
 };
 /* Copies all it needs; logs now, reports and stores through the journal; releases the entry's flight when it is committed. Pending
