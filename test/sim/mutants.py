@@ -60,6 +60,8 @@ MUTANTS = [
      ("smtp/client_transaction.c", "    if (!client->chunk.failed) {\n", "    {\n")),
     ("a spent connection puts mail off", "only spent",
      ("relay/delivery_reuse.c", "    return refused && delivery->carried_count > 0 &&", "    return refused && delivery->carried_count > 99 &&")),
+    ("another policy ends no wait", "for the sake of a policy that another has replaced",
+     ("relay/finder.c", "        policy_waits_learned(flight->finder->relay, flight->domain, before, &flight->lookup.result);\n", "")),
     ("nobody ends a wait for the disk", "was told to stop",
      ("relay/draft.c", "draft->ready != NULL && !draft_is_busy(draft)",
       "draft->ready != NULL && draft->chunks_under_way == CHUNKS_UNDER_WAY_MAX - 1 && !draft_is_busy(draft)")),

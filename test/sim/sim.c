@@ -24,6 +24,7 @@
 #include "test/sim/sim_relay.h"
 #include "test/sim/sim_seen.h"
 #include "test/sim/sim_story.h"
+#include "test/sim/sim_waits.h"
 #include "test/sim/sim_wire.h"
 #include "test/sim/world_crowd.h"
 
@@ -160,6 +161,7 @@ static void open_world(uint64_t seed, bool is_verbose)
     sim_ledger_start();
     sim_oracle_start();
     sim_known_start();
+    sim_waits_start();
     sim_relay_begin();
     if (!break_rule())
         sim_fail("there is no rule \"%s\"", options.broken);
@@ -180,6 +182,7 @@ static void close_world(void)
     sim_host_end();
     sim_ledger_end();
     sim_known_end();
+    sim_waits_end();
     sim_event_end();
 }
 

@@ -7,6 +7,7 @@
 #include "test/sim/sim_log.h"
 #include "test/sim/sim_memory.h"
 #include "test/sim/sim_seen.h"
+#include "test/sim/sim_waits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -299,6 +300,9 @@ static void promote(const struct world_domain *domain)
         sim_fail("the relay counts policy %s as fetched at %lld, when nobody served it", id, (long long)knowledge->stored_ms);
     sim_log("the relay knows policy %s", id);
     note_promotion(domain, knowledge);
+    bool is_another = knowledge->now.publication != knowledge->next.publication;
+    if (is_another && enforced(domain, &knowledge->now) != NULL)
+        sim_waits_replaced(domain);
     knowledge->now = knowledge->next;
     knowledge->next.publication = NOTHING;
     knowledge->is_excused = false;

@@ -20,6 +20,7 @@
 #include "test/sim/sim_mx.h"
 #include "test/sim/sim_net.h"
 #include "test/sim/sim_oracle.h"
+#include "test/sim/sim_waits.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -108,6 +109,7 @@ static void write_log(struct log *log, struct slice line)
 static void watch(struct queue *queue)
 {
     sim_oracle_watch(queue);
+    sim_waits_watch(queue);
     sim_known_watch(queue);
 }
 

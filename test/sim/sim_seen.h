@@ -15,6 +15,7 @@
     X(POLICY_WEAKENED, WORLD, "an enforced policy was replaced by one that is not")                                    \
     X(POLICY_ENDED, WORLD, "a policy reached its end")                                                                 \
     X(POLICY_UNWRITTEN, WORLD, "the relay died between a policy and its disk")                                          \
+    X(WAIT_ENDED, WORLD, "a policy that kept mail waiting was replaced")                                               \
     X(ENFORCED, BOTH, "an envelope left under an enforced policy")                                                     \
     X(ENFORCED_BETWEEN, RARE, "an envelope left while a successor was on its way to the disk")                         \
     X(FREE_TLS, WORLD, "an envelope left over TLS without a policy")                                                   \

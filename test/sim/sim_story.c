@@ -11,6 +11,7 @@
 #include "test/sim/sim_oracle.h"
 #include "test/sim/sim_relay.h"
 #include "test/sim/sim_seen.h"
+#include "test/sim/sim_waits.h"
 #include "test/sim/world.h"
 
 #include <stdlib.h>
@@ -30,12 +31,16 @@ static struct {
     struct scene scenes[SCENES_MAX];
     size_t count;
     struct sim_event poll; /* the disk and the memory follow their faults */
+    struct sim_event correction; /* of a policy that lists the wrong host */
+    struct world_domain *wrong;
+    int right; /* publication that is to come */
     struct sim_event record[WORLD_DOMAINS_MAX]; /* the TXT record follows the policy */
 } story;
 
 static void on_scene(struct sim_event *event);
 static void on_poll(struct sim_event *event);
 static void on_record(struct sim_event *event);
+static void on_correction(struct sim_event *event);
 
 static const struct {
     unsigned weight, weight_in_siege;
@@ -90,6 +95,7 @@ void sim_story_end(void)
     for (size_t i = 0; i < WORLD_DOMAINS_MAX; i++)
         sim_event_cancel(&story.record[i]);
     sim_event_cancel(&story.poll);
+    sim_event_cancel(&story.correction);
 }
 
 /* ---- faults of the machine ---- */
@@ -156,6 +162,32 @@ static void on_record(struct sim_event *event)
     sim_log("%s announces its policy", domain->name);
 }
 
+/* The owner's policy lists a host that there is not, and keeps all mail waiting until he corrects it; that is before the storm ends. */
+static void publish_wrong_policy(void)
+{
+    struct world_domain *domain = &world.domains[sim_dice_below(world.domain_count)];
+    int64_t left_ms = world.storm_ms - sim_now_ms();
+    if (domain->publication_count + 2 > WORLD_PUBLICATIONS_MAX || domain->mx_count == 0 || domain->is_hopeless || domain->is_crowd ||
+        left_ms < 2 * MINUTE_MS || sim_event_is_planned(&story.correction))
+        return;
+    domain->is_hopeless = true;
+    struct world_publication *wrong = world_publish(domain, WORLD_ENFORCE, 604800);
+    domain->is_hopeless = false;
+    struct world_publication *right = world_publish(domain, WORLD_ENFORCE, 0);
+    story.wrong = domain;
+    story.right = (int)(right - domain->publications);
+    domain->served = domain->announced = (int)(wrong - domain->publications);
+    sim_log("%s publishes policy %s, which lists the wrong host", domain->name, wrong->id);
+    sim_event_plan(&story.correction, sim_dice_between(MINUTE_MS, left_ms < 4 * HOUR_MS ? left_ms : 4 * HOUR_MS), on_correction);
+}
+
+static void on_correction(struct sim_event *event)
+{
+    (void)event;
+    story.wrong->served = story.wrong->announced = story.right;
+    sim_log("%s corrects its policy", story.wrong->name);
+}
+
 static void withdraw_policy(void)
 {
     struct world_domain *domain = &world.domains[sim_dice_below(world.domain_count)];
@@ -179,6 +211,7 @@ static void on_scene(struct sim_event *event)
 {
     struct scene *scene = LIST_OF(event, struct scene, event);
     sim_saw(SIM_SEEN_SCENES + scene->kind);
+    sim_waits_scene(scene->kind);
     switch (scene->kind) {
     case SCENE_CRASH:
         if (sim_relay_is_up())
@@ -196,6 +229,9 @@ static void on_scene(struct sim_event *event)
         break;
     case SCENE_POLICY:
         change_policy();
+        break;
+    case SCENE_POLICY_WRONG:
+        publish_wrong_policy();
         break;
     case SCENE_POLICY_GONE:
         withdraw_policy();
