@@ -42,6 +42,7 @@ enum tell { TELL_SECURED, TELL_READABLE, TELL_ENDED };
 static bool tell(struct channel_state *state, enum tell what, enum err err);
 static void set_reading(struct channel_state *state);
 static bool has_held_back(const struct channel_state *state);
+static bool is_starved(const struct channel_state *state);
 static void encrypt(struct channel_state *state);
 static void say_goodbye(struct channel_state *state);
 static void release(struct channel_state *state);
@@ -121,7 +122,12 @@ static void on_received(struct stream *stream, struct slice bytes)
         run(state);
         return;
     }
+    state->ended = is_starved(state);
     set_reading(state);
+    if (state->ended) {
+        on_ended(stream, ERR_MEMORY);
+        return;
+    }
     state->channel->readable(state->channel);
 }
 
@@ -134,6 +140,8 @@ static void on_ended(struct stream *stream, enum err err)
         run(state);
         return;
     }
+    if (state->end_reported)
+        return;
     state->end_reported = true;
     state->channel->ended(state->channel, err);
 }
@@ -298,8 +306,16 @@ static void pump(struct channel_state *state)
         timer_start(&state->notice, 0, on_notice);
 }
 
+/* Bytes on their way in or out are lost: it must look neither like the peer's silence nor like its end. */
+static bool is_starved(const struct channel_state *state)
+{
+    return buffer_failed(&state->input) || buffer_failed(&state->held) || buffer_failed(&state->plain);
+}
+
 static enum err end_of(const struct channel_state *state, enum tls_status status)
 {
+    if (is_starved(state) || (status == TLS_FAILED && tls_session_verdict(state->tls)->failure == TLS_FAILURE_MEMORY))
+        return ERR_MEMORY;
     if (status == TLS_CLOSED)
         return ERR_END;
     return state->ended && state->end != ERR_END ? state->end : ERR_RESET;
@@ -346,7 +362,8 @@ static bool report(struct channel_state *state, bool has_arrived)
     if (has_arrived && !tell(state, TELL_READABLE, ERR_NONE))
         return false;
     bool over = status == TLS_CLOSED || status == TLS_TRUNCATED || status == TLS_FAILED;
-    if (!over || state->end_reported || tls_session_plain(state->tls).length > 0)
+    bool has_more = !over || tls_session_plain(state->tls).length > 0;
+    if (state->end_reported || (has_more && !is_starved(state)))
         return true;
     state->end_reported = true;
     return tell(state, TELL_ENDED, end_of(state, status));
@@ -367,7 +384,7 @@ void channel_write(struct channel *channel, struct slice bytes)
     buffer_add(&state->plain, bytes);
     if (state->secured && !job_is_running(&state->job))
         encrypt(state);
-    bool rest = buffer_length(&state->plain) > 0 || tls_session_status(state->tls) != TLS_OPEN;
+    bool rest = buffer_length(&state->plain) > 0 || is_starved(state) || tls_session_status(state->tls) != TLS_OPEN;
     if (rest && !job_is_running(&state->job) && !timer_is_running(&state->notice))
         timer_start(&state->notice, 0, on_notice);
 }

@@ -76,7 +76,10 @@ static void on_txt(struct resolve *resolve, const struct resolve_answer *answer)
     for (size_t i = 0; texts != NULL && i < answer->count; i++)
         texts[i] = answer->records[i].text;
     struct slice detail = answer->detail.length > 0 ? answer->detail : slice_of(resolve_status_text(answer->status));
-    sts_lookup_txt(&lookup->machine, texts == NULL ? STS_TXT_FAILED : status, texts, texts == NULL ? 0 : answer->count, detail);
+    if (texts == NULL)
+        sts_lookup_give_up(&lookup->machine, SLICE("memory ran out when its record came"));
+    else
+        sts_lookup_txt(&lookup->machine, status, texts, answer->count, detail);
     step(lookup);
 }
 
@@ -86,6 +89,8 @@ static void on_fetched(struct fetch *fetch, struct slice body, struct slice fail
     lookup->is_fetching = false;
     if (failure.length == 0)
         sts_lookup_body(&lookup->machine, body);
+    else if (fetch->is_starved)
+        sts_lookup_give_up(&lookup->machine, SLICE("memory or descriptors ran out while its policy was fetched"));
     else
         sts_lookup_fetch_failed(&lookup->machine, failure);
     step(lookup);

@@ -32,6 +32,12 @@ static void set_failure(struct fetch *fetch, const char *what, struct slice why)
              SLICE_ARGS(slice_to(why, 255)));
 }
 
+/* Never to be taken for an answer of the policy host: mail would go as without a policy. */
+static void note_starved(struct fetch *fetch, enum err err)
+{
+    fetch->is_starved = fetch->is_starved || err == ERR_MEMORY || err == ERR_LIMIT;
+}
+
 /* Each step forward gives it ten seconds more, within the minute. */
 static void progress(struct fetch *fetch)
 {
@@ -174,8 +180,11 @@ void fetch_connect(struct fetch *fetch)
     fetch->is_connected = false;
     fetch->deadline_ms += clock_monotonic_ms() - fetch->wants_ms;
     progress(fetch);
-    if (channel_connect(&fetch->channel, &peer, choose_source(fetch, &source, peer.ip.family)) != ERR_NONE)
-        finish(fetch, SLICE_EMPTY, SLICE("out of memory"));
+    enum err err = channel_connect(&fetch->channel, &peer, choose_source(fetch, &source, peer.ip.family));
+    if (err == ERR_NONE)
+        return;
+    fetch->is_starved = true;
+    finish(fetch, SLICE_EMPTY, slice_of(err_text(err)));
 }
 
 static void try_next(struct fetch *fetch)
@@ -210,6 +219,7 @@ static void on_connected(struct channel *channel, enum err err)
     struct fetch *fetch = LIST_OF(channel, struct fetch, channel);
     if (err == ERR_TIMEOUT)
         note_dead(fetch);
+    note_starved(fetch, err);
     if (err != ERR_NONE) {
         set_failure(fetch, "cannot be connected to", slice_of(err_text(err)));
         try_next(fetch);
@@ -221,6 +231,7 @@ static void on_connected(struct channel *channel, enum err err)
     struct tls_session *session = tls_session_client(fetch->relay->tls, TLS_VERIFY, fetch->host, "http/1.1");
     fetch->http = sts_http_new();
     if (session == NULL || fetch->http == NULL || !channel_secure(&fetch->channel, &session)) {
+        fetch->is_starved = fetch->is_starved || session == NULL || fetch->http == NULL;
         tls_session_free(&session);
         set_failure(fetch, "TLS could not be started", SLICE_EMPTY);
         try_next(fetch);
@@ -242,6 +253,7 @@ static void on_secured(struct channel *channel, const struct tls_verdict *verdic
     }
     if (!verdict->verified) {
         char why[512];
+        fetch->is_starved = fetch->is_starved || verdict->failure == TLS_FAILURE_MEMORY;
         set_failure(fetch, "TLS failed", tls_verdict_print(verdict, why));
         try_next(fetch);
         return;
@@ -249,9 +261,16 @@ static void on_secured(struct channel *channel, const struct tls_verdict *verdic
     struct buffer request;
     buffer_init(&request, 4096);
     sts_http_request(&request, fetch->host);
-    channel_write(channel, buffer_slice(&request));
+    bool is_whole = !buffer_failed(&request);
+    if (is_whole)
+        channel_write(channel, buffer_slice(&request));
     buffer_free(&request);
     progress(fetch);
+    if (is_whole)
+        return;
+    note_starved(fetch, ERR_MEMORY);
+    set_failure(fetch, "was not asked", slice_of(err_text(ERR_MEMORY)));
+    try_next(fetch);
 }
 
 static void after_http(struct fetch *fetch, enum sts_http_state state)
@@ -264,6 +283,7 @@ static void after_http(struct fetch *fetch, enum sts_http_state state)
         finish(fetch, sts_http_body(fetch->http), SLICE_EMPTY);
         break;
     case STS_HTTP_FAILED:
+        fetch->is_starved = fetch->is_starved || sts_http_is_starved(fetch->http);
         set_failure(fetch, "unusable response", sts_http_failure(fetch->http));
         finish(fetch, SLICE_EMPTY, slice_of(fetch->failure));
         break;
@@ -289,6 +309,7 @@ static void on_writable(struct channel *channel)
 static void on_ended(struct channel *channel, enum err err)
 {
     struct fetch *fetch = LIST_OF(channel, struct fetch, channel);
+    note_starved(fetch, err);
     if (fetch->http == NULL || !channel_is_secured(channel)) {
         set_failure(fetch, "the connection ended", slice_of(err_text(err)));
         try_next(fetch);

@@ -37,6 +37,7 @@ struct fetch {
     int64_t deadline_ms;         /* monotonic */
     int64_t wants_ms;            /* monotonic: since when it waits for its turn */
     bool is_connected;           /* the address has answered */
+    bool is_starved;             /* our own memory or descriptors ran out on the way: a failure says nothing of the policy host */
     char failure[600];           /* of the last address tried */
 };
 void fetch_start(struct fetch *fetch, struct relay *relay, struct slice host,

@@ -283,10 +283,13 @@ static void on_txt(struct resolve *resolve, const struct resolve_answer *answer)
     struct slice *texts = arena_array(flight->arena, answer->count + 1, sizeof *texts);
     for (size_t i = 0; texts != NULL && i < answer->count; i++)
         texts[i] = answer->records[i].text;
-    if (texts == NULL)
-        status = STS_TXT_FAILED;
+    if (texts == NULL) {
+        sts_lookup_give_up(&flight->lookup, SLICE("memory ran out when its record came"));
+        step(flight);
+        return;
+    }
     struct slice detail = answer->detail.length > 0 ? answer->detail : slice_of(resolve_status_text(answer->status));
-    sts_lookup_txt(&flight->lookup, status, texts, texts == NULL ? 0 : answer->count, detail);
+    sts_lookup_txt(&flight->lookup, status, texts, answer->count, detail);
     step(flight);
 }
 
@@ -337,6 +340,8 @@ static void on_fetched(struct fetch *fetch, struct slice body, struct slice fail
     end_turn(flight);
     if (failure.length == 0)
         sts_lookup_body(&flight->lookup, body);
+    else if (fetch->is_starved)
+        sts_lookup_give_up(&flight->lookup, SLICE("memory or descriptors ran out while its policy was fetched"));
     else
         sts_lookup_fetch_failed(&flight->lookup, failure);
     struct metrics *metrics = &finder->relay->metrics;

@@ -37,6 +37,7 @@ struct sts_http {
     struct buffer name, value; /* of the field that is coming in; cut where they are too long to matter */
     struct buffer body;
     struct buffer failure;
+    bool is_starved;
 };
 
 static void execute(struct sts_http *http, struct slice bytes);
@@ -146,6 +147,11 @@ struct slice sts_http_failure(const struct sts_http *http)
     return buffer_failed(&http->failure) ? SLICE("out of memory") : buffer_slice(&http->failure);
 }
 
+bool sts_http_is_starved(const struct sts_http *http)
+{
+    return http->is_starved;
+}
+
 unsigned sts_http_status(const struct sts_http *http)
 {
     return http->status;
@@ -181,6 +187,12 @@ static void fail(struct sts_http *http, const char *why)
 {
     buffer_print(&http->failure, "%s", why);
     http->state = STS_HTTP_FAILED;
+}
+
+static void starve(struct sts_http *http)
+{
+    http->is_starved = true;
+    fail(http, "out of memory");
 }
 
 static void judge_head(struct sts_http *http)
@@ -292,7 +304,7 @@ static int on_field_end(llhttp_t *parser)
 {
     struct sts_http *http = owner(parser);
     if (buffer_failed(&http->name) || buffer_failed(&http->value))
-        fail(http, "out of memory");
+        starve(http);
     else if (http->part == PART_HEAD)
         judge_field(http, buffer_slice(&http->name), buffer_slice(&http->value));
     buffer_clear(&http->name);
@@ -326,7 +338,7 @@ static int on_body(llhttp_t *parser, const char *at, size_t length)
     else
         buffer_add(&http->body, slice_make(at, length));
     if (buffer_failed(&http->body))
-        fail(http, "out of memory");
+        starve(http);
     return http->state == STS_HTTP_FAILED ? -1 : 0;
 }
 

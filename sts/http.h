@@ -26,6 +26,7 @@ enum sts_http_state sts_http_feed(struct sts_http *http, struct slice bytes);
 enum sts_http_state sts_http_end(struct sts_http *http, bool whole);
 struct slice sts_http_body(const struct sts_http *http);
 struct slice sts_http_failure(const struct sts_http *http); /* "HTTP status 301, redirects are not followed"; cleaned */
+bool sts_http_is_starved(const struct sts_http *http);      /* FAILED since memory ran out: nothing was learned */
 unsigned sts_http_status(const struct sts_http *http);      /* 0 before the status line */
 /* "text/plain" with any parameters, any case. */
 bool sts_media_type_is_text(struct slice content_type);
