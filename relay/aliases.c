@@ -123,6 +123,15 @@ static bool is_good_name(struct reading *reading, struct slice name)
     return is_name && aliases_find(reading->aliases, name) == NULL;
 }
 
+/* An address in its valid form; a name as it is. */
+static bool keep_item(struct arena *arena, struct slice item, struct slice *kept)
+{
+    char repaired[SMTP_ADDRESS_MAX + 1];
+    if (slice_has(item, '@'))
+        (void)smtp_address_repair(&item, true, repaired); /* is_usable() knows that it can be */
+    return arena_slice(arena, item, kept);
+}
+
 static void keep(struct reading *reading, struct slice name, bool is_too_long)
 {
     struct arena *arena = reading->aliases->arena;
@@ -134,7 +143,7 @@ static void keep(struct reading *reading, struct slice name, bool is_too_long)
     struct slice *items = arena_array(arena, reading->count + 1, sizeof *items);
     bool is_kept = alias != NULL && items != NULL && arena_slice(arena, lower_of(name, lower), &key);
     for (size_t i = 0; is_kept && i < reading->count; i++)
-        is_kept = arena_slice(arena, reading->items[i], &items[i]);
+        is_kept = keep_item(arena, reading->items[i], &items[i]);
     if (is_kept) {
         alias->items = items;
         alias->count = reading->count;
@@ -170,11 +179,12 @@ static bool take_items(struct reading *reading, struct slice value)
 /* All of a name is looked at: what stands behind a NUL or a hundred bytes is used as well. */
 static bool is_address_or_name(struct slice text)
 {
+    char repaired[SMTP_ADDRESS_MAX + 1];
     char whole[SMTP_ADDRESS_MAX + 2];
     if (text.length == 0 || text.length > SMTP_ADDRESS_MAX)
         return false;
     if (slice_has(text, '@'))
-        return smtp_address_is_valid(text, true);
+        return smtp_address_repair(&text, true, repaired);
     memcpy(whole, text.data, text.length);
     memcpy(whole + text.length, "@a", 2);
     return smtp_address_is_valid(slice_make(whole, text.length + 2), true);

@@ -6,6 +6,7 @@
 #include "relay/config_internal.h"
 #include "smtp/address.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,9 +73,10 @@ static bool prepare(struct config_loader *loader)
     loader->routes = arena_array(arena, CONFIG_ITEMS_MAX, sizeof *loader->routes);
     loader->destinations = arena_array(arena, CONFIG_ITEMS_MAX, sizeof *loader->destinations);
     loader->dkims = arena_array(arena, CONFIG_ITEMS_MAX, sizeof *loader->dkims);
+    loader->clients = arena_array(arena, CONFIG_ITEMS_MAX, sizeof *loader->clients);
     loader->listen = arena_array(arena, CONFIG_ITEMS_MAX, sizeof *loader->listen);
     if (loader->config == NULL || loader->routes == NULL || loader->destinations == NULL || loader->dkims == NULL ||
-        loader->listen == NULL) {
+        loader->clients == NULL || loader->listen == NULL) {
         arena_free(&arena);
         return false;
     }
@@ -126,10 +128,28 @@ static void apply_defaults(struct config_loader *loader)
     loader->config->log_format_given = false;
 }
 
+static struct config_client *client_place(struct config_loader *loader, struct slice name)
+{
+    struct config *config = loader->config;
+    for (size_t i = 0; i < config->client_count; i++) {
+        if (slice_equal(loader->clients[i].name, name))
+            return &loader->clients[i];
+    }
+    if (config->client_count == CONFIG_ITEMS_MAX)
+        return NULL;
+    struct config_client *client = &loader->clients[config->client_count++];
+    *client = (struct config_client){.name = name};
+    enum err err = ip_network_parse(name, &client->network);
+    assert(err == ERR_NONE); /* canonical_network() has printed it */
+    return client;
+}
+
 /* The struct of a named section, made when it is met first. */
 static void *named_place(struct config_loader *loader, const struct config_setting *setting)
 {
     struct config *config = loader->config;
+    if (slice_equal(setting->section, SLICE("client")))
+        return client_place(loader, setting->name);
     if (slice_equal(setting->section, SLICE("route"))) {
         for (size_t i = 0; i < config->route_count; i++) {
             if (slice_equal(loader->routes[i].pattern, setting->name))
@@ -178,6 +198,18 @@ static struct slice form_of(struct slice name, enum config_name *form)
     return SLICE_EMPTY;
 }
 
+/* The same network written in two ways is one section. */
+static bool canonical_network(struct config_loader *loader, struct config_setting *setting)
+{
+    struct ip_network network;
+    char text[56];
+    if (ip_network_parse(setting->name, &network) != ERR_NONE) {
+        config_fault(loader, setting->origin, "\"%.*s\" is no network such as 192.0.2.0/24", SLICE_ARGS(setting->name));
+        return false;
+    }
+    return arena_slice(loader->config->arena, ip_network_print(&network, text), &setting->name);
+}
+
 /* The domain in it becomes canonical; a pattern in a section that has none would apply to nothing, without a word. */
 static bool canonical_name(struct config_loader *loader, struct config_setting *setting)
 {
@@ -192,6 +224,8 @@ static bool canonical_name(struct config_loader *loader, struct config_setting *
         return false;
     if (named == NULL)
         return true;
+    if ((named->forms & CONFIG_NAME_NETWORK) != 0)
+        return canonical_network(loader, setting);
     struct slice prefix = form_of(setting->name, &form);
     struct slice domain = slice_from(setting->name, prefix.length);
     if ((form & ~named->forms) != 0) {
@@ -355,6 +389,7 @@ static void finish(struct config_loader *loader)
     config->routes = loader->routes;
     config->destinations = loader->destinations;
     config->dkims = loader->dkims;
+    config->clients = loader->clients;
     config->listen = loader->listen;
     config->listen_count = loader->listen_count;
     finish_hostname(loader);

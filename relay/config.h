@@ -62,6 +62,11 @@ struct config_destination {
 struct config_dkim {
     struct slice domain, selector, key_file;
 };
+struct config_client {
+    struct slice name;     /* the network as text, canonical */
+    struct ip_network network;
+    bool lenient;
+};
 enum config_family { CONFIG_ANY, CONFIG_IPV4, CONFIG_IPV6 };
 
 struct config {
@@ -109,6 +114,8 @@ struct config {
     size_t route_count;
     const struct config_dkim *dkims;
     size_t dkim_count;
+    const struct config_client *clients;
+    size_t client_count;
 
     struct config_endpoints http_listen;
 
@@ -152,6 +159,8 @@ struct config_limits {
 struct config_limits config_limits_find(const struct config *config, struct slice domain);
 /* What holds for a next hop: the strictest that one of its routes says, else what holds for its host as a destination. */
 struct config_limits config_hop_limits(const struct config *config, struct slice host, uint16_t port);
+/* The [client] section of the smallest network that the address is in; NULL: there is none. */
+const struct config_client *config_client_find(const struct config *config, const struct ip *ip);
 bool config_networks_have(const struct config_networks *networks, const struct ip *ip);
 
 /* The sample configuration file and the key table of the manual page, made from the parser's own table. */

@@ -118,6 +118,17 @@ struct config_limits config_hop_limits(const struct config *config, struct slice
     return limits;
 }
 
+const struct config_client *config_client_find(const struct config *config, const struct ip *ip)
+{
+    const struct config_client *best = NULL;
+    for (size_t i = 0; i < config->client_count; i++) {
+        const struct config_client *client = &config->clients[i];
+        if (ip_network_has(&client->network, ip) && (best == NULL || client->network.prefix_bits > best->network.prefix_bits))
+            best = client;
+    }
+    return best;
+}
+
 bool config_networks_have(const struct config_networks *networks, const struct ip *ip)
 {
     for (size_t i = 0; i < networks->count; i++) {

@@ -32,6 +32,7 @@ struct config_loader {
     struct config_route *routes;
     struct config_destination *destinations;
     struct config_dkim *dkims;
+    struct config_client *clients;
     struct config_listen *listen;
     size_t listen_count;
 };
@@ -40,7 +41,7 @@ struct config_loader {
 typedef bool config_parse(struct config_loader *loader, struct slice value, void *place, const char **expected);
 
 struct config_key {
-    const char *section; /* "" top level; "route", "destination" and "dkim" take a name */
+    const char *section; /* "" top level; "route", "destination", "dkim" and "client" take a name */
     const char *key;
     size_t offset;       /* in struct config, or in the section's own struct */
     config_parse *parse;
@@ -50,11 +51,12 @@ struct config_key {
 };
 extern const struct config_key config_keys[];
 extern const size_t config_key_count;
-/* Sections with a name, and what it may be beside a domain: "*", "*.example.com", "from:example.com". */
-enum config_name { CONFIG_NAME_ALL = 1, CONFIG_NAME_BELOW = 2, CONFIG_NAME_SENDER = 4 };
+/* Sections with a name, and what it may be beside a domain: "*", "*.example.com", "from:example.com"; or a network instead. */
+enum config_name { CONFIG_NAME_ALL = 1, CONFIG_NAME_BELOW = 2, CONFIG_NAME_SENDER = 4, CONFIG_NAME_NETWORK = 8 };
 struct config_named {
     const char *section;
-    unsigned forms; /* set of enum config_name */
+    unsigned forms;      /* set of enum config_name */
+    const char *example; /* of a name */
 };
 const struct config_named *config_named_find(struct slice section); /* NULL: takes no name */
 bool config_section_is_named(struct slice section);

@@ -27,8 +27,11 @@ static void print_section(struct buffer *out, const struct config_key *key)
 {
     if (key->section[0] == '\0')
         return;
-    bool named = config_section_is_named(slice_of(key->section));
-    buffer_print(out, named ? "#[%s \"example.com\"]\n" : "[%s]\n", key->section);
+    const struct config_named *named = config_named_find(slice_of(key->section));
+    if (named != NULL)
+        buffer_print(out, "#[%s \"%s\"]\n", key->section, named->example);
+    else
+        buffer_print(out, "[%s]\n", key->section);
 }
 
 /* As comment lines of bounded width, cut at blanks. */

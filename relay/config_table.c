@@ -6,6 +6,7 @@
 #define ROUTE(member) offsetof(struct config_route, member)
 #define DESTINATION(member) offsetof(struct config_destination, member)
 #define DKIM(member) offsetof(struct config_dkim, member)
+#define CLIENT(member) offsetof(struct config_client, member)
 
 const struct config_key config_keys[] = {
     {"", "hostname", TOP(hostname), config_parse_text, "", false,
@@ -144,13 +145,19 @@ const struct config_key config_keys[] = {
     {"dkim", "key", DKIM(key_file), config_parse_text, "", false, "PEM file of the RSA key, made by `sternpost dkim keygen`. Not readable by everybody; read again on SIGHUP. "
      "A signature with 2048 bits takes some 3 ms of a processor, with 4096 six times as long, with 1024 a quarter; all processors "
      "sign at once. Ed25519 keys, which would cost less, are not supported: mbedTLS has none, and few receivers verify them."},
+
+    {"client", "lenient", CLIENT(lenient), config_parse_flag, "no", false,
+     "For printers, scanners and scripts of a network that you trust: take MAIL FROM:<scanner> (completed with hostname) and RCPT "
+     "TO:<root> (an address of this machine), and make line ends of bare LF and CR in messages. Nothing but CRLF.CRLF ends a message even "
+     "so. It holds for clients there that may relay by [access] networks or have logged in; of several networks the smallest counts."},
 };
 const size_t config_key_count = sizeof config_keys / sizeof config_keys[0];
 
 static const struct config_named named_sections[] = {
-    {"route", CONFIG_NAME_ALL | CONFIG_NAME_BELOW | CONFIG_NAME_SENDER},
-    {"destination", CONFIG_NAME_ALL},
-    {"dkim", 0},
+    {"route", CONFIG_NAME_ALL | CONFIG_NAME_BELOW | CONFIG_NAME_SENDER, "example.com"},
+    {"destination", CONFIG_NAME_ALL, "example.com"},
+    {"dkim", 0, "example.com"},
+    {"client", CONFIG_NAME_NETWORK, "192.0.2.0/24"},
 };
 
 const struct config_named *config_named_find(struct slice section)

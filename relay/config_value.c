@@ -285,8 +285,9 @@ bool config_parse_rate(struct config_loader *loader, struct slice value, void *p
 
 bool config_parse_address(struct config_loader *loader, struct slice value, void *place, const char **expected)
 {
+    char text[SMTP_ADDRESS_MAX + 1];
     *expected = "an address such as admin@example.com";
-    return (value.length == 0 || smtp_address_is_valid(value, true)) && keep(loader, value, place);
+    return (value.length == 0 || smtp_address_repair(&value, true, text)) && keep(loader, value, place);
 }
 
 /* ---- listeners: three keys fill one list ---- */

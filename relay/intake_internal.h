@@ -81,6 +81,7 @@ enum err session_open(struct intake *intake, struct door *door);
 void session_begin_tls(struct session *session); /* after STARTTLS; may close the session */
 void session_set_timeout(struct session *session);
 bool session_is_proven(const struct session *session); /* may relay, by its address or AUTH */
+bool session_is_lenient(void *owner); /* owner: the session */
 
 /* session_auth.c */
 bool session_authenticate(struct session *session, const struct smtp_server_event *event); /* false: an answer is outstanding */

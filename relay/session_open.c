@@ -185,6 +185,7 @@ static bool start_server(struct session *session)
         .errors_max = ERRORS_MAX,
         .trusted = session->is_trusted,
         .refused = admission_refused,
+        .is_lenient = session_is_lenient,
         .owner = session,
     };
     session->server = smtp_server_new(&options);
@@ -267,6 +268,17 @@ static void on_ended(struct channel *channel, enum err err)
 bool session_is_proven(const struct session *session)
 {
     return session->is_trusted || (session->server != NULL && smtp_server_is_authenticated(session->server));
+}
+
+/* By the configuration of this moment, and only for who may relay. An address that a proxy only vouches for (another machine's 127.0.0.1), or
+ * none at all, is in no network. */
+bool session_is_lenient(void *owner)
+{
+    const struct session *session = owner;
+    const struct config *config = session->intake->relay->config;
+    const struct config_client *client = session->is_by_address ? config_client_find(config, &session->peer.ip) : NULL;
+    return client != NULL && client->lenient &&
+           (smtp_server_is_authenticated(session->server) || config_networks_have(&config->access_networks, &session->peer.ip));
 }
 
 static bool is_busy(const struct intake *intake)

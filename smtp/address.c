@@ -3,6 +3,8 @@
 #include "base/ip.h"
 #include "base/text.h"
 
+#include <string.h>
+
 #define LOCAL_MAX 64
 #define DOMAIN_MAX 255
 #define LABEL_MAX 63
@@ -13,7 +15,10 @@ static size_t unquoted_find(struct slice text, const char *stops);
 static bool drop_source_route(struct slice *inner, bool utf8);
 static bool is_route(struct slice route, bool utf8);
 static bool is_mailbox_path(struct slice inner, struct smtp_path_rules rules);
+static bool is_name(struct slice inner, bool utf8);
+static void add(char *text, size_t *length, struct slice part);
 static bool is_dot_string(struct slice local, bool utf8);
+static bool is_dotted(struct slice local, bool utf8);
 static bool is_quoted_string(struct slice local, bool utf8);
 static bool is_atom_byte(char byte, bool utf8);
 static bool is_label(struct slice label, bool utf8);
@@ -27,6 +32,7 @@ bool smtp_path_parse(struct slice *input, struct smtp_path_rules rules, struct s
     if (!bracketed && !take_bare(&rest, &inner)) {
         return false;
     }
+    rules.name_allowed = rules.name_allowed && bracketed;
     bool is_null = bracketed && inner.length == 0;
     if (is_null ? !rules.null_allowed : !drop_source_route(&inner, rules.utf8) || !is_mailbox_path(inner, rules)) {
         return false;
@@ -49,6 +55,41 @@ bool smtp_address_is_valid(struct slice address, bool utf8)
     bool quoted = local.data[0] == '"';
     return (quoted ? is_quoted_string(local, utf8) : is_dot_string(local, utf8)) &&
            (is_literal(domain) || smtp_domain_is_valid(domain, utf8));
+}
+
+bool smtp_address_repair(struct slice *address, bool utf8, char text[SMTP_ADDRESS_MAX + 1])
+{
+    struct slice local = smtp_address_local(*address), domain = smtp_address_domain(*address);
+    if (smtp_address_is_valid(*address, utf8)) {
+        return true;
+    }
+    if (slice_ends(domain, SLICE("."))) {
+        domain.length--;
+    }
+    const char *quote = is_dotted(local, utf8) && !is_dot_string(local, utf8) ? "\"" : "";
+    if (local.length > LOCAL_MAX - 2 * strlen(quote) || domain.length > DOMAIN_MAX) {
+        return false;
+    }
+    size_t length = 0;
+    add(text, &length, slice_of(quote));
+    add(text, &length, local);
+    add(text, &length, slice_of(quote));
+    add(text, &length, SLICE("@"));
+    add(text, &length, domain);
+    if (!smtp_address_is_valid(slice_make(text, length), utf8)) {
+        return false;
+    }
+    *address = slice_make(text, length);
+    return true;
+}
+
+/* Whatever the bytes are: one that ends texts of C must not make another address of it. */
+static void add(char *text, size_t *length, struct slice part)
+{
+    if (part.length > 0) {
+        memcpy(text + *length, part.data, part.length);
+    }
+    *length += part.length;
 }
 
 struct slice smtp_address_local(struct slice address)
@@ -149,7 +190,19 @@ static bool is_mailbox_path(struct slice inner, struct smtp_path_rules rules)
     if (!rules.null_allowed && slice_equal_nocase(inner, SLICE("postmaster"))) {
         return true;
     }
-    return smtp_address_is_valid(inner, rules.utf8);
+    char text[SMTP_ADDRESS_MAX + 1];
+    return (rules.name_allowed && is_name(inner, rules.utf8)) || smtp_address_repair(&inner, rules.utf8, text);
+}
+
+/* A name is what an address of some domain could begin with. */
+static bool is_name(struct slice inner, bool utf8)
+{
+    char whole[LOCAL_MAX + 3], text[SMTP_ADDRESS_MAX + 1];
+    if (inner.length > LOCAL_MAX || slice_has(inner, '@') || slice_has(inner, '\0')) {
+        return false;
+    }
+    struct slice address = text_print(whole, sizeof whole, "%.*s@a", SLICE_ARGS(inner));
+    return smtp_address_repair(&address, utf8, text);
 }
 
 /* Atom *("." Atom). An "@" outside of quotes is no part of it: who sends one means a route, or hopes that we misread it. */
@@ -164,6 +217,17 @@ static bool is_dot_string(struct slice local, bool utf8)
         in_atom = !separator;
     }
     return in_atom;
+}
+
+/* Atoms and dots in any order. */
+static bool is_dotted(struct slice local, bool utf8)
+{
+    for (size_t i = 0; i < local.length; i++) {
+        if (local.data[i] != '.' && !is_atom_byte(local.data[i], utf8)) {
+            return false;
+        }
+    }
+    return local.length > 0;
 }
 
 static bool is_quoted_string(struct slice local, bool utf8)

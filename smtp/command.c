@@ -118,7 +118,9 @@ static enum smtp_command_fault parse_path(struct smtp_command *command)
     struct slice rest = skip_blanks(slice_from(command->argument, prefix.length));
     /* UTF-8 is let through here: whether it was asked for, the parameters say. */
     struct smtp_path_rules rules = {.null_allowed = command->verb == SMTP_MAIL, .utf8 = true};
-    if (!smtp_path_parse(&rest, rules, &command->address)) {
+    command->is_name = !smtp_path_parse(&rest, rules, &command->address);
+    rules.name_allowed = true;
+    if (command->is_name && !smtp_path_parse(&rest, rules, &command->address)) {
         return SMTP_COMMAND_SYNTAX;
     }
     if (rest.length > 0 && rest.data[0] != ' ' && rest.data[0] != '\t') {

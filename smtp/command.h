@@ -35,7 +35,8 @@ struct smtp_command {
     enum smtp_verb verb;
     struct slice argument; /* EHLO, HELO: the name; AUTH: mechanism and the rest; VRFY...: as written; of an unknown
                             * command the whole line */
-    struct slice address;  /* MAIL, RCPT; empty for <> */
+    struct slice address;  /* MAIL, RCPT, as written; empty for <> */
+    bool is_name;          /* it is one without a domain, which only some may use */
     struct smtp_parameter parameters[SMTP_PARAMETER_MAX];
     size_t parameter_count;
     bool utf8; /* MAIL ... SMTPUTF8 */

@@ -10,6 +10,7 @@ enum decoder_state {
     DOT_CR, /* and a CR followed it: with LF this is the end mark */
     TEXT,
     CR,
+    SOFT_START, /* lenient: a line begins behind a bare LF or CR. A dot here was not stuffed, and ends nothing */
 };
 enum encoder_state { ENCODER_LINE_START, ENCODER_TEXT, ENCODER_CR };
 enum normaliser_state { NORMALISER_LINE_START, NORMALISER_TEXT, NORMALISER_CR };
@@ -24,6 +25,8 @@ struct output {
 static bool decode_byte(struct smtp_content_decoder *decoder, char byte, struct output *output);
 static void decode_text(struct smtp_content_decoder *decoder, char byte, struct output *output);
 static size_t decode_run(struct smtp_content_decoder *decoder, struct slice input, struct output *output);
+static void end_bare(struct smtp_content_decoder *decoder, enum smtp_content_fault fault, struct output *output);
+static void keep_dot(struct smtp_content_decoder *decoder, struct output *output);
 static void end_line(struct smtp_content_decoder *decoder, struct output *output);
 static void keep(struct output *output, const char *bytes, size_t length);
 static void note_fault(struct smtp_content_decoder *decoder, enum smtp_content_fault fault);
@@ -56,7 +59,7 @@ void smtp_content_decoder_init(struct smtp_content_decoder *decoder)
 
 bool smtp_content_decode(struct smtp_content_decoder *decoder, struct slice input, struct buffer *out, size_t *taken)
 {
-    char *space = out == NULL ? NULL : buffer_space(out, input.length + 2);
+    char *space = out == NULL ? NULL : buffer_space(out, (decoder->lenient ? 2 : 1) * input.length + 2);
     struct output output = {.next = space};
     bool ended = false;
     *taken = 0;
@@ -105,10 +108,16 @@ static bool decode_byte(struct smtp_content_decoder *decoder, char byte, struct 
                 decoder->state = DOT_CR;
                 return false;
             }
+            if (byte == '\n' && decoder->lenient) {
+                keep_dot(decoder, output);
+            }
             break; /* RFC 5321 4.5.2: other bytes follow, the dot goes */
         case DOT_CR:
             if (byte == '\n') {
                 return true;
+            }
+            if (decoder->lenient) {
+                keep_dot(decoder, output);
             }
             decoder->state = CR;
             return decode_byte(decoder, byte, output);
@@ -117,11 +126,10 @@ static bool decode_byte(struct smtp_content_decoder *decoder, char byte, struct 
                 end_line(decoder, output);
                 return false;
             }
-            note_fault(decoder, SMTP_CONTENT_BARE_CR);
-            decoder->line_length++;
-            keep(output, "\r", 1);
+            end_bare(decoder, SMTP_CONTENT_BARE_CR, output);
             break;
         case TEXT:
+        case SOFT_START:
             break;
     }
     decode_text(decoder, byte, output);
@@ -135,14 +143,37 @@ static void decode_text(struct smtp_content_decoder *decoder, char byte, struct 
         return;
     }
     if (byte == '\n') {
-        note_fault(decoder, SMTP_CONTENT_BARE_LF);
-    } else if (byte == '\0') {
+        end_bare(decoder, SMTP_CONTENT_BARE_LF, output);
+        return;
+    }
+    if (byte == '\0') {
         note_fault(decoder, SMTP_CONTENT_NUL);
     }
     decoder->state = TEXT;
     decoder->eight_bit |= (uint8_t)byte > 0x7f;
     decoder->line_length++;
     keep(output, &byte, 1);
+}
+
+/* A bare LF or CR: a fault and a byte of the line; lenient, its end. */
+static void end_bare(struct smtp_content_decoder *decoder, enum smtp_content_fault fault, struct output *output)
+{
+    if (decoder->lenient) {
+        end_line(decoder, output);
+        decoder->state = SOFT_START;
+        return;
+    }
+    note_fault(decoder, fault);
+    decoder->state = TEXT;
+    decoder->line_length++;
+    keep(output, fault == SMTP_CONTENT_BARE_LF ? "\n" : "\r", 1);
+}
+
+/* A line that is only a dot, and whose end is bare: who stuffs dots would have sent two. */
+static void keep_dot(struct smtp_content_decoder *decoder, struct output *output)
+{
+    decoder->line_length++;
+    keep(output, ".", 1);
 }
 
 static void end_line(struct smtp_content_decoder *decoder, struct output *output)

@@ -1,6 +1,7 @@
 /* Message content between the wire and the store: dot-stuffing and line discipline in one place, for both directions.
  * Inside, content is stored as lines that end in CRLF, without dot-stuffing. Only CRLF "." CRLF ends DATA (RFC 5321
- * 4.1.1.4, 4.5.2); a bare CR, bare LF or NUL marks the content as refused, and reading goes on to the true end. */
+ * 4.1.1.4, 4.5.2); a bare CR, bare LF or NUL marks the content as refused, and reading goes on to the true end. From those who are
+ * trusted with it a bare CR or LF is made a CRLF instead, which the same rule keeps from ending anything. */
 #ifndef SMTP_CONTENT_H
 #define SMTP_CONTENT_H
 
@@ -16,13 +17,14 @@ const char *smtp_content_fault_text(enum smtp_content_fault fault); /* "bare LF"
 
 struct smtp_content_decoder {
     int state;
+    bool lenient; /* to be set after init: a bare LF or CR ends a line too, but never the content: a dot behind it is content */
     enum smtp_content_fault fault; /* the first one seen; sticky */
     uint64_t length;               /* bytes decoded, whether or not they were kept */
     size_t line_length, line_length_max; /* without the CRLF */
     bool eight_bit; /* a byte over 0x7f was seen */
 };
 void smtp_content_decoder_init(struct smtp_content_decoder *decoder);
-/* Decodes input into out (which has room for input.length + 2 bytes) until the end mark; *taken says how much was used.
+/* Decodes input into out (which has room for input.length + 2 bytes, lenient for twice as many) until the end mark; *taken says how much was used.
  * True when the end mark was reached: the bytes behind it are not taken. out may be NULL: nothing is kept. When out has
  * no memory left, out has failed and nothing is taken. */
 bool smtp_content_decode(struct smtp_content_decoder *decoder, struct slice input, struct buffer *out, size_t *taken);

@@ -193,6 +193,20 @@ static void drop_route(struct gathering *gathering)
     *gathering = (struct gathering){.out = gathering->out, .is_phrase = !is_route};
 }
 
+/* Leaves the valid form of it in out. */
+static bool complete(struct slice address, struct buffer *out)
+{
+    char text[SMTP_ADDRESS_MAX + 1];
+    if (!smtp_address_repair(&address, true, text)) {
+        return false;
+    }
+    if (address.data == text) {
+        buffer_clear(out);
+        buffer_add(out, address);
+    }
+    return !buffer_failed(out);
+}
+
 static bool is_address(const struct gathering *gathering)
 {
     char text[SMTP_ADDRESS_MAX];
@@ -201,7 +215,7 @@ static bool is_address(const struct gathering *gathering)
         return false;
     }
     if (gathering->has_domain) {
-        return smtp_address_is_valid(address, true);
+        return complete(address, gathering->out);
     }
     /* A bare local part is valid where it would be with a domain. */
     return address.length <= sizeof text - 2 &&

@@ -24,7 +24,7 @@ struct smtp_mailbox {
 };
 /* The next mailbox; separators without one (",,", empty groups) are passed over. The address is written into `address`, which is
  * cleared first: "local@domain" or a bare "local", without comments and blanks, source routes dropped; its parts are valid (RFC
- * 5321 4.1.2, UTF-8 allowed). Views are into the list's text. FAULT also for "<>" and where `address` had no room. */
+ * 5321 4.1.2, UTF-8 allowed), by smtp_address_repair() where they were not. Views are into the list's text. FAULT also for "<>" and where `address` had no room. */
 enum smtp_mailbox_kind smtp_mailbox_next(struct smtp_mailbox_list *list, struct smtp_mailbox *mailbox, struct buffer *address);
 
 #endif

@@ -12,6 +12,7 @@
 
 static bool takes_input(const struct smtp_server *server);
 static size_t take_line(struct smtp_server *server, struct slice input);
+static void refuse_bare_line(struct smtp_server *server);
 static void dispatch(struct smtp_server *server, struct slice line);
 static bool line_fits(const struct smtp_server *server, struct slice part);
 static bool line_reserve(struct server_line *line, size_t capacity);
@@ -257,8 +258,20 @@ static size_t take_line(struct smtp_server *server, struct slice input)
     if (slice_ends(whole, SLICE("\r\n"))) {
         server->early = part.length < input.length;
         dispatch(server, slice_to(whole, whole.length - 2));
+    } else if (slice_ends(whole, SLICE("\n")) && buffer_length(&server->hello) == 0) {
+        refuse_bare_line(server);
     }
     return part.length;
+}
+
+/* Somebody at a keyboard, with a tool that sends bare LF, would wait for a reply without end. Nothing is done of what the line says, and
+ * nothing behind it is read: a LF that divides commands is a way to smuggle some. Behind EHLO it is the fault of one command of a program
+ * that can do it right, and may be a recipient's: its CRLF is waited for, and it is refused alone. */
+static void refuse_bare_line(struct smtp_server *server)
+{
+    smtp_server_refuse(server, SMTP_REFUSAL_SYNTAX,
+                       smtp_reply_make(500, 5, 2, "lines must end in CRLF, and this one ends in a bare LF; to try by hand use nc -C, or telnet"));
+    smtp_server_close(server);
 }
 
 static void dispatch(struct smtp_server *server, struct slice line)

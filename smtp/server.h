@@ -62,6 +62,9 @@ struct smtp_server_options {
     unsigned errors_max;           /* commands that failed, until 421 and the end */
     bool trusted;                  /* as whoever has authenticated: much more of these, and of NOOP and RSET, is borne */
     void (*refused)(void *owner, const struct smtp_refusal *refusal); /* only told, once for each; NULL: nobody is */
+    /* May this client do what old devices do? It is asked where one does, and at each DATA. Names without a domain are taken then
+     * (that of MAIL gets our hostname), and in content a bare LF or CR ends a line. NULL: no. */
+    bool (*is_lenient)(void *owner);
     void *owner;
 };
 
@@ -87,7 +90,7 @@ enum smtp_server_event_kind {
 struct smtp_server_event {
     enum smtp_server_event_kind kind;
     const struct smtp_mail *mail; /* MAIL; views that live until the answer */
-    const struct smtp_rcpt *rcpt; /* RCPT */
+    const struct smtp_rcpt *rcpt; /* RCPT; the address is valid, or a name without a domain */
     struct slice bytes;           /* CONTENT; valid until the answer */
     struct slice name, password;  /* AUTH: decoded */
 };

@@ -49,6 +49,8 @@ static const struct command_row rows[] = {
 static bool is_http(struct slice line);
 static void say_fault(struct smtp_server *server, enum smtp_command_fault fault, const struct smtp_command *command);
 static void print_hello(const struct smtp_server *server, bool extended, struct buffer *out);
+static bool take_address(struct smtp_server *server, const struct smtp_command *command, struct slice *address);
+static bool take_name(struct smtp_server *server, enum smtp_verb verb, struct slice *address);
 static bool refuses_mail(struct smtp_server *server);
 static bool refuses_starttls(struct smtp_server *server);
 static bool refuses_auth(struct smtp_server *server);
@@ -180,6 +182,9 @@ static void on_mail(struct smtp_server *server, const struct smtp_command *comma
     }
     enum smtp_command_fault fault = smtp_mail_parse(command, smtp_server_allowed(server), &server->mail);
     uint64_t size_max = server->options.size_max;
+    if (fault == SMTP_COMMAND_OK && !take_address(server, command, &server->mail.reverse_path)) {
+        fault = SMTP_COMMAND_SYNTAX;
+    }
     if (fault != SMTP_COMMAND_OK) {
         say_fault(server, fault, command);
     } else if (size_max > 0 && server->mail.size > size_max) {
@@ -188,6 +193,36 @@ static void on_mail(struct smtp_server *server, const struct smtp_command *comma
         smtp_server_raise(server, SMTP_SERVER_MAIL);
         server->event.mail = &server->mail;
     }
+}
+
+/* The address in its valid form; <> and <postmaster> are as they are. */
+static bool take_address(struct smtp_server *server, const struct smtp_command *command, struct slice *address)
+{
+    if (command->is_name) {
+        return take_name(server, command->verb, address);
+    }
+    return smtp_address_domain(*address).length == 0 || smtp_address_repair(address, true, server->address);
+}
+
+/* As a recipient it is one of this host's, as <postmaster> is; a sender's is given our domain, since reports go there. */
+static bool take_name(struct smtp_server *server, enum smtp_verb verb, struct slice *address)
+{
+    const struct smtp_server_options *options = &server->options;
+    char whole[SERVER_ADDRESS_MAX];
+    if (options->is_lenient == NULL || !options->is_lenient(options->owner)) {
+        return false;
+    }
+    if (verb == SMTP_RCPT) {
+        return true;
+    }
+    *address = text_print(whole, sizeof whole, "%.*s@%.*s", SLICE_ARGS(*address), SLICE_ARGS(options->hostname));
+    if (!smtp_address_repair(address, true, server->address)) {
+        return false;
+    }
+    if (address->data == whole) {
+        *address = text_print(server->address, sizeof server->address, "%.*s", SLICE_ARGS(*address));
+    }
+    return true;
 }
 
 static bool refuses_mail(struct smtp_server *server)
@@ -212,6 +247,9 @@ static void on_rcpt(struct smtp_server *server, const struct smtp_command *comma
         return;
     }
     enum smtp_command_fault fault = smtp_rcpt_parse(command, smtp_server_allowed(server), &server->rcpt);
+    if (fault == SMTP_COMMAND_OK && !take_address(server, command, &server->rcpt.address)) {
+        fault = SMTP_COMMAND_SYNTAX;
+    }
     if (fault != SMTP_COMMAND_OK) {
         say_fault(server, fault, command);
     } else if (server->transaction.recipient_count >= server->options.recipients_max) {

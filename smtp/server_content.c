@@ -4,6 +4,7 @@
  * reply and the rest is read and thrown away, up to the true end: to stop earlier would be to read content as commands.
  */
 
+static size_t chunk_room(const struct smtp_server *server);
 static bool is_refused(const struct smtp_server *server);
 static void judge(struct smtp_server *server);
 static void refuse(struct smtp_server *server, const struct smtp_reply *reply);
@@ -12,25 +13,33 @@ static void finish(struct smtp_server *server);
 
 void smtp_server_content_start(struct smtp_server *server)
 {
+    const struct smtp_server_options *options = &server->options;
     smtp_content_decoder_init(&server->transaction.content);
+    server->transaction.content.lenient = options->is_lenient != NULL && options->is_lenient(options->owner);
     server->transaction.ended = false;
     server->state = SERVER_CONTENT;
 }
 
 size_t smtp_server_content_take(struct smtp_server *server, struct slice input)
 {
-    size_t room = SERVER_CHUNK_MAX - 2 - buffer_length(&server->chunk);
-    struct slice part = is_refused(server) ? input : slice_to(input, room);
+    struct slice part = is_refused(server) ? input : slice_to(input, chunk_room(server));
     size_t taken;
     server->transaction.ended =
         smtp_content_decode(&server->transaction.content, part, is_refused(server) ? NULL : &server->chunk, &taken);
     judge(server);
     if (server->transaction.ended) {
         finish(server);
-    } else if (buffer_length(&server->chunk) >= SERVER_CHUNK_MAX - 2) {
+    } else if (chunk_room(server) == 0) {
         raise_chunk(server);
     }
     return taken;
+}
+
+/* For so many bytes as they come: lenient each may become two. */
+static size_t chunk_room(const struct smtp_server *server)
+{
+    size_t room = SERVER_CHUNK_MAX - 2 - buffer_length(&server->chunk);
+    return server->transaction.content.lenient ? room / 2 : room;
 }
 
 void smtp_server_content_answered(struct smtp_server *server, const struct smtp_reply *reply)

@@ -3,6 +3,7 @@
 #ifndef SMTP_SERVER_INTERNAL_H
 #define SMTP_SERVER_INTERNAL_H
 
+#include "smtp/address.h"
 #include "smtp/server.h"
 
 #define SERVER_LINE_MAX 2048       /* RFC 5321 4.5.3.1.4 asks for 512, with extensions for more */
@@ -10,6 +11,7 @@
 #define SERVER_CHUNK_MAX 65536
 #define SERVER_OUTPUT_HIGH 16384
 #define SERVER_HELLO_MAX 255
+#define SERVER_ADDRESS_MAX (SMTP_ADDRESS_MAX + 1)
 
 #define SERVER_STATE_LIST(X)                                                                                           \
     X(GREETING, "greeting")   /* not a byte is taken yet */                                                            \
@@ -57,6 +59,7 @@ struct smtp_server {
     struct smtp_server_event event;
     struct smtp_mail mail; /* what the event points to */
     struct smtp_rcpt rcpt;
+    char address[SERVER_ADDRESS_MAX]; /* of the event, where it is not as it was written */
     struct server_line line;
     struct server_transaction transaction;
     enum server_auth_step auth_step;

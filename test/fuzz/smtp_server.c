@@ -1,8 +1,10 @@
 /* A server session. Bytes 0 and 1 are the options and the owner's mind: how many yes-es there are to a no. The rest is
  * what the client sends, in pieces. What the owner is asked must come in order, and what is answered must be lines of
- * printable ASCII. */
+ * printable ASCII. Content ends with the first CRLF.CRLF and with nothing else, also where the owner is lenient with its lines, and what is
+ * handed out of it are lines that end in CRLF. */
 #include <assert.h>
 
+#include "smtp/address.h"
 #include "smtp/server.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -12,7 +14,35 @@ struct order {
     unsigned recipients;
     uint64_t length;
     size_t told, refusals; /* what speaks against the client, as told and as said */
+    struct slice seen;     /* all that was taken */
+    size_t content_at;     /* in it, the CRLF of DATA */
 };
+
+static bool is_lenient(void *owner)
+{
+    (void)owner;
+    return true;
+}
+
+static void check_end(const struct order *order)
+{
+    struct slice content = slice_from(order->seen, order->content_at);
+    size_t end = slice_find_slice(content, SLICE("\r\n.\r\n"));
+    assert(end + 5 == content.length);
+}
+
+static void check_lines(struct slice bytes)
+{
+    for (size_t i = 0; i < bytes.length; i++) {
+        assert(bytes.data[i] != '\r' || (i + 1 < bytes.length && bytes.data[i + 1] == '\n'));
+        assert(bytes.data[i] != '\n' || (i > 0 && bytes.data[i - 1] == '\r'));
+    }
+}
+
+static void check_address(struct slice address, bool may_be_bare)
+{
+    assert(smtp_address_is_valid(address, true) || (may_be_bare && !slice_has(address, '@')));
+}
 
 static void check_order(struct order *order, const struct smtp_server_event *event, bool yes)
 {
@@ -25,6 +55,13 @@ static void check_order(struct order *order, const struct smtp_server_event *eve
     assert((kind != SMTP_SERVER_CONTENT && kind != SMTP_SERVER_END) || order->in_content);
     assert((kind != SMTP_SERVER_STARTTLS && kind != SMTP_SERVER_AUTH) || !order->open);
     assert(kind != SMTP_SERVER_RESET || order->open);
+    if (order->in_content && (kind == SMTP_SERVER_END || kind == SMTP_SERVER_RESET))
+        check_end(order);
+    check_lines(event->bytes);
+    if (kind == SMTP_SERVER_MAIL && event->mail->reverse_path.length > 0)
+        check_address(event->mail->reverse_path, false);
+    if (kind == SMTP_SERVER_RCPT)
+        check_address(event->rcpt->address, true);
     order->greeted = true;
     order->closed = kind == SMTP_SERVER_CLOSE;
     order->length += event->bytes.length;
@@ -34,9 +71,10 @@ static void check_order(struct order *order, const struct smtp_server_event *eve
     if (kind == SMTP_SERVER_RCPT)
         order->recipients += yes;
     if (kind == SMTP_SERVER_DATA)
-        order->in_content = yes;
+        *order = (struct order){.greeted = true, .open = true, .in_content = yes, .recipients = order->recipients, .told = order->told,
+                                .refusals = order->refusals, .seen = order->seen, .content_at = order->seen.length - 2};
     if (kind == SMTP_SERVER_END || kind == SMTP_SERVER_RESET)
-        *order = (struct order){.greeted = true, .told = order->told, .refusals = order->refusals};
+        *order = (struct order){.greeted = true, .told = order->told, .refusals = order->refusals, .seen = order->seen};
 }
 
 /* No reply says no without having been told, or the owner's own. */
@@ -101,11 +139,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct order order = {.greeted = false};
     options.refused = on_refused;
     options.owner = &order;
+    options.is_lenient = data[0] >> 7 & 1 ? is_lenient : NULL;
     struct smtp_server *server = smtp_server_new(&options);
     unsigned mood = 0;
     answer_all(server, &order, &mood, data[1]);
     for (size_t at = 3; at < size && !order.closed;) {
         size_t taken = smtp_server_feed(server, slice_to(slice_from(slice_make(data, size), at), data[2] + 1U));
+        order.seen = slice_to(slice_make(data, size), at + taken);
         answer_all(server, &order, &mood, data[1]);
         assert(taken > 0 || order.closed);
         at += taken;

@@ -106,6 +106,10 @@ class Messages(SendmailCase):
     def test_sender_in_one_word(self):
         self.assertEqual(self.send("-t", "-i", "-fbounce@dest.example", text="To: a@dest.example\n\nx\n").sender, "bounce@dest.example")
 
+    def test_mailboxes_with_odd_dots(self):
+        message = self.send("-f", "a.@sender.example", "s..t@dest.example.")
+        self.assertEqual((message.sender, message.recipients), ('"a."@sender.example', ['"s..t"@dest.example']))
+
     def test_line_ends_and_dots(self):
         message = self.send("a@dest.example", text="From x@y Thu Jan  1 00:00:00 1970\r\nX: y\r\n\r\none\r\ntwo\nthree\r\n.\r\nnot this\n")
         self.assertTrue(message.data.endswith(b"\r\n\r\none\r\ntwo\r\nthree\r\n"), message.data)

@@ -113,6 +113,25 @@ class Basics(case.LiveCase):
                     self.assertEqual(raw.ask("RCPT TO:" + address)[0], "5")
             self.assertEqual(raw.ask("MAIL FROM:<b@sender.example>")[:3], "503")
 
+    def test_mailboxes_with_odd_dots(self):
+        """As others take them; what leaves is valid and means the same (RFC 5321 4.1.2)."""
+        with client.Raw(self.relay.port) as raw:
+            raw.ask("EHLO c")
+            for command in ("MAIL FROM:<.a@sender.example.>", "RCPT TO:<x..y@basic.example>", "RCPT TO:<x.@basic.example.>"):
+                self.assertEqual(raw.ask(command)[:3], "250", command)
+            raw.ask("DATA")
+            self.assertEqual(raw.ask("Subject: odd dots\r\n\r\nx\r\n.")[:3], "250")
+        case.wait_until(lambda: [message for message in self.messages if message.header("Subject") == "odd dots"], 20, "it")
+        mine = [message for message in self.messages if message.header("Subject") == "odd dots"]
+        self.assertEqual([(message.sender, sorted(message.recipients)) for message in mine],
+                         [('".a"@sender.example', ['"x."@basic.example', '"x..y"@basic.example'])])
+
+    def test_by_hand(self):
+        with client.Raw(self.relay.port) as raw:
+            raw.send("EHLO x\n")
+            self.assertRegex(raw.reply(), r"^500 5\.5\.2 lines must end in CRLF.* nc -C")
+            self.assertEqual(raw.reply(), "")
+
     def test_parameters(self):
         with client.Raw(self.relay.port) as raw:
             raw.ask("EHLO c")
@@ -187,6 +206,31 @@ class Smuggling(case.LiveCase):
 
     def test_byte_by_byte(self):
         self.check(by_bytes=True)
+
+
+class Lenient(case.LiveCase):
+    """A network of old devices: each false end is content, and arrives so."""
+    settings = {'client."127.0.0.0/8".lenient': "yes"}
+
+    def test_what_ends_nothing_arrives(self):
+        server = self.lab.mx("lenient.example")
+        sequences = {name: bytes_ for name, bytes_ in SMUGGLING.items() if b"\0" not in bytes_}
+        for name, sequence in sequences.items():
+            with client.Raw(self.relay.port) as raw:
+                raw.ask("EHLO scanner")
+                self.assertEqual(raw.ask("MAIL FROM:<scanner>")[:3], "250")
+                self.assertEqual(raw.ask("RCPT TO:<a@lenient.example>")[:3], "250")
+                raw.ask("DATA")
+                raw.send(("Subject: %s\n\n" % name).encode() + b"outer" + sequence + SECOND)
+                self.assertEqual(raw.reply()[:3], "250", name)
+                self.assertEqual(raw.ask("NOOP")[:3], "250", name)
+        case.wait_until(lambda: len(server.messages) == len(sequences), 30, "all of them")
+        for message in server.messages:
+            with self.subTest(message.header("Subject")):
+                self.assertEqual((message.sender, message.recipients), ("scanner@relay.example", ["a@lenient.example"]))
+                self.assertIn(b"MAIL FROM:<evil@sender.example>\r\nRCPT TO:", message.data)
+                self.assertTrue(message.data.endswith(b"\r\nsmuggled\r\n"))
+                self.assertNotRegex(message.data, rb"[^\r]\n|\r[^\n]")
 
 
 class Limits(case.LiveCase):

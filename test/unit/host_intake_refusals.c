@@ -141,6 +141,59 @@ static void test_a_network_taken_away(void **state)
     visitor_close(&visitor);
 }
 
+/* ---- a network of old devices ---- */
+
+static const struct {
+    const char *name, *network, *access;
+    bool is_lenient;
+} networks[] = {
+    {"in the network, and may relay", "127.0.0.0/8", "127.0.0.0/8", true},
+    {"may not relay", "127.0.0.0/8", "10.0.0.0/8", false},
+    {"in another network", "10.0.0.0/8", "127.0.0.0/8", false},
+};
+
+static void test_lenient_networks(void **state)
+{
+    static struct config_client client;
+    static struct ip_network access;
+    struct visitor visitor;
+    (void)state;
+    struct config *config = running.relay->config;
+    visitor_open(&visitor);
+    check_slice("no section", slice_to(converse(&visitor, "MAIL FROM:<scanner>\r\n"), 3), SLICE("501"));
+    for (size_t i = 0; i < COUNT_OF(networks); i++) {
+        /* As a reload does, also of sessions that are open. */
+        client = (struct config_client){.name = slice_of(networks[i].network), .lenient = true};
+        assert_int_equal(ip_network_parse(client.name, &client.network), ERR_NONE);
+        assert_int_equal(ip_network_parse(slice_of(networks[i].access), &access), ERR_NONE);
+        config->clients = &client;
+        config->client_count = 1;
+        config->access_networks = (struct config_networks){.items = &access, .count = 1};
+        check_slice(networks[i].name, slice_to(converse(&visitor, "MAIL FROM:<scanner>\r\n"), 3), networks[i].is_lenient ? SLICE("250") : SLICE("501"));
+        (void)converse(&visitor, "RSET\r\n");
+    }
+    visitor_close(&visitor);
+}
+
+static void test_what_a_lenient_network_may(void **state)
+{
+    static struct config_client client = {.lenient = true};
+    struct visitor visitor;
+    (void)state;
+    assert_int_equal(ip_network_parse(SLICE("127.0.0.1"), &client.network), ERR_NONE);
+    running.relay->config->clients = &client;
+    running.relay->config->client_count = 1;
+    visitor_open(&visitor);
+    check_slice("sender", slice_to(converse(&visitor, "MAIL FROM:<scanner>\r\n"), 3), SLICE("250"));
+    check_slice("a name that nobody has", slice_to(converse(&visitor, "RCPT TO:<root>\r\n"), 9), SLICE("550 5.1.1"));
+    check_slice("recipient", slice_to(converse(&visitor, RCPT), 3), SLICE("250"));
+    check_slice("content", slice_to(converse(&visitor, "DATA\r\n"), 3), SLICE("354"));
+    check_slice("its end", slice_to(converse(&visitor, "Subject: x\n\na\n.\nMAIL FROM:<b>\r.\r\n\r\n.\r\n"), 9), SLICE("250 2.0.0"));
+    check_number("one message", lines_with((const char *const[4]){"event=accepted", "from=scanner@relay.example", NULL, NULL}), 1);
+    check_number("no other", running.relay->metrics.accepted, 1);
+    visitor_close(&visitor);
+}
+
 #define WITH_DOOR(test) cmocka_unit_test_setup_teardown(test, open_door, running_teardown)
 #define WITH_TRUST(test) cmocka_unit_test_setup_teardown(test, open_trusting_door, running_teardown)
 
@@ -149,6 +202,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         WITH_TRUST(test_a_trusted_client), WITH_DOOR(test_a_stranger), WITH_DOOR(test_too_many_errors),
         WITH_DOOR(test_a_flood_is_not_one_of_lines), WITH_TRUST(test_a_network_taken_away),
+        WITH_TRUST(test_lenient_networks), WITH_TRUST(test_what_a_lenient_network_may),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

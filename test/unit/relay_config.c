@@ -116,6 +116,9 @@ static const struct {
     {"place of a signature", "hostname = a.b\n[dkim \"a.example\"]\nselector = s\n", "main.conf:3: [dkim \"a.example\"]: a signature needs"},
     {"dkim for all", "[dkim \"*\"]\nselector = s\nkey = /k\n", "main.conf:2: [dkim \"*\"] would apply to nothing"},
     {"dkim for all below", "[dkim \"*.example\"]\nselector = s\n", "[dkim \"*.example\"] would apply to nothing"},
+    {"a client by name", "[client \"a.example\"]\nlenient = yes\n", "main.conf:2: \"a.example\" is no network such as 192.0.2.0/24"},
+    {"a client's value", "[client \"10.0.0.0/8\"]\nlenient = maybe\n", "main.conf:2: lenient = \"maybe\" is not right"},
+    {"a root that is no address", "[local]\nroot = a..b c@d\n", "main.conf:2: root = \"a..b c@d\" is not right"},
     {"destination by sender", "[destination \"from:a.example\"]\nrate = 1/s\n", "[destination \"from:a.example\"] would apply to nothing"},
     {"a port twice", "[listen]\nsmtp = 127.0.0.1:25 127.0.0.1:25\n", "main.conf:2: [listen] smtp: 127.0.0.1:25 is named twice"},
     {"a port for two doors", "[listen]\nsmtp = 127.0.0.1:25\nsubmission = 127.0.0.1:25\n", "main.conf:3: [listen] submission: 127.0.0.1:25 is named twice"},
@@ -228,6 +231,41 @@ static void test_lenient(void **state)
 }
 
 /* What is shown says the same when it is read, secrets apart, and shows the same then. */
+/* Of several networks the smallest counts, whatever their order; one written in two ways is one section. */
+static void test_clients(void **state)
+{
+    static const struct {
+        const char *address;
+        int lenient; /* -1: there is no section */
+    } cases[] = {{"10.0.0.1", 1}, {"10.1.0.1", 0}, {"10.1.2.3", 1}, {"11.0.0.1", -1}, {"2001:db8::1", 1}, {"2001:db9::1", -1}};
+    (void)state;
+    struct loaded loaded;
+    load_text(&loaded, "hostname = a.b\n[client \"10.1.2.3\"]\nlenient = yes\n[client \"10.0.0.0/8\"]\nlenient = yes\n"
+                       "[client \"10.1.0.0/16\"]\nlenient = no\n[client \"2001:DB8:0::/32\"]\nlenient = no\n"
+                       "[client \"2001:db8::/32\"]\nlenient = yes\n");
+    check_slice("no faults", buffer_slice(&loaded.faults), SLICE_EMPTY);
+    assert_int_equal(loaded.err, ERR_NONE);
+    check_number("sections", loaded.config->client_count, 4);
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct ip ip;
+        assert_true(ip_parse(slice_of(cases[i].address), &ip));
+        const struct config_client *client = config_client_find(loaded.config, &ip);
+        check_number(cases[i].address, client == NULL ? 2 : client->lenient, cases[i].lenient < 0 ? 2 : cases[i].lenient);
+    }
+    unload(&loaded);
+}
+
+/* Addresses that others have: as the local part of an odd mailbox. */
+static void test_odd_addresses(void **state)
+{
+    (void)state;
+    struct loaded loaded;
+    load_text(&loaded, "hostname = a.b\n[local]\nroot = x..y@phone.example.\n");
+    assert_int_equal(loaded.err, ERR_NONE);
+    check_slice("root", loaded.config->local_root, SLICE("\"x..y\"@phone.example"));
+    unload(&loaded);
+}
+
 static void test_shown(void **state)
 {
     (void)state;
@@ -450,7 +488,7 @@ int main(void)
         cmocka_unit_test(test_nothing_is_needed),  cmocka_unit_test(test_order_of_sources),
         cmocka_unit_test(test_directory_beside_the_file), cmocka_unit_test(test_faults_name_place_and_cure),
         cmocka_unit_test(test_warnings), cmocka_unit_test(test_continued_values), cmocka_unit_test(test_no_line_can_be_indented),
-        cmocka_unit_test(test_shown), cmocka_unit_test(test_shown_without_secrets), cmocka_unit_test(test_lenient), cmocka_unit_test(test_files_are_named),
+        cmocka_unit_test(test_clients), cmocka_unit_test(test_odd_addresses), cmocka_unit_test(test_shown), cmocka_unit_test(test_shown_without_secrets), cmocka_unit_test(test_lenient), cmocka_unit_test(test_files_are_named),
         cmocka_unit_test(test_doors), cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_routes),             cmocka_unit_test(test_limits),             cmocka_unit_test(test_sets),
         cmocka_unit_test(test_sample_loads),

@@ -109,7 +109,8 @@ static void test_every_key_has_a_variable(void **state)
         char section[160];
         snprintf(name, sizeof name, "%s", key->section);
         to_capitals(name);
-        snprintf(section, sizeof section, "STERNPOST_%s_5_NAME=a.example", name);
+        const struct config_named *named = config_named_find(slice_of(key->section));
+        snprintf(section, sizeof section, "STERNPOST_%s_5_NAME=%s", name, named == NULL ? "" : named->example);
         const char *environment[] = {variable, is_named ? section : NULL, NULL};
         struct config_source source = {.file = write_file("empty.conf", "", 0640), .environment = environment};
         load(&loaded, &source);

@@ -81,6 +81,78 @@ static void test_addresses(void **state)
     assert_false(smtp_address_is_valid(SLICE("a@example\0.com"), true));
 }
 
+/* What is no address as it is written: made one, or not. */
+static void test_repair(void **state)
+{
+    static const struct {
+        const char *text, *repaired; /* NULL: it cannot be */
+    } cases[] = {
+        {"u@example.com", "u@example.com"},
+        {"\"a..b\"@example.com", "\"a..b\"@example.com"},
+        {"a..b@example.com", "\"a..b\"@example.com"},
+        {"a.b.@example.com", "\"a.b.\"@example.com"},
+        {".a@example.com", "\".a\"@example.com"},
+        {"..@example.com", "\"..\"@example.com"},
+        {".@[192.0.2.1]", "\".\"@[192.0.2.1]"},
+        {"\xc3\xa4.@example.com", "\"\xc3\xa4.\"@example.com"},
+        {"u@example.com.", "u@example.com"},
+        {"a..b@example.com.", "\"a..b\"@example.com"},
+        {"\"a b\"@example.com.", "\"a b\"@example.com"},
+        {"u@c.", "u@c"},
+        {"u@example.com..", NULL},
+        {"u@.", NULL},
+        {"u@.example.com", NULL},
+        {"u@example..com.", NULL},
+        {"u@[192.0.2.1].", "u@[192.0.2.1]"},
+        {"u.@", NULL},
+        {".@", NULL},
+        {"u.", NULL},
+        {"@example.com.", NULL},
+        {"a..b c@example.com", NULL},
+        {"a..\"b\"@example.com", NULL},
+        {"a..b>@example.com", NULL},
+        {"a..b@c@example.com", NULL},
+        {"a..b\\@example.com", NULL},
+        {"a..b\r\n@example.com", NULL},
+        {"\"a..b@example.com", NULL},
+        {"\xff..@example.com", NULL},
+    };
+    char text[SMTP_ADDRESS_MAX + 1];
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct slice address = slice_of(cases[i].text);
+        check_number(cases[i].text, smtp_address_repair(&address, true, text), cases[i].repaired != NULL);
+        if (cases[i].repaired != NULL)
+            check_slice(cases[i].text, address, slice_of(cases[i].repaired));
+    }
+    const struct slice with_nul[] = {SLICE("a@b\0c.example."), SLICE("a.\0@b.example"), SLICE("a..@b.example\0.")};
+    for (size_t i = 0; i < COUNT_OF(with_nul); i++) {
+        struct slice address = with_nul[i];
+        assert_false(smtp_address_repair(&address, true, text));
+    }
+    struct slice eight_bit = SLICE("\xc3\xa4.@example.com");
+    assert_false(smtp_address_repair(&eight_bit, false, text));
+}
+
+/* The quotes count too. */
+static void test_repair_of_long_ones(void **state)
+{
+    char given[512], text[SMTP_ADDRESS_MAX + 1];
+    (void)state;
+    for (int more = 0; more <= 1; more++) {
+        snprintf(given, sizeof given, "%0*d..@example.com", 60 + more, 0);
+        struct slice address = slice_of(given);
+        check_number("local part", smtp_address_repair(&address, false, text), !more);
+        snprintf(given, sizeof given, "%062d@%063d.%063d.%063d.%061d.x%s.", 0, 0, 0, 0, 0, more ? "y" : "");
+        address = slice_of(given);
+        check_number("domain", smtp_address_repair(&address, false, text), !more);
+    }
+    snprintf(given, sizeof given, "%060d..@%063d.%063d.%063d.%061d.x.", 0, 0, 0, 0, 0);
+    struct slice longest = slice_of(given);
+    assert_true(smtp_address_repair(&longest, false, text));
+    assert_int_equal(longest.length, SMTP_ADDRESS_MAX);
+}
+
 static void test_lengths(void **state)
 {
     (void)state;
@@ -136,6 +208,10 @@ static void test_paths(void **state)
         {"<PostMaster>", false, "PostMaster", ""},
         {"<postmaster>", true, NULL, NULL},
         {"<other>", false, NULL, NULL},
+        {"<x..y@c.example> SIZE=1", false, "x..y@c.example", " SIZE=1"},
+        {"<x.@c.example.>", false, "x.@c.example.", ""},
+        {".x@c.example", false, ".x@c.example", ""},
+        {"<x..y@c..example>", false, NULL, NULL},
         {"u@c.example", false, "u@c.example", ""},
         {"u@c.example SIZE=1", true, "u@c.example", " SIZE=1"},
         {"<@a.example:u@c.example>", false, "u@c.example", ""},
@@ -168,9 +244,38 @@ static void test_paths(void **state)
     }
 }
 
+/* Names without a domain, where they are allowed: only in brackets, or a parameter could be taken for one. */
+static void test_names(void **state)
+{
+    static const struct {
+        const char *input, *name; /* NULL: no path */
+    } cases[] = {
+        {"<scanner>", "scanner"},   {"<x..y>", "x..y"},     {"<\"a b\">", "\"a b\""}, {"<postmaster>", "postmaster"},
+        {"scanner", NULL},          {"SIZE=1", NULL},       {"<a b>", NULL},            {"<@>", NULL},
+        {"<a@>", NULL},             {"<@a.example:b>", "b"}, {"<\"a>", NULL},           {"<a,b>", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct slice input = slice_of(cases[i].input), address = SLICE("none");
+        struct smtp_path_rules rules = {.null_allowed = true, .name_allowed = true};
+        check_number(cases[i].input, smtp_path_parse(&input, rules, &address), cases[i].name != NULL);
+        check_slice(cases[i].input, address, slice_of(cases[i].name == NULL ? "none" : cases[i].name));
+    }
+    char text[80];
+    for (int more = 0; more <= 1; more++) {
+        snprintf(text, sizeof text, "<%0*d>", 64 + more, 0);
+        struct slice input = slice_of(text), address;
+        struct smtp_path_rules rules = {.name_allowed = true};
+        check_number("length", smtp_path_parse(&input, rules, &address), !more);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_repair),
+        cmocka_unit_test(test_repair_of_long_ones),
+        cmocka_unit_test(test_names),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_parts),

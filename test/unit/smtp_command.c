@@ -23,6 +23,8 @@ static void describe(struct buffer *out, enum smtp_command_fault fault, const st
     }
     if (command->utf8)
         buffer_add(out, SLICE(" utf8"));
+    if (command->is_name)
+        buffer_add(out, SLICE(" name"));
 }
 
 static void check_line(struct slice line, bool utf8, const char *expected)
@@ -62,7 +64,9 @@ static const struct {
     {"MAIL TO:<u@c.example>", "MAIL syntax"},
     {"MAIL <u@c.example>", "MAIL syntax"},
     {"MAIL", "MAIL syntax"},
-    {"MAIL FROM:<postmaster>", "MAIL syntax"},
+    {"MAIL FROM:<postmaster>", "MAIL ok <postmaster> name"},
+    {"RCPT TO:<root> NOTIFY=NEVER", "RCPT ok <root> NOTIFY=NEVER name"},
+    {"MAIL FROM:<x..y@c.example.>", "MAIL ok <x..y@c.example.>"},
     {"MAIL FROM:<u@c.example> SIZE", "MAIL ok <u@c.example> SIZE"},
     {"MAIL FROM:<u@c.example> SIZE=", "MAIL parameter-bad"},
     {"MAIL FROM:<u@c.example> SIZE=1=2", "MAIL parameter-bad"},

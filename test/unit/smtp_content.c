@@ -86,6 +86,42 @@ static void test_decoding(void **state)
     split_test("NUL", SLICE("a\0b\r\n.\r\n"), &decoder, NULL);
 }
 
+static void *decode_leniently(void)
+{
+    struct decoding *decoding = decode_start();
+    decoding->decoder.lenient = true;
+    return decoding;
+}
+
+static const struct split_machine lenient_decoder = {decode_leniently, decode_feed, decode_finish};
+
+/* What ends a line bare never makes an end of the content, nor takes a dot away. */
+static void test_decoding_leniently(void **state)
+{
+    static const struct {
+        const char *name;
+        struct slice input;
+        const char *events;
+    } cases[] = {
+        {"bare LF", BYTES("a\nbc\r\n.\r\n"), "a\r\nbc\r\n<end  line=2 behind=0>"},
+        {"bare CR", BYTES("a\rbc\r\n.\r\n"), "a\r\nbc\r\n<end  line=2 behind=0>"},
+        {"LF CR", BYTES("a\n\rb\r\n.\r\n"), "a\r\n\r\nb\r\n<end  line=1 behind=0>"},
+        {"CR CR LF", BYTES("a\r\r\n.\r\n"), "a\r\n\r\n<end  line=1 behind=0>"},
+        {"LF . LF", BYTES("a\n.\nb\r\n.\r\n"), "a\r\n.\r\nb\r\n<end  line=1 behind=0>"},
+        {"LF . CRLF", BYTES("a\n.\r\nb\r\n.\r\n"), "a\r\n.\r\nb\r\n<end  line=1 behind=0>"},
+        {"CRLF . LF", BYTES("a\r\n.\nb\r\n.\r\n"), "a\r\n.\r\nb\r\n<end  line=1 behind=0>"},
+        {"CRLF . CR", BYTES("a\r\n.\rb\r\n.\r\n"), "a\r\n.\r\nb\r\n<end  line=1 behind=0>"},
+        {"CRLF . CR CRLF", BYTES("a\r\n.\r\r\nb\r\n.\r\n"), "a\r\n.\r\n\r\nb\r\n<end  line=1 behind=0>"},
+        {"CR . CRLF", BYTES("a\r.\r\nb\r\n.\r\n"), "a\r\n.\r\nb\r\n<end  line=1 behind=0>"},
+        {"first of all", BYTES("\n.\n.\r\n.\r\n"), "\r\n.\r\n.\r\n<end  line=1 behind=0>"},
+        {"stuffed behind CRLF", BYTES("..a\n..b\r\n...\n.\r\n.\r\n"), ".a\r\n..b\r\n..\r\n.\r\n<end  line=3 behind=0>"},
+        {"what follows stays", BYTES("a\n\r\n.\r\nQUIT\r\n"), "a\r\n\r\n<end  line=1 behind=6>"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        split_test(cases[i].name, cases[i].input, &lenient_decoder, cases[i].events);
+}
+
 /* The sequences with which two systems were made to disagree about where a message ends (SMTP smuggling, 2023). None
  * ends it; each is a fault, and what follows is read up to the true end. */
 static void test_smuggling(void **state)
@@ -312,6 +348,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decoding),
+        cmocka_unit_test(test_decoding_leniently),
         cmocka_unit_test(test_smuggling),
         cmocka_unit_test(test_decoding_into_nothing),
         cmocka_unit_test(test_encoding),

@@ -103,6 +103,10 @@ static void test_order(void **state)
     run(cases, COUNT_OF(cases));
 }
 
+/* As whoever tries it with a tool that sends bare LF. */
+#define BY_HAND                                                                                                        \
+    "500 5.5.2 lines must end in CRLF, and this one ends in a bare LF; to try by hand use nc -C, or telnet\n[CLOSE]\n"
+
 static void test_faults(void **state)
 {
     static const struct dialog_case cases[] = {
@@ -119,12 +123,17 @@ static void test_faults(void **state)
          OFFER MAIL_OK "555 5.5.4 parameter not supported\n"},
         {"SIZE over the limit", BYTES(EHLO "MAIL FROM:<a@c.example> SIZE=1001\r\nMAIL FROM:<a@c.example>\r\n"),
          OFFER "552 5.3.4 message too large\n" MAIL_OK},
-        {"bare LF ends no line", BYTES("NOOP\nQUIT\r\nNOOP\r\n"),
-         "501 5.5.2 bytes that no command may have; lines end in CRLF\n250 2.0.0 ok\n"},
+        {"bare LF before EHLO: nothing of it is done", BYTES("QUIT\nNOOP\r\nEHLO c.example\r\n"), BY_HAND},
+        {"EHLO", BYTES("EHLO c.example\n"), BY_HAND},
+        {"an empty line", BYTES("NOOP\r\n\n"), "250 2.0.0 ok\n" BY_HAND},
+        {"LF CR", BYTES("NOOP\n\rQUIT\r\nNOOP\r\n"), BY_HAND},
+        {"HTTP", BYTES("GET / HTTP/1.1\n\n"), BY_HAND},
+        {"bare LF ends no line", BYTES(EHLO "NOOP\nQUIT\r\nNOOP\r\n"),
+         OFFER "501 5.5.2 bytes that no command may have; lines end in CRLF\n250 2.0.0 ok\n"},
         {"bare CR ends no line", BYTES("NOOP\rQUIT\r\nNOOP\r\n"),
          "501 5.5.2 bytes that no command may have; lines end in CRLF\n250 2.0.0 ok\n"},
-        {"LF CR", BYTES("NOOP\n\rQUIT\r\nNOOP\r\n"),
-         "501 5.5.2 bytes that no command may have; lines end in CRLF\n250 2.0.0 ok\n"},
+        {"LF CR", BYTES(EHLO "NOOP\n\rQUIT\r\nNOOP\r\n"),
+         OFFER "501 5.5.2 bytes that no command may have; lines end in CRLF\n250 2.0.0 ok\n"},
         {"CR CR LF", BYTES("NOOP\r\r\nNOOP\r\n"),
          "501 5.5.2 bytes that no command may have; lines end in CRLF\n250 2.0.0 ok\n"},
         {"NUL", BYTES("NOOP\0\r\nNOOP\r\n"),

@@ -1,0 +1,111 @@
+/* What the server takes of addresses that are written otherwise, and of old devices where the owner is lenient. */
+#include "smtp/server.h"
+
+#include "test/unit/smtp_dialog.h"
+
+#define BYTES(literal)                                                                                                 \
+    {                                                                                                                  \
+        "" literal, sizeof(literal) - 1                                                                                \
+    }
+#define EHLO "EHLO c.example\r\n\1"
+#define OFFER                                                                                                          \
+    "250-mx.example\n250-PIPELINING\n250-SIZE 1000\n250-8BITMIME\n250-ENHANCEDSTATUSCODES\n250-STARTTLS\n250-DSN\n"    \
+    "250 SMTPUTF8\n"
+#define MAIL_OK "[MAIL <a@c.example>]\n250 2.1.0 sender ok\n"
+#define RCPT_OK "[RCPT <b@d.example>]\n250 2.1.5 recipient ok\n"
+#define DATA_OK "[DATA]\n354 end data with <CR><LF>.<CR><LF>\n"
+#define ENVELOPE "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n"
+
+struct dialog_case {
+    const char *name;
+    struct slice input;
+    const char *expected;
+};
+
+static void run(const struct dialog_case *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        dialog_test(cases[i].name, cases[i].input, cases[i].expected);
+}
+
+static int reset_options(void **state)
+{
+    (void)state;
+    split_options = dialog_options;
+    split_refusal = (struct smtp_reply){.code = 0};
+    return 0;
+}
+
+static void test_addresses(void **state)
+{
+    static const struct dialog_case cases[] = {
+        {"as others take them", BYTES(EHLO "MAIL FROM:<x.@c.example.>\r\nRCPT TO:<x..y@d.example>\r\nRCPT TO: b@d.example.\r\n"),
+         OFFER "[MAIL <\"x.\"@c.example>]\n250 2.1.0 sender ok\n[RCPT <\"x..y\"@d.example>]\n250 2.1.5 recipient ok\n" RCPT_OK},
+        {"UTF-8 that was not announced", BYTES(EHLO "MAIL FROM:<\xc3\xa4.@c.example>\r\n"),
+         OFFER "501 5.5.2 bytes that no command may have; lines end in CRLF\n"},
+        {"no names", BYTES(EHLO "MAIL FROM:<scanner>\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<root>\r\nRCPT TO:<postmaster>\r\n"),
+         OFFER "501 5.1.7 bad sender address or syntax: MAIL FROM:<address>\n" MAIL_OK
+               "501 5.1.3 bad recipient address or syntax: RCPT TO:<address>\n[RCPT <postmaster>]\n250 2.1.5 recipient ok\n"},
+    };
+    (void)state;
+    run(cases, COUNT_OF(cases));
+}
+
+static bool yes(void *owner)
+{
+    (void)owner;
+    return true;
+}
+
+static void test_lenient(void **state)
+{
+    static const struct dialog_case cases[] = {
+        {"names", BYTES(EHLO "MAIL FROM:<scanner>\r\nRCPT TO:<root>\r\n"),
+         OFFER "[MAIL <scanner@mx.example>]\n250 2.1.0 sender ok\n[RCPT <root>]\n250 2.1.5 recipient ok\n"},
+        {"names with odd dots", BYTES(EHLO "MAIL FROM:<x..y> SIZE=1\r\nRCPT TO:<x.>\r\n"),
+         OFFER "[MAIL <\"x..y\"@mx.example> size=1]\n250 2.1.0 sender ok\n[RCPT <x.>]\n250 2.1.5 recipient ok\n"},
+        {"no name without brackets", BYTES(EHLO "MAIL FROM: SIZE=1\r\n"),
+         OFFER "501 5.1.7 bad sender address or syntax: MAIL FROM:<address>\n"},
+        {"commands end in CRLF", BYTES(EHLO "MAIL FROM:<a@c.example>\nRCPT TO:<b@d.example>\r\n"),
+         OFFER "501 5.5.2 bytes that no command may have; lines end in CRLF\n"},
+        {"bare LF and CR", BYTES(EHLO ENVELOPE "DATA\r\n\1a: b\n\nc\rd\r\r\n..e\r\n.\r\nNOOP\r\n"),
+         OFFER MAIL_OK RCPT_OK DATA_OK "[END a: b\r\n\r\nc\r\nd\r\n\r\n.e\r\n]\n250 2.0.0 queued\n250 2.0.0 ok\n"},
+        {"none of them ends it", BYTES(EHLO ENVELOPE "DATA\r\n\1a\n.\nRSET\n.\r\nQUIT\r\n.\nNOOP\r.\r.\r\n..\r\r\n.\r\n"),
+         OFFER MAIL_OK RCPT_OK DATA_OK
+         "[END a\r\n.\r\nRSET\r\n.\r\nQUIT\r\n.\r\nNOOP\r\n.\r\n.\r\n.\r\n\r\n]\n250 2.0.0 queued\n"},
+        {"NUL", BYTES(EHLO ENVELOPE "DATA\r\n\1a\0b\n.\r\n.\r\n"), OFFER MAIL_OK RCPT_OK DATA_OK "[RESET]\n550 5.6.0 NUL in the content\n[CLOSE]\n"},
+    };
+    (void)state;
+    split_options.is_lenient = yes;
+    run(cases, COUNT_OF(cases));
+}
+
+/* Whatever the chunks that it comes in, and however many lines grow by a byte. */
+static void test_lenient_chunks(void **state)
+{
+    struct smtp_server_options options = dialog_options;
+    struct buffer log;
+    (void)state;
+    options.size_max = 1 << 20;
+    options.is_lenient = yes;
+    buffer_init(&log, 1 << 20);
+    struct dialog *dialog = dialog_open(&options);
+    dialog_say(dialog, SLICE(EHLO ENVELOPE "DATA\r\n"), &log);
+    for (size_t i = 0; i < 200000; i++)
+        dialog_say(dialog, SLICE("\n"), &log);
+    dialog_say(dialog, SLICE("\r\n.\r\n"), &log);
+    struct slice got = buffer_slice(&log);
+    check_number("all of it", got.length - slice_find_slice(got, SLICE("[END ")), sizeof "[END ]\n250 2.0.0 queued\n" - 1 + 400002);
+    dialog_close(dialog, &log);
+    buffer_free(&log);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_addresses, reset_options),
+        cmocka_unit_test_setup(test_lenient, reset_options),
+        cmocka_unit_test_setup(test_lenient_chunks, reset_options),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
