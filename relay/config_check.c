@@ -3,6 +3,7 @@
 
 #include "base/idna.h"
 #include "base/text.h"
+#include "relay/open_relay.h"
 #include "smtp/address.h"
 
 #include <stdio.h>
@@ -16,6 +17,7 @@ static void check_sts(struct config_loader *loader);
 static void check_tls(struct config_loader *loader);
 static void check_dkims(struct config_loader *loader);
 static void check_doors(struct config_loader *loader);
+static void check_proxies(struct config_loader *loader);
 static void check_twice(struct config_loader *loader);
 static void check_places(struct config_loader *loader);
 static void check_hostname(struct config_loader *loader);
@@ -272,15 +274,30 @@ static void check_logins(struct config_loader *loader)
 
 static void check_doors(struct config_loader *loader)
 {
-    const struct config *config = loader->config;
     check_logins(loader);
+    check_proxies(loader);
+}
+
+/* A network of everybody may be written in parts, as that of who may relay. */
+static void check_proxies(struct config_loader *loader)
+{
+    const struct config *config = loader->config;
+    enum ip_family family = open_relay_family(config->proxy_networks.items, config->proxy_networks.count);
+    if (family == IP_NONE)
+        return;
     for (size_t i = 0; i < config->proxy_networks.count; i++) {
         char text[56];
-        if (config->proxy_networks.items[i].prefix_bits == 0)
-            config_fault(loader, place(loader, "listen", "proxy-networks"),
-                         "%.*s would have anybody believed who says where he is; list the addresses of your proxies",
-                         SLICE_ARGS(ip_network_print(&config->proxy_networks.items[i], text)));
+        if (config->proxy_networks.items[i].prefix_bits != 0)
+            continue;
+        config_fault(loader, place(loader, "listen", "proxy-networks"),
+                     "%.*s would have anybody believed who says where he is; list the addresses of your proxies",
+                     SLICE_ARGS(ip_network_print(&config->proxy_networks.items[i], text)));
+        return;
     }
+    config_fault(loader, place(loader, "listen", "proxy-networks"),
+                 "these would have anybody believed who says where he is: together they hold half of all %s addresses or more; list the "
+                 "addresses of your proxies",
+                 family == IP_V4 ? "IPv4" : "IPv6");
 }
 
 /* ---- sockets ---- */

@@ -194,6 +194,42 @@ static void test_too_many_of_one_client(void **state)
         visitor_close(&visitors[i]);
 }
 
+/* Who has an address of an IPv6 network of 64 bits has all of them: they are one client. So many connections are begun that only the last
+ * address of a row is beyond what is allowed, or none is. */
+static void test_whose_connections(void **state)
+{
+    static const struct {
+        const char *addresses[3];
+        bool is_refused;
+    } cases[] = {
+        {{"2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff:ffff:ffff:ffff"}, true},
+        {{"2001:db8::1", "2001:db8:0:1::1", "2001:db8::2"}, false},
+        {{"192.0.2.1", "192.0.2.2", "192.0.2.3"}, false},
+        {{"192.0.2.1", "192.0.2.1", "192.0.2.1"}, true},
+    };
+    static struct ip_network proxies;
+    (void)state;
+    struct config *config = running.relay->config;
+    assert_int_equal(ip_network_parse(SLICE("127.0.0.0/8"), &proxies), ERR_NONE);
+    config->proxy_networks = (struct config_networks){.items = &proxies, .count = 1};
+    config->connections_per_client = 2;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        for (size_t j = 0; j < 3; j++) {
+            char header[200];
+            bool is_v6 = strchr(cases[i].addresses[j], ':') != NULL;
+            snprintf(header, sizeof header, "PROXY TCP%c %s %s 1 2\r\n", is_v6 ? '6' : '4', cases[i].addresses[j], is_v6 ? "2001:db8:1::1" : "192.0.2.99");
+            visitor_connect(&visitors[j], NULL);
+            stream_write(&visitors[j].stream, slice_of(header));
+            hear(&visitors[j], 1);
+            bool is_refused = slice_starts(buffer_slice(&visitors[j].heard), SLICE("421 4.7.0 too many connections from "));
+            check_number(cases[i].addresses[j], is_refused, j == 2 && cases[i].is_refused);
+        }
+        for (size_t j = 0; j < 3; j++)
+            visitor_close(&visitors[j]);
+        running_until("no session is left", all_have_gone, NULL);
+    }
+}
+
 #define WITH_SMALL_DOOR(test) cmocka_unit_test_setup_teardown(test, open_small_door, close_small_door)
 #define WITH_CROWD(test) cmocka_unit_test_setup_teardown(test, open_crowd, close_crowd)
 
@@ -206,6 +242,7 @@ int main(void)
         WITH_SMALL_DOOR(test_a_trusted_client_always_gets_in),
         WITH_SMALL_DOOR(test_places),
         WITH_SMALL_DOOR(test_too_many_of_one_client),
+        WITH_SMALL_DOOR(test_whose_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,6 +113,8 @@ static const struct {
     {"place of users", "hostname = a.b\n[access]\nusers-file = /x\n", "main.conf:3: [access] users-file: users log in"},
     {"place of a door", "hostname = a.b\n[listen]\nsubmissions = 127.0.0.1:465\n", "main.conf:3: [listen] submissions: needs TLS"},
     {"place of a proxy", "[listen]\nproxy-networks = ::/0\n", "main.conf:2: [listen] proxy-networks: ::/0"},
+    {"proxies in parts", "[listen]\nproxy-networks = 0.0.0.0/1 128.0.0.0/1\n", "main.conf:2: [listen] proxy-networks: these would have anybody believed"},
+    {"proxies in parts, IPv6", "[listen]\nproxy-networks = 10.0.0.1 2000::/4 3000::/4\n", "together they hold half of all IPv6 addresses"},
     {"place of a signature", "hostname = a.b\n[dkim \"a.example\"]\nselector = s\n", "main.conf:3: [dkim \"a.example\"]: a signature needs"},
     {"dkim for all", "[dkim \"*\"]\nselector = s\nkey = /k\n", "main.conf:2: [dkim \"*\"] would apply to nothing"},
     {"dkim for all below", "[dkim \"*.example\"]\nselector = s\n", "[dkim \"*.example\"] would apply to nothing"},
