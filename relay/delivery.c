@@ -477,7 +477,11 @@ void delivery_reload(struct delivery *delivery)
 {
     bool is_under_way = delivery->state == DELIVERY_CONNECTING || delivery->state == DELIVERY_TALKING;
     bool may_have_it = delivery->client != NULL && smtp_client_is_in_doubt(delivery->client);
-    if (delivery->has_work && is_under_way && !may_have_it && !delivery_same_route(delivery))
+    if (!delivery->has_work || may_have_it)
+        return;
+    const struct destination *destination = delivery->destination;
+    bool has_place = hop_of_message(destination->schedule, destination->name, delivery->message.sender) == delivery->hop;
+    if (!has_place || (is_under_way && !delivery_same_route(delivery)))
         delivery_finish(delivery);
 }
 

@@ -19,8 +19,8 @@ struct hop *delivery_hop(const struct delivery *delivery); /* where it has a pla
 bool delivery_is_idle(const struct delivery *delivery);
 /* Others wait for its place: a host that has owed a word for half a minute is given up, unless it may have the message. */
 void delivery_hurry(struct delivery *delivery);
-/* The configuration has changed: a connection by a route that is another one now ends, and its message is taken anew; but not where
- * the host may have it. */
+/* The configuration has changed: a connection by a route that is another one now ends, and so does whatever has no place at the next
+ * hop that its message goes by now; the message is taken anew. But not where the host may have it. */
 void delivery_reload(struct delivery *delivery);
 /* The relay stops: end now, except where the answer to a message that has left as a whole is outstanding. */
 void delivery_stop(struct delivery *delivery);

@@ -24,6 +24,7 @@ struct running {
     char socket[160], submit[160], drop[160];
     size_t lines[8]; /* of the log, by level */
     struct buffer told; /* the first of its lines */
+    struct slice more[2]; /* settings that the next configuration has beside the usual ones */
 };
 static struct running running;
 
@@ -54,7 +55,9 @@ static inline struct config *running_config(void)
     snprintf(drop_path, sizeof drop_path, "submit.drop=%s", running.drop);
     struct slice sets[] = {slice_of(queue), slice_of(socket_path), slice_of(submit_path), slice_of(drop_path), SLICE("hostname=relay.example"),
                            SLICE("delivery.stop-timeout=1s"), SLICE("local.aliases-file=/nonexistent"),
-                           SLICE("local.domains=relay.example"), SLICE("bounce.postmaster=postmaster@relay.example")};
+                           SLICE("local.domains=relay.example"), SLICE("bounce.postmaster=postmaster@relay.example"),
+                           running.more[0].length > 0 ? running.more[0] : SLICE("hostname=relay.example"),
+                           running.more[1].length > 0 ? running.more[1] : SLICE("hostname=relay.example")};
     struct config_source source = {.file = SLICE("/dev/null"), .sets = sets, .set_count = COUNT_OF(sets)};
     buffer_init(&faults, 65536);
     buffer_init(&warnings, 65536);
