@@ -89,7 +89,7 @@ struct config {
     uint64_t queue_size_max, queue_free_min, message_size_max;
 
     struct queue_schedule retry;
-    int64_t expire_ms, warn_ms;
+    int64_t expire_ms, warn_ms, report_gather_ms;
     struct slice postmaster;
 
     struct config_list local_domains; /* canonical */

@@ -67,6 +67,9 @@ const struct config_key config_keys[] = {
 
     {"bounce", "postmaster", TOP(postmaster), config_parse_address, "", false,
      "Gets a digest of bounces that cannot be returned, at most once an hour."},
+    {"bounce", "gather", TOP(report_gather_ms), config_parse_duration, "15s", false,
+     "So long a bounce waits for others of the same message, so that one tells of all; not once nothing of it is pending. "
+     "0 gives each at once."},
 
     {"local", "domains", TOP(local_domains), config_parse_domains, "", false,
      "Our own domains. Nothing is delivered locally: their addresses go through the aliases, else to root. Default: hostname "

@@ -18,7 +18,9 @@ static bool copy_entry(struct record *record, const struct queue_entry *entry, s
 static bool gather_changes(struct record *record);
 static void log_unrecorded(struct relay *relay, const struct queue_entry *entry, enum err err);
 static void committed(struct journal_write *write, enum err err);
-static void give_up(struct record *record);
+static void give_up(struct record *record, enum err err);
+static void submit(struct record *record);
+static struct record *new_record(struct relay *relay, uint64_t message_id);
 
 void record_outcome(struct relay *relay, const struct record_request *request)
 {
@@ -50,18 +52,51 @@ void record_outcomes(struct relay *relay, const struct record_request *items, si
         destination_pause(items[i].destination);
     }
     if (record != NULL)
-        journal_submit(relay->journal, &record->write);
+        submit(record);
+}
+
+enum err record_gathered(struct relay *relay, uint64_t message_id)
+{
+    struct record *record = new_record(relay, message_id);
+    if (record == NULL)
+        return ERR_MEMORY;
+    if (record_make_gathered(record) == ERR_NONE && gather_changes(record)) {
+        submit(record);
+        return ERR_NONE;
+    }
+    give_up(record, ERR_MEMORY);
+    return ERR_MEMORY;
+}
+
+static void submit(struct record *record)
+{
+    gathering_submitted(record->relay->gathering, &record->outcome);
+    journal_submit(record->relay->journal, &record->write);
 }
 
 /* NULL: out of memory. */
-static struct record *make_record(struct relay *relay, const struct record_requests *requests)
+static struct record *new_record(struct relay *relay, uint64_t message_id)
 {
     struct record *record = calloc(1, sizeof *record);
     if (record == NULL)
         return NULL;
     record->relay = relay;
+    record->outcome.id = message_id;
     record->arena = arena_new(ARENA_MAX);
-    bool made = record->arena != NULL && record_make_report(record, requests) == ERR_NONE;
+    if (record->arena == NULL) {
+        free(record);
+        return NULL;
+    }
+    return record;
+}
+
+/* NULL: out of memory. */
+static struct record *make_record(struct relay *relay, const struct record_requests *requests)
+{
+    struct record *record = new_record(relay, requests->items[0].message->id);
+    if (record == NULL)
+        return NULL;
+    bool made = record_make_report(record, requests) == ERR_NONE;
     if (made)
         record->parts = arena_array(record->arena, requests->count, sizeof *record->parts);
     made = made && record->parts != NULL;
@@ -72,7 +107,7 @@ static struct record *make_record(struct relay *relay, const struct record_reque
     }
     if (made && gather_changes(record))
         return record;
-    give_up(record);
+    give_up(record, ERR_MEMORY);
     return NULL;
 }
 
@@ -103,14 +138,15 @@ static bool copy_entry(struct record *record, const struct queue_entry *entry, s
     return copied;
 }
 
-/* The entries', and those that queue the report. */
+/* The entries', those that queue the report and forget that it was owed, or that one is owed. */
 static bool gather_changes(struct record *record)
 {
     const struct queue_change *report = NULL;
     size_t report_count = 0;
     if (record->report != NULL && draft_changes(record->report, clock_wall_ms(), &report, &report_count) != ERR_NONE)
         return false;
-    record->changes = arena_array(record->arena, record->part_count + report_count + 1, sizeof *record->changes);
+    record->changes = arena_array(record->arena, record->part_count + report_count + record->outcome.report_count + 2,
+                                  sizeof *record->changes);
     if (record->changes == NULL)
         return false;
     size_t count = 0;
@@ -129,12 +165,17 @@ static bool gather_changes(struct record *record)
         record->changes[count++] = report[i];
     if (record->has_digest)
         record->changes[count++] = record->digest;
+    if (record->outcome.keeps)
+        record->changes[count++] = record->owed;
+    gathering_forget(record->relay->gathering, &record->outcome, &record->changes[count]);
+    count += record->outcome.report_count;
     record->write = (struct journal_write){.changes = record->changes, .change_count = count, .done = committed};
     return true;
 }
 
-static void give_up(struct record *record)
+static void give_up(struct record *record, enum err err)
 {
+    gathering_settle(record->relay->gathering, &record->outcome, err);
     draft_free(&record->report);
     arena_free(&record->arena);
     free(record);
@@ -157,7 +198,7 @@ static void committed(struct journal_write *write, enum err err)
         log_unrecorded(record->relay, &part->entry, err); /* and not at once again: each try may be a copy more */
         destination_pause(part->destination);
     }
-    give_up(record);
+    give_up(record, err);
 }
 
 /* ---- expiry ---- */

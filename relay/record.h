@@ -1,5 +1,5 @@
-/* Records: the outcome of one attempt for one entry becomes one transaction {entry updated or gone, reports enqueued,
- * destination's back-off}, the log lines and the counters. */
+/* Records: the outcome of one attempt for one entry becomes one transaction {entry updated or gone, report
+ * enqueued or owed, destination's back-off}, the log lines and the counters. */
 #ifndef RELAY_RECORD_H
 #define RELAY_RECORD_H
 
@@ -34,5 +34,7 @@ void record_outcome(struct relay *relay, const struct record_request *request);
  * QUEUE_RECIPIENTS_MAX recipients in all. */
 #define RECORD_ENTRIES_MAX 64
 void record_outcomes(struct relay *relay, const struct record_request *requests, size_t count);
+/* The report on what was gathered of a message (gathering.h) goes into the queue now. ERR_MEMORY: it is gathered still. */
+MUST_CHECK enum err record_gathered(struct relay *relay, uint64_t message_id);
 
 #endif

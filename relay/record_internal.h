@@ -3,6 +3,7 @@
 #define RELAY_RECORD_INTERNAL_H
 
 #include "relay/draft.h"
+#include "relay/gathering.h"
 #include "relay/record.h"
 
 /* What is on its way to the disk. */
@@ -18,6 +19,8 @@ struct record {
     struct draft *report;       /* NULL: none */
     struct queue_change digest; /* what is told to the postmaster instead */
     bool has_digest;
+    struct queue_change owed;   /* what is to be told later */
+    struct gathering_outcome outcome; /* for the reports of the message */
     struct queue_change *changes;
     struct journal_write write;
 };
@@ -28,7 +31,9 @@ struct record_requests {
     size_t count;
     bool decided[RECORD_ENTRIES_MAX][QUEUE_RECIPIENTS_MAX];
 };
-/* Marks entries as warned where their delay notice is given. ERR_MEMORY: nothing may be recorded. */
+/* The report, or what of it is owed. Marks entries as warned where their delay notice is given. ERR_MEMORY: nothing may be recorded. */
 MUST_CHECK enum err record_make_report(struct record *record, const struct record_requests *requests);
+/* The report on what was gathered of the message, by itself. */
+MUST_CHECK enum err record_make_gathered(struct record *record);
 
 #endif

@@ -13,24 +13,72 @@ static bool was_noticed(struct relay *relay, const struct queue_message *message
 static size_t collect(const struct record_requests *requests, bool is_notice, struct report_recipient *recipients);
 static bool wants_report(const struct record_request *request, const struct queue_recipient *recipient, bool is_notice,
                          enum smtp_dsn_action *action);
+static bool may_wait(struct relay *relay, const struct owed *owed);
+static void note_finished(struct record *record, const struct record_requests *requests);
+static enum err make_report(struct record *record, const struct owed *owed);
 static enum err tell_postmaster(struct record *record, const struct report_request *report);
 
+/* The story is in gathering.h: later, with more of the message's failures; or now, with all that waits, where nothing is pending. */
 enum err record_make_report(struct record *record, const struct record_requests *requests)
 {
     struct relay *relay = record->relay;
     struct report_recipient recipients[QUEUE_RECIPIENTS_MAX];
-    const struct queue_message *message = requests->items[0].message;
-    bool is_notice = gives_notice(relay, requests);
-    size_t count = collect(requests, is_notice, recipients);
-    if (count == 0)
+    struct owed owed = {.since_ms = clock_wall_ms(), .message = *requests->items[0].message, .recipients = recipients};
+    owed.recipient_count = collect(requests, gives_notice(relay, requests), recipients);
+    note_finished(record, requests);
+    size_t waiting = gathering_count(relay->gathering, owed.message.id, NULL);
+    bool is_last = true;
+    if (owed.recipient_count == 0 && waiting == 0)
         return ERR_NONE;
+    enum err err = gathering_is_last(relay->gathering, &owed.message, &record->outcome, &is_last);
+    if (err == ERR_NONE && waiting > 0 && owed.recipient_count + waiting > QUEUE_RECIPIENTS_MAX)
+        err = record_gathered(relay, owed.message.id); /* one report holds no more */
+    if (err != ERR_NONE || (owed.recipient_count == 0 && !is_last))
+        return err;
+    if (!is_last && requests->items[0].is_only_notice)
+        return make_report(record, &owed); /* one of a message as it is */
+    if (!is_last && may_wait(relay, &owed))
+        err = gathering_keep(relay->gathering, &record->outcome, &owed, &record->owed);
+    if (!is_last && (record->outcome.keeps || err == ERR_MEMORY))
+        return err;
+    err = gathering_take(relay->gathering, &record->outcome, record->arena, &owed);
+    return err == ERR_NONE ? make_report(record, &owed) : err;
+}
+
+enum err record_make_gathered(struct record *record)
+{
+    struct report_recipient recipients[QUEUE_RECIPIENTS_MAX];
+    struct owed owed = {.recipients = recipients};
+    enum err err = gathering_take(record->relay->gathering, &record->outcome, record->arena, &owed);
+    return err == ERR_NONE ? make_report(record, &owed) : err;
+}
+
+/* Nobody is told of what failed of a report; there is nothing to gather. */
+static bool may_wait(struct relay *relay, const struct owed *owed)
+{
+    return relay->config->report_gather_ms > 0 && owed->message.sender.length > 0;
+}
+
+static void note_finished(struct record *record, const struct record_requests *requests)
+{
+    struct gathering_outcome *outcome = &record->outcome;
+    for (size_t i = 0; i < requests->count; i++) {
+        if (queue_entry_is_finished(requests->items[i].entry))
+            outcome->finished[outcome->finished_count++] = requests->items[i].entry->number;
+    }
+}
+
+static enum err make_report(struct record *record, const struct owed *owed)
+{
     struct report_request report = {
-        .message = message,
-        .recipients = recipients,
-        .recipient_count = count,
-        .retry_until_ms = message->arrival_ms + relay->config->expire_ms,
+        .message = &owed->message,
+        .recipients = owed->recipients,
+        .recipient_count = owed->recipient_count,
+        .retry_until_ms = owed->message.arrival_ms + record->relay->config->expire_ms,
     };
-    enum err err = report_new(relay, &report, &record->report);
+    if (owed->recipient_count == 0)
+        return ERR_NONE;
+    enum err err = report_new(record->relay, &report, &record->report);
     return err == ERR_NONE && record->report == NULL ? tell_postmaster(record, &report) : err;
 }
 

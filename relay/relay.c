@@ -4,6 +4,7 @@
 #include "relay/digest.h"
 #include "relay/drop.h"
 #include "relay/finder.h"
+#include "relay/gathering.h"
 #include "relay/intake.h"
 #include "relay/journal.h"
 #include "relay/locals.h"
@@ -44,8 +45,9 @@ struct relay *relay_new(const struct relay_options *options)
     relay->control = control_new(relay);
     relay->drop = drop_new(relay);
     relay->digest = digest_new(relay);
+    relay->gathering = gathering_new(relay);
     if (relay->journal != NULL && relay->finder != NULL && relay->intake != NULL && relay->control != NULL && relay->drop != NULL &&
-        relay->digest != NULL)
+        relay->digest != NULL && relay->gathering != NULL)
         relay->schedule = schedule_new(relay);
     if (relay->schedule != NULL) {
         clock_watch_start(&relay->clock_watch, relay);
@@ -66,6 +68,7 @@ static void free_own_parts(struct relay *relay)
     timer_cancel(&relay->stop_timer);
     clock_watch_stop(&relay->clock_watch);
     schedule_free(&relay->schedule);
+    gathering_free(&relay->gathering);
     digest_free(&relay->digest);
     drop_free(&relay->drop);
     control_free(&relay->control);
@@ -150,6 +153,7 @@ void relay_stop(struct relay *relay, int exit_status)
     control_close(relay->control);
     drop_stop(relay->drop);
     digest_stop(relay->digest);
+    gathering_stop(relay->gathering);
     schedule_stop(relay->schedule);
     clock_watch_stop(&relay->clock_watch);
     finder_stop(relay->finder);

@@ -21,6 +21,7 @@ struct schedule;
 struct control;
 struct drop;
 struct digest;
+struct gathering;
 struct health;
 struct locals;
 struct signers;
@@ -49,6 +50,7 @@ struct relay {
     struct drop *drop;         /* the directory of sendmail */
     struct health *health;     /* of whoever opened it; NULL: nobody asks */
     struct digest *digest;     /* of double bounces */
+    struct gathering *gathering; /* of what one report will tell */
     struct steady steady;      /* the time that has really passed */
     struct clock_watch clock_watch;
     struct metrics metrics;

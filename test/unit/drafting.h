@@ -76,7 +76,7 @@ static inline void answer(enum err err)
     struct journal_write *write = test.writes[0];
     memmove(&test.writes[0], &test.writes[1], --test.count * sizeof test.writes[0]);
     if (err == ERR_NONE) {
-        const struct queue_change *changes[16];
+        const struct queue_change *changes[128];
         assert_true(write->change_count <= COUNT_OF(changes));
         for (size_t i = 0; i < write->change_count; i++)
             changes[i] = &write->changes[i];

@@ -7,6 +7,7 @@
 
 #include "relay/config.h"
 #include "relay/digest.h"
+#include "relay/gathering.h"
 #include "relay/locals.h"
 #include "relay/record.h"
 #include "relay/relay.h"
@@ -149,6 +150,7 @@ static int set_up(void **state)
     assert_int_equal(queue_open(&options, &test.relay.queue, &fault), ERR_NONE);
     assert_int_equal(locals_load(&test.config, &test.relay.locals, &fault), ERR_NONE);
     buffer_free(&fault);
+    assert_non_null(test.relay.gathering = gathering_new(&test.relay));
     return 0;
 }
 
@@ -156,6 +158,7 @@ static int tear_down(void **state)
 {
     (void)state;
     assert_null(test.write);
+    gathering_free(&test.relay.gathering);
     locals_free(&test.relay.locals);
     queue_close(&test.relay.queue);
     buffer_free(&test.lines);
