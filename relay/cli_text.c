@@ -87,6 +87,18 @@ static void add_line(struct buffer *out, const char *label, struct slice value)
 
 /* ---- messages ---- */
 
+static void add_gathered(struct buffer *out, const struct json *message, int64_t now_ms)
+{
+    int64_t count = json_number(message, "report_recipients", 0);
+    if (count <= 0)
+        return;
+    buffer_add(out, SLICE("    a report on "));
+    cli_text_count(out, (uint64_t)count, "recipient", "recipients");
+    buffer_add(out, SLICE(" goes to the sender at the latest "));
+    cli_text_time(out, message, "report_due", now_ms);
+    buffer_add(out, SLICE(": it waits for others that fail\n"));
+}
+
 void cli_text_listed(struct buffer *out, const struct json *message, int64_t now_ms)
 {
     struct buffer size;
@@ -104,6 +116,7 @@ void cli_text_listed(struct buffer *out, const struct json *message, int64_t now
     const struct json *recipients = json_get(message, "recipients");
     for (size_t i = 0; i < json_count(recipients); i++)
         add_recipient(out, json_at(recipients, i), now_ms);
+    add_gathered(out, message, now_ms);
 }
 
 void cli_text_shown(struct buffer *out, const struct json *message, int64_t now_ms)
@@ -132,6 +145,7 @@ void cli_text_shown(struct buffer *out, const struct json *message, int64_t now_
     const struct json *recipients = json_get(message, "recipients");
     for (size_t i = 0; i < json_count(recipients); i++)
         add_recipient(out, json_at(recipients, i), now_ms);
+    add_gathered(out, message, now_ms);
 }
 
 static void add_recipient(struct buffer *out, const struct json *recipient, int64_t now_ms)

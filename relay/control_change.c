@@ -3,6 +3,7 @@
  * overwritten; one that is being delivered right now is left alone and counted. */
 #include "relay/control_filter.h"
 
+#include "relay/gathering.h"
 #include "relay/hop.h"
 #include "relay/schedule.h"
 #include "relay/upstream.h"
@@ -174,6 +175,12 @@ static bool visit(void *owner, const struct queue_message *message, const struct
     return !change->is_over;
 }
 
+/* What has failed of a message whose rest is deleted is told now: the report is made of the message. */
+static enum err tell_gathered(struct relay *relay, uint64_t id)
+{
+    return gathering_count(relay->gathering, id, NULL) > 0 ? record_gathered(relay, id) : ERR_NONE;
+}
+
 /* Reads the entry once more, now that it may be marked; between the two nothing else has run. */
 static void take(struct control_session *session, struct change *change, size_t index)
 {
@@ -190,7 +197,9 @@ static void take(struct control_session *session, struct change *change, size_t 
     /* A user who flushes his own mail does not decide how often a destination is bothered. */
     if (change->kind == CHANGE_FLUSH && !entry->held && session->sees_all)
         forget_back_off(change, destination);
-    if (!apply(change, entry)) {
+    err = change->kind == CHANGE_DELETE ? tell_gathered(session->relay, id) : ERR_NONE;
+    change->active += err != ERR_NONE;
+    if (err != ERR_NONE || !apply(change, entry)) {
         destination_release(destination, id, entry->number);
         return;
     }
@@ -341,6 +350,11 @@ static void delete_message(struct control_session *session)
     enum err err = queue_message_get(session->relay->queue, change->filter.id, session->scratch, &message);
     if (err == ERR_NOT_FOUND) {
         control_fail(session, CONTROL_NO, "it is not in the queue");
+        return;
+    }
+    err = tell_gathered(session->relay, change->filter.id);
+    if (err != ERR_NONE) {
+        control_fail(session, CONTROL_IO, "what has failed of it cannot be reported: %s", err_text(err));
         return;
     }
     change->changes[0] =

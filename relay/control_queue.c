@@ -2,6 +2,7 @@
 #include "relay/control_filter.h"
 
 #include "base/text.h"
+#include "relay/gathering.h"
 
 #include <string.h>
 
@@ -153,7 +154,18 @@ static void finish_list(struct control_session *session, struct lister *lister)
 
 /* ---- what is said of a message ---- */
 
-static void open_message(struct lister *lister, const struct queue_message *message)
+/* Whoever sees a failed recipient wants to know where the bounce is. */
+static void add_gathering(struct json *message, const struct gathering *gathering, uint64_t id)
+{
+    int64_t due_ms;
+    size_t count = gathering_count(gathering, id, &due_ms);
+    if (count == 0)
+        return;
+    json_set_number(message, "report_recipients", (int64_t)count);
+    control_set_time(message, "report_due", due_ms);
+}
+
+static void open_message(struct control_session *session, struct lister *lister, const struct queue_message *message)
 {
     bool is_continued = lister->message_id == message->id && !lister->is_done;
     lister->message = json_object_new();
@@ -172,6 +184,8 @@ static void open_message(struct lister *lister, const struct queue_message *mess
         json_set_text(lister->message, "envid", message->envid);
     if (lister->is_done)
         control_set_time(lister->message, "ended", lister->listing.after_time_ms);
+    else if (!is_continued)
+        add_gathering(lister->message, session->relay->gathering, message->id);
     if (lister->is_show && !is_continued)
         json_set_text(lister->message, "header", lister->header);
 }
@@ -218,7 +232,7 @@ static bool visit(void *owner, const struct queue_message *message, const struct
         return false;
     }
     if (lister->message == NULL)
-        open_message(lister, message);
+        open_message(session, lister, message);
     enum control_status status = control_status_of(session->relay, entry);
     lister->first_recipient = json_count(lister->recipients);
     for (size_t i = 0; i < entry->recipient_count; i++) {

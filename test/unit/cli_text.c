@@ -104,6 +104,11 @@ static const struct printed printed[] = {
      "    to bob@a.example: deferred (tls), 2 attempts, next 2026-11-24T15:05:00Z (in 5m)\n"
      "       mx offers no STARTTLS\n"
      "    to al@b.example: held\n"},
+    {"one whose report is being gathered", cli_text_listed,
+     "{\"id\":\"1A\",\"arrived\":\"2026-11-24T14:00:00Z\",\"size\":1,\"sender\":\"a@b\",\"report_recipients\":3,\"report_due\":"
+     "\"2026-11-24T15:00:20Z\",\"recipients\":[{\"address\":\"c@d\",\"status\":\"waiting\",\"attempts\":0}]}",
+     "1A       1  2026-11-24T14:00:00Z  from a@b\n    to c@d: waiting\n"
+     "    a report on 3 recipients goes to the sender at the latest 2026-11-24T15:00:20Z (in 20s): it waits for others that fail\n"},
     {"one that has ended", cli_text_listed,
      "{\"id\":\"1A\",\"arrived\":\"2026-11-24T14:00:00Z\",\"ended\":\"2026-11-24T14:30:00Z\",\"size\":1,\"sender\":\"a@b\","
      "\"recipients\":[{\"address\":\"c@d\",\"status\":\"delivered\",\"attempts\":1,\"text\":\"250 \\u001b[2Jok\"}]}",

@@ -1,5 +1,6 @@
 /* What the administrator sees of the queue over the control socket, and does to it. */
 #include "base/text.h"
+#include "relay/gathering.h"
 #include "relay/hop.h"
 #include "test/unit/running.h"
 
@@ -359,6 +360,52 @@ static void test_delete(void **state)
     check_slice("left", slice_of(listed("{\"command\":\"queue list\"}")), SLICE(""));
 }
 
+/* An attempt for user0.1@a.example ends; the other recipient of the message is pending. */
+static void refuse_one_of_two(void)
+{
+    struct arena *arena = arena_new(1u << 20);
+    struct queue_message message;
+    struct queue_entry entry = entry_of(1, 0, ERR_NONE);
+    struct record_request request = {
+        .message = &message,
+        .entry = &entry,
+        .destination = schedule_destination(running.relay->schedule, SLICE("a.example")),
+        .advice = SLICE_EMPTY,
+    };
+    assert_int_equal(queue_message_get(running.relay->queue, 1, arena, &message), ERR_NONE);
+    assert_true(destination_fly(request.destination, 1, 0));
+    const bool decided[] = {true};
+    request.decided = decided;
+    entry.recipients[0].status = QUEUE_FAILED;
+    record_outcome(running.relay, &request);
+    running_until("the outcome", running_is_settled, running.relay->journal);
+    arena_free(&arena);
+}
+
+/* Nothing of the message is pending behind it: who has failed before is reported, with the header that is still there. */
+static void test_delete_what_owes_a_report(void **state)
+{
+    static const char *const requests[] = {"{\"command\":\"queue delete\",\"id\":\"0000000000000001\"}",
+                                           "{\"command\":\"queue delete\",\"to\":\"b.example\"}"};
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        if (i > 0)
+            setup(state);
+        refuse_one_of_two();
+        ask("{\"command\":\"queue show\",\"id\":\"0000000000000001\"}", &answers);
+        check_number("gathered", json_number(answers.lines[0], "report_recipients", 0), 1);
+        check_true("at a time", json_text(answers.lines[0], "report_due").length > 0);
+        answers_free(&answers);
+        check_number("reports", running.relay->metrics.reports, 0);
+        assert_int_equal(ask_status(requests[i]), 0);
+        running_until("the report", running_is_settled, running.relay->journal);
+        check_number("reports", running.relay->metrics.reports, 1);
+        check_number("gathered", gathering_count(running.relay->gathering, 1, NULL), 0);
+        (void)entry_of(1, 1, ERR_NOT_FOUND);
+        if (i == 0)
+            teardown(state);
+    }
+}
+
 /* An entry that is in flight has an outcome on its way, which must not be overwritten. */
 static void test_in_flight(void **state)
 {
@@ -422,6 +469,7 @@ int main(void)
         QUEUE_TEST(test_hold_and_release),
         QUEUE_TEST(test_flush_makes_due),
         QUEUE_TEST(test_delete),
+        QUEUE_TEST(test_delete_what_owes_a_report),
         QUEUE_TEST(test_in_flight),
         QUEUE_TEST(test_many),
     };
