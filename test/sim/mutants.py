@@ -65,9 +65,16 @@ MUTANTS = [
     ("nobody ends a wait for the disk", "was told to stop",
      ("relay/draft.c", "draft->ready != NULL && !draft_is_busy(draft)",
       "draft->ready != NULL && draft->chunks_under_way == CHUNKS_UNDER_WAY_MAX - 1 && !draft_is_busy(draft)")),
+    ("the owed report is forgotten at a restart", "was never told",
+     ("relay/gathering.c", "    for (size_t i = 0; i < PIECES_MAX && err == ERR_NONE; i++) {\n        arena_reset(arena);\n",
+      "    for (size_t i = PIECES_MAX; i < PIECES_MAX && err == ERR_NONE; i++) {\n        arena_reset(arena);\n")),
+    ("the report that was made is owed still", "was reported as failed twice",
+     ("relay/record.c", "    count += record->outcome.report_count;\n", "    count += 0;\n")),
+    ("a report is owed by memory alone", "was never told",
+     ("relay/record.c", "        record->changes[count++] = record->owed;\n", "        record->owed.number = 1;\n")),
     ("an entry is free before its outcome is stored", "twice",
-     ("relay/record.c", "    if (record != NULL)\n        journal_submit(relay->journal, &record->write);\n",
-      "    if (record != NULL)\n        journal_submit(relay->journal, &record->write);\n"
+     ("relay/record.c", "    if (record != NULL)\n        submit(record);\n",
+      "    if (record != NULL)\n        submit(record);\n"
       "    for (size_t i = 0; record != NULL && i < count; i++)\n"
       "        destination_release(items[i].destination, items[i].entry->id, items[i].entry->number);\n"),
      ("relay/record.c", "        destination_release(part->destination, part->entry.id, part->entry.number);\n", "")),

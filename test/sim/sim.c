@@ -382,5 +382,7 @@ int main(int argc, char **argv)
     printf("%llu seeds, %d failed; %llu envelopes were judged under an enforced policy, %llu connections were the attacker's\n",
            (unsigned long long)options.count, failures, (unsigned long long)sim_seen_count(SIM_SEEN_ENFORCED),
            (unsigned long long)sim_seen_count(SIM_SEEN_ATTACKED));
+    printf("%llu reports on the failures of %llu messages\n", (unsigned long long)sim_seen_count(SIM_SEEN_REPORT),
+           (unsigned long long)sim_seen_count(SIM_SEEN_REPORTED));
     return failures == 0 && has_judged() ? 0 : 1;
 }

@@ -20,6 +20,7 @@
 #include "test/sim/sim_mx.h"
 #include "test/sim/sim_net.h"
 #include "test/sim/sim_oracle.h"
+#include "test/sim/sim_seen.h"
 #include "test/sim/sim_waits.h"
 
 #include <assert.h>
@@ -154,6 +155,7 @@ static enum err load_config(struct config **config)
     add_set(&sets, "retry.schedule=%s", world.retry_schedule);
     add_set(&sets, "retry.expire=%llds", (long long)world.expire_ms / 1000);
     add_set(&sets, "retry.warn=%llds", (long long)world.warn_ms / 1000);
+    add_set(&sets, "bounce.gather=%llds", (long long)world.gather_ms / 1000);
     add_set(&sets, "delivery.connections-max=%u", world.connections_max);
     add_set(&sets, "delivery.per-destination=%u", world.per_destination);
     add_set(&sets, "sts.cache-max=%llu", (unsigned long long)world.cache_max);
@@ -202,6 +204,16 @@ static struct queue *open_queue(void)
     return queue;
 }
 
+/* Reports that the relay before left behind. */
+static void look_for_owed(struct queue *queue)
+{
+    struct arena *arena = arena_new(1u << 20);
+    struct slice bytes;
+    if (arena != NULL && queue != NULL && queue_meta_get(queue, SLICE("owed/0"), arena, &bytes) == ERR_NONE)
+        sim_saw(SIM_SEEN_OWED);
+    arena_free(&arena);
+}
+
 static bool open_doors(struct relay *relay)
 {
     struct buffer fault;
@@ -222,6 +234,7 @@ void sim_relay_start(void)
     struct relay_options options = {.log = &sim.log, .queue = queue, .stopped = on_stopped};
     sim.is_stopping = false;
     sim_log("the relay starts");
+    look_for_owed(queue);
     enum sim_party before = sim_party_enter(SIM_RELAY);
     struct relay *relay = make_parts(&options) ? relay_new(&options) : NULL;
     bool is_open = relay != NULL && open_doors(relay);

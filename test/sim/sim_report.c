@@ -63,8 +63,30 @@ void sim_report_read(struct sim_message *message, struct slice reverse_path, str
         sim_fail("a report about message %zu names no recipient or has no Message-ID", message->number);
 }
 
+/* How many reports a message draws, and whether they gather. A copy of one is none of its own. */
+static void measure(const struct sim_message *message, const struct sim_recipient *recipient, const char *id)
+{
+    bool is_first = true, is_new = true, is_gathered = false;
+    for (size_t i = 0; i < message->recipient_count; i++) {
+        const struct sim_recipient *other = &message->recipients[i];
+        is_first = is_first && other->bounce_id[0] == '\0';
+        if (strcmp(other->bounce_id, id) != 0)
+            continue;
+        is_new = false;
+        is_gathered = is_gathered || other->domain != recipient->domain;
+    }
+    if (is_first)
+        sim_saw(SIM_SEEN_REPORTED);
+    if (is_new)
+        sim_saw(SIM_SEEN_REPORT);
+    if (is_gathered)
+        sim_saw(SIM_SEEN_GATHERED);
+}
+
 static void take_failed(struct sim_message *message, struct sim_recipient *recipient, const char *id)
 {
+    if (recipient->bounce_id[0] == '\0')
+        measure(message, recipient, id);
     if (recipient->bounce_id[0] != '\0' && strcmp(recipient->bounce_id, id) != 0)
         sim_fail("<%s> was reported as failed twice: %s and %s", recipient->address, recipient->bounce_id, id);
     if (recipient->bounce_id[0] == '\0')

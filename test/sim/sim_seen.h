@@ -27,6 +27,10 @@
     X(DENIED_ENFORCED, BOTH, "DNS denied a domain whose policy is in force")                                           \
     X(BOUNCED, BOTH, "mail was reported as failed")                                                                    \
     X(DELAYED, BOTH, "mail was reported as delayed")                                                                   \
+    X(REPORTED, BOTH, "a message was reported on as failed")                                                           \
+    X(REPORT, BOTH, "a report on failures was made")                                                                   \
+    X(GATHERED, BOTH, "one report told of several destinations")                                                       \
+    X(OWED, WORLD, "a report was owed when the relay started")                                                         \
     X(CROWD_MUTE, CROWD, "a mute policy host was asked")                                                               \
     X(CROWD_GONE, CROWD, "a policy of the crowd was given up for want of room")                                        \
     X(COPY, BOTH, "a second copy was right")

@@ -52,12 +52,14 @@ static void make_times(void)
     static const char *const schedules[] = {"1m 5m 15m 30m", "30s 1m 2m", "2m 20m 1h", "10s 10s 1m 10m"};
     static const unsigned storms[] = {35, 45, 17, 3, 0};
     static const int64_t storm_max_ms[] = {15 * MINUTE_MS, 90 * MINUTE_MS, 6 * HOUR_MS, 60 * HOUR_MS};
+    static const int64_t gathers_ms[] = {0, 30000, 10 * MINUTE_MS, HOUR_MS};
     world.storm_ms = sim_dice_between(5 * MINUTE_MS, storm_max_ms[sim_dice_choose(storms)]);
     world.message_count = (size_t)sim_dice_between(3, 16);
     world.trouble_percent = (unsigned)sim_dice_between(0, 6) * 10;
     world.retry_schedule = schedules[sim_dice_below(4)];
     world.expire_ms = sim_dice_percent(25) ? 40 * MINUTE_MS : sim_dice_between(2, 8) * HOUR_MS;
     world.warn_ms = sim_dice_percent(30) ? 0 : sim_dice_between(5 * MINUTE_MS, 2 * HOUR_MS);
+    world.gather_ms = gathers_ms[world.seed / 2 % 4]; /* without dice, so that all else of a seed's world stays as it was */
     world.stop_timeout_ms = sim_dice_between(2, 20) * 1000;
     world.connections_max = (unsigned)sim_dice_between(2, 8);
     world.per_destination = (unsigned)sim_dice_between(1, 4);
@@ -509,9 +511,10 @@ static void describe_domain(const struct world_domain *domain)
 void world_describe(void)
 {
     char ip[48];
-    sim_log("seed %llu: storm of %lld s, %zu messages, trouble %u %%, retry \"%s\", expire %lld s, warn %lld s",
+    sim_log("seed %llu: storm of %lld s, %zu messages, trouble %u %%, retry \"%s\", expire %lld s, warn %lld s, gather %lld s",
             (unsigned long long)world.seed, (long long)world.storm_ms / 1000, world.message_count, world.trouble_percent,
-            world.retry_schedule, (long long)world.expire_ms / 1000, (long long)world.warn_ms / 1000);
+            world.retry_schedule, (long long)world.expire_ms / 1000, (long long)world.warn_ms / 1000,
+            (long long)world.gather_ms / 1000);
     for (size_t i = 0; i < world.domain_count; i++)
         describe_domain(&world.domains[i]);
     for (size_t i = 0; i < world.host_count; i++) {

@@ -121,7 +121,7 @@ struct world {
     unsigned trouble_percent; /* how often a mail host does something odd of its own accord while the storm lasts */
     /* Of the relay's configuration. */
     const char *retry_schedule;
-    int64_t expire_ms, warn_ms, stop_timeout_ms;
+    int64_t expire_ms, warn_ms, gather_ms, stop_timeout_ms;
     unsigned connections_max, per_destination;
     uint64_t cache_max;
     enum world_crowd crowd;
