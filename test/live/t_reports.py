@@ -44,6 +44,28 @@ class Failures(ReportCase):
         report = self.report("three@home.example")
         self.assertEqual(report.actions, {name + "@three.example": "failed" for name in "abc"})
 
+    def test_one_for_ten_domains(self):
+        """What fails shortly one after the other is told in one report, as soon as nothing of the message is pending; what is owed while
+        something is outlives the process."""
+        one = self.private_relay({"bounce.gather": "1h"}).start()
+        names = ["ten%d.example" % number for number in range(10)]
+        for name in names:
+            self.refuse(name)
+        self.lab.mx("later.example", replies={"RCPT": "451 4.7.1 later"})
+        self.send_to(one, ["a@" + name for name in names], sender="ten@home.example")
+        self.assertEqual(self.report("ten@home.example").actions, {"a@" + name: "failed" for name in names})
+
+        self.send_to(one, ["b@" + name for name in names[:3]] + ["b@later.example"], sender="killed@home.example")
+        case.wait_until(lambda: [[recipient["address"] for recipient in message["recipients"]] for message in one.queue()] ==
+                        [["b@later.example"]], 20, "three outcomes on the disk")
+        self.assertEqual(one.queue()[0]["report_recipients"], 3)
+        self.assertEqual(self.reports("killed@home.example"), [])
+        one.kill()
+        one.settings["bounce.gather"] = "1s"
+        one.start()
+        self.assertEqual(self.report("killed@home.example").actions, {"b@" + name: "failed" for name in names[:3]})
+        self.assertNotIn("report_recipients", one.queue()[0])
+
     def test_what_was_asked(self):
         """NOTIFY of each recipient decides for it alone (RFC 3461 5.2.6, 5.2.8)."""
         self.refuse("asked.example")
