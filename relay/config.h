@@ -148,6 +148,8 @@ void config_place_print(const struct config *config, struct slice section, struc
 /* The route that applies to a recipient domain of a sender (exact, longest "*.sub", "from:", "*"); NULL: by MX. */
 bool config_routes_are_equal(const struct config *a, const struct config *b); /* and their credentials, in the same order */
 const struct config_route *config_route_find(const struct config *config, struct slice domain, struct slice sender_domain);
+/* False: all mail goes by routes to addresses, without a look at policies: the DNS is never asked. */
+bool config_needs_names(const struct config *config);
 /* The Policy Domain of such mail is the next-hop domain: the recipient's, or the smart host's where its route asks for policies (RFC
  * 8461 3.4). Empty: it has none. */
 struct slice config_policy_domain(const struct config *config, struct slice domain, struct slice sender_domain);

@@ -48,6 +48,17 @@ bool config_routes_are_equal(const struct config *a, const struct config *b)
     return equal;
 }
 
+bool config_needs_names(const struct config *config)
+{
+    struct ip ip;
+    for (size_t i = 0; i < config->route_count; i++) {
+        const struct config_route *route = &config->routes[i];
+        if (route->tls == CONFIG_TLS_STS || !ip_parse(route->host, &ip))
+            return true;
+    }
+    return find_exact(config, SLICE("*")) == NULL; /* what no route is for goes by MX */
+}
+
 const struct config_route *config_route_find(const struct config *config, struct slice domain, struct slice sender_domain)
 {
     const struct config_route *route = find_exact(config, domain);

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "queue/envelope.h"
+#include "relay/config.h"
 #include "relay/finder.h"
 #include "relay/host.h"
 #include "relay/intake.h"
@@ -58,6 +59,11 @@ void health_free(struct health **health)
 static void on_timer(struct timer *timer)
 {
     struct health *health = LIST_OF(timer, struct health, timer);
+    if (!config_needs_names(health->relay->config)) {
+        health->resolver = RESOLVER_UNKNOWN;
+        timer_start(&health->timer, PROBE_AGAIN_MS, on_timer); /* a reload may change that */
+        return;
+    }
     resolve_start(&health->probe, RECORD_A, PROBE_NAME, on_probed);
 }
 
@@ -88,18 +94,26 @@ static void log_change(struct health *health)
     log_close(&line);
 }
 
+/* Of what mail needs to get on its way; nothing where it needs no names. */
+static bool lacks_resolver(const struct health *health, struct buffer *problem)
+{
+    if (health->resolver == RESOLVER_ANSWERS || !config_needs_names(health->relay->config))
+        return false;
+    if (health->resolver == RESOLVER_UNKNOWN)
+        buffer_add(problem, SLICE("no name server has answered yet"));
+    else
+        buffer_print(problem, "names cannot be resolved: %s", health->problem);
+    return true;
+}
+
 bool health_is_ready(const struct health *health, struct buffer *problem)
 {
     if (health == NULL || health->relay->is_stopping)
         buffer_add(problem, health == NULL ? SLICE("the relay is starting") : SLICE("the relay is stopping"));
     else if (journal_is_full(health->relay->journal))
         buffer_add(problem, SLICE("the queue has no room: new mail is refused with 452"));
-    else if (health->resolver == RESOLVER_UNKNOWN)
-        buffer_add(problem, SLICE("no name server has answered yet"));
-    else if (health->resolver == RESOLVER_FAILS)
-        buffer_print(problem, "names cannot be resolved: %s", health->problem);
     else
-        return true;
+        return !lacks_resolver(health, problem);
     return false;
 }
 

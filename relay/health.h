@@ -1,5 +1,6 @@
 /* Whether the relay can do its work now: what readiness probes and the metrics ask. The resolver is probed in the background, so
- * that an answer costs nothing and a resolver that falls silent is told in the log before mail waits for it. */
+ * that an answer costs nothing and a resolver that falls silent is told in the log before mail waits for it; but not where all mail goes to
+ * addresses. */
 #ifndef RELAY_HEALTH_H
 #define RELAY_HEALTH_H
 

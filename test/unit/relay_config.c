@@ -387,6 +387,36 @@ static void test_secrets(void **state)
     unload(&loaded);
 }
 
+static void test_who_needs_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool needs;
+    } cases[] = {
+        {"", true},
+        {"[route \"*\"]\nvia = 192.0.2.1:25\n", false},
+        {"[route \"*\"]\nvia = [2a00::1]:25\ntls = verify\n", false},
+        {"[route \"*\"]\nvia = mail.example:25\n", true},
+        {"[route \"*\"]\nvia = 192.0.2.1:25\ntls = sts\n", true},
+        {"[route \"a.example\"]\nvia = 192.0.2.1:25\n", true},
+        {"[route \"from:a.example\"]\nvia = 192.0.2.1:25\n", true},
+        {"[route \"*.example\"]\nvia = 192.0.2.1:25\n", true},
+        {"[route \"*\"]\nvia = 192.0.2.1:25\n[route \"a.example\"]\nvia = 192.0.2.2:25\n", false},
+        {"[route \"*\"]\nvia = 192.0.2.1:25\n[route \"a.example\"]\nvia = mail.example:25\n", true},
+        {"[route \"*\"]\nvia = 192.0.2.1:25\n[route \"a.example\"]\nvia = 192.0.2.2:25\ntls = sts\n", true},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct loaded loaded;
+        load_text(&loaded, cases[i].text);
+        if (loaded.err != ERR_NONE)
+            print_error("%s: %.*s\n", cases[i].text, SLICE_ARGS(buffer_slice(&loaded.faults)));
+        assert_int_equal(loaded.err, ERR_NONE);
+        check_number(cases[i].text, config_needs_names(loaded.config), cases[i].needs);
+        unload(&loaded);
+    }
+}
+
 static void test_routes(void **state)
 {
     (void)state;
@@ -492,7 +522,7 @@ int main(void)
         cmocka_unit_test(test_warnings), cmocka_unit_test(test_continued_values), cmocka_unit_test(test_no_line_can_be_indented),
         cmocka_unit_test(test_clients), cmocka_unit_test(test_odd_addresses), cmocka_unit_test(test_shown), cmocka_unit_test(test_shown_without_secrets), cmocka_unit_test(test_lenient), cmocka_unit_test(test_files_are_named),
         cmocka_unit_test(test_doors), cmocka_unit_test(test_secrets),
-        cmocka_unit_test(test_routes),             cmocka_unit_test(test_limits),             cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_who_needs_names), cmocka_unit_test(test_routes),             cmocka_unit_test(test_limits),             cmocka_unit_test(test_sets),
         cmocka_unit_test(test_sample_loads),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
