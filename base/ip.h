@@ -43,5 +43,7 @@ bool ip_is_loopback(const struct ip *ip);
 MUST_CHECK enum err endpoint_parse(struct slice text, uint16_t port_default, struct endpoint *endpoint);
 struct slice endpoint_print(const struct endpoint *endpoint, char out[128]);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
+/* Not both can be listened at: they are equal, or one is all addresses of the other's family. Port 0 is any that is free. */
+bool endpoint_excludes(const struct endpoint *a, const struct endpoint *b);
 
 #endif

@@ -49,6 +49,21 @@ bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
     return a->port == b->port && ip_equal(&a->ip, &b->ip);
 }
 
+static bool is_any(const struct ip *ip)
+{
+    static const struct ip none;
+    return memcmp(ip->bytes, none.bytes, sizeof ip->bytes) == 0;
+}
+
+bool endpoint_excludes(const struct endpoint *a, const struct endpoint *b)
+{
+    if (a->path[0] != '\0' || b->path[0] != '\0') {
+        return strcmp(a->path, b->path) == 0;
+    }
+    bool is_one_place = a->ip.family == b->ip.family && (ip_equal(&a->ip, &b->ip) || is_any(&a->ip) || is_any(&b->ip));
+    return is_one_place && a->port == b->port && a->port != 0;
+}
+
 /* Absolute only: what a relative path names would depend on where the process was started. */
 static bool parse_path(struct slice path, struct endpoint *endpoint)
 {

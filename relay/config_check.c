@@ -7,7 +7,6 @@
 #include "smtp/address.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #define PORT_IMPLICIT 465
@@ -151,26 +150,11 @@ static void check_dkims(struct config_loader *loader)
 
 static const char *const door_keys[] = {[CONFIG_SMTP] = "smtp", [CONFIG_SUBMISSION] = "submission", [CONFIG_SUBMISSIONS] = "submissions"};
 
-static bool is_any(const struct ip *ip)
-{
-    static const struct ip none;
-    return memcmp(ip->bytes, none.bytes, sizeof ip->bytes) == 0;
-}
-
-/* Of two doors for one address, or for one and for all of its family, the second could not be opened. Port 0 is any that is free. */
-static bool collide(const struct endpoint *a, const struct endpoint *b)
-{
-    if (a->path[0] != '\0' || b->path[0] != '\0')
-        return strcmp(a->path, b->path) == 0;
-    bool is_one_place = a->ip.family == b->ip.family && (ip_equal(&a->ip, &b->ip) || is_any(&a->ip) || is_any(&b->ip));
-    return is_one_place && a->port == b->port && a->port != 0;
-}
-
 static bool are_one(const struct config_listen *a, const struct config_listen *b)
 {
     if (a->fd_name.length > 0 || b->fd_name.length > 0)
         return slice_equal(a->fd_name, b->fd_name);
-    return collide(&a->endpoint, &b->endpoint);
+    return endpoint_excludes(&a->endpoint, &b->endpoint);
 }
 
 static bool is_path_of(const struct endpoint *endpoint, struct slice path)
@@ -213,7 +197,7 @@ static void check_door(struct config_loader *loader, size_t number)
         return;
     }
     for (size_t i = 0; i < config->http_listen.count && door->fd_name.length == 0; i++) {
-        if (!collide(&door->endpoint, &config->http_listen.items[i]))
+        if (!endpoint_excludes(&door->endpoint, &config->http_listen.items[i]))
             continue;
         tell_twice(loader, where, &door->endpoint, &config->http_listen.items[i]);
         return;
@@ -225,7 +209,7 @@ static void check_http_door(struct config_loader *loader, size_t number)
 {
     const struct config_endpoints *doors = &loader->config->http_listen;
     for (size_t i = 0; i < number; i++) {
-        if (!collide(&doors->items[number], &doors->items[i]) || endpoint_equal(&doors->items[number], &doors->items[i]))
+        if (!endpoint_excludes(&doors->items[number], &doors->items[i]) || endpoint_equal(&doors->items[number], &doors->items[i]))
             continue;
         tell_twice(loader, place(loader, "http", "listen"), &doors->items[number], &doors->items[i]);
         return;

@@ -96,6 +96,22 @@ enum err http_open(struct http *http, struct buffer *fault)
     return first;
 }
 
+/* Doors that are not wanted any more and are in the way of this one, as 0.0.0.0 is in the way of 127.0.0.1. */
+static bool make_way(struct http *http, const struct endpoint *endpoint)
+{
+    struct list_node *node = list_first(&http->doors);
+    bool has_closed = false;
+    while (node != NULL) {
+        struct http_door *door = LIST_OF(node, struct http_door, node);
+        node = list_next(&http->doors, node);
+        if (is_listed(door) || !endpoint_excludes(&door->endpoint, endpoint))
+            continue;
+        close_door(door);
+        has_closed = true;
+    }
+    return has_closed;
+}
+
 static enum err open_door(struct http *http, const struct endpoint *endpoint)
 {
     struct http_door *door = calloc(1, sizeof *door);
@@ -106,6 +122,8 @@ static enum err open_door(struct http *http, const struct endpoint *endpoint)
     door->listener.incoming = on_incoming;
     struct listener_options options = {.endpoint = *endpoint, .fd = -1, .mode = 0666};
     enum err err = listener_open(&door->listener, &options);
+    if (err == ERR_IN_USE && make_way(http, endpoint))
+        err = listener_open(&door->listener, &options);
     if (err != ERR_NONE) {
         free(door);
         return err;

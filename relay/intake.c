@@ -17,6 +17,7 @@ static void close_door(struct door *door);
 static void tell_places(struct intake *intake);
 static bool is_open(const struct intake *intake, const struct config_listen *listen);
 static bool is_listed(const struct door *door, const struct config *config);
+static bool change_kind(struct intake *intake, const struct config_listen *listen);
 static bool is_exposed(const struct config *config, const struct endpoint *endpoint);
 static void print_exposed(struct slice where, struct buffer *fault);
 
@@ -61,7 +62,7 @@ enum err intake_open(struct intake *intake, const struct intake_fds *fds, struct
 {
     const struct config *config = intake->relay->config;
     for (size_t i = 0; i < config->listen_count; i++) {
-        if (is_open(intake, &config->listen[i]))
+        if (is_open(intake, &config->listen[i]) || change_kind(intake, &config->listen[i]))
             continue;
         enum err err = open_listen(intake, &config->listen[i], fds, fault);
         if (err != ERR_NONE)
@@ -71,7 +72,8 @@ enum err intake_open(struct intake *intake, const struct intake_fds *fds, struct
     return ERR_NONE;
 }
 
-/* What the new configuration still has stays open. With a fault in it nothing is closed: better one door too many than none. */
+/* What the new configuration still has stays open. With a fault in it nothing is closed but what is in the way of what it has: better
+ * one door too many than none. */
 enum err intake_reload(struct intake *intake, struct buffer *fault)
 {
     struct intake_fds none = {0};
@@ -86,11 +88,15 @@ enum err intake_reload(struct intake *intake, struct buffer *fault)
     return err;
 }
 
+static bool is_at(const struct door *door, const struct config_listen *listen)
+{
+    return listen->fd_name.length > 0 ? slice_equal(listen->fd_name, slice_of(door->fd_name))
+                                      : door->fd_name[0] == '\0' && endpoint_equal(&door->endpoint, &listen->endpoint);
+}
+
 static bool is_of(const struct door *door, const struct config_listen *listen)
 {
-    bool same = listen->fd_name.length > 0 ? slice_equal(listen->fd_name, slice_of(door->fd_name))
-                                           : door->fd_name[0] == '\0' && endpoint_equal(&door->endpoint, &listen->endpoint);
-    return same && door->kind == listen->door;
+    return is_at(door, listen) && door->kind == listen->door;
 }
 
 static bool is_open(const struct intake *intake, const struct config_listen *listen)
@@ -110,6 +116,38 @@ static bool is_listed(const struct door *door, const struct config *config)
             return true;
     }
     return false;
+}
+
+/* Of what is open there already, such as a port that asks for logins from now on; all sockets of a name have one kind. */
+static bool change_kind(struct intake *intake, const struct config_listen *listen)
+{
+    struct list_node *node = list_first(&intake->doors);
+    bool has_changed = false;
+    for (; node != NULL; node = list_next(&intake->doors, node)) {
+        struct door *door = LIST_OF(node, struct door, node);
+        if (!is_at(door, listen) || is_listed(door, intake->relay->config))
+            continue;
+        door->kind = listen->door;
+        has_changed = true;
+    }
+    return has_changed;
+}
+
+/* Doors that are not wanted any more and are in the way of this one, as 0.0.0.0 is in the way of 127.0.0.1. */
+static bool make_way(struct intake *intake, const struct endpoint *endpoint)
+{
+    struct list_node *node = list_first(&intake->doors);
+    bool has_closed = false;
+    while (node != NULL) {
+        struct door *door = LIST_OF(node, struct door, node);
+        node = list_next(&intake->doors, node);
+        bool is_in_the_way = door->fd_name[0] == '\0' && endpoint_excludes(&door->endpoint, endpoint);
+        if (!is_in_the_way || is_listed(door, intake->relay->config))
+            continue;
+        close_door(door);
+        has_closed = true;
+    }
+    return has_closed;
 }
 
 static void print_fault(const struct config_listen *listen, enum err err, struct buffer *fault)
@@ -160,6 +198,8 @@ static enum err open_door(struct intake *intake, const struct config_listen *lis
     snprintf(door->fd_name, sizeof door->fd_name, "%.*s", SLICE_ARGS(listen->fd_name));
     struct listener_options options = {.endpoint = listen->endpoint, .fd = fd, .mode = 0666};
     enum err err = listener_open(&door->listener, &options);
+    if (err == ERR_IN_USE && fd < 0 && make_way(intake, &listen->endpoint))
+        err = listener_open(&door->listener, &options);
     if (err != ERR_NONE) {
         print_fault(listen, err, fault);
         free(door);
