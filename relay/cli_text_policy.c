@@ -45,6 +45,10 @@ void cli_text_policy_line(struct buffer *out, const struct json *policy, int64_t
         buffer_print(out, ", %s ", json_flag(policy, "in_force", false) ? "expires" : "EXPIRED");
         cli_text_time(out, policy, "expires", now_ms);
     }
+    if (json_flag(policy, "lapsed", false))
+        buffer_add(out, SLICE(", LAPSED: mail goes as without a policy"));
+    if (json_flag(policy, "overdue", false))
+        buffer_add(out, SLICE(", its refresh is OVERDUE"));
     if (json_flag(policy, "record_gone", false))
         buffer_add(out, SLICE(", its TXT record is gone"));
     if (json_number(policy, "failures", 0) > 0)
@@ -65,6 +69,10 @@ void cli_text_policy(struct buffer *out, const struct json *policy, int64_t now_
     add_line(out, "Mode", has_policy ? json_text(policy, "mode") : SLICE("no policy is known"));
     if (has_policy && !json_flag(policy, "in_force", false))
         add_line(out, "", SLICE("expired: it binds nothing any more"));
+    if (json_flag(policy, "lapsed", false))
+        add_line(out, "", SLICE("nothing could be fetched in its place: mail goes as without a policy"));
+    if (json_flag(policy, "overdue", false))
+        add_line(out, "", SLICE("its refresh is overdue: before it expires a new one must be fetched, or mail goes without"));
     add_line(out, "Id", json_text(policy, "id"));
     for (size_t i = 0; i < json_count(patterns); i++)
         add_line(out, i == 0 ? "MX hosts" : "", json_string_text(json_at(patterns, i)));

@@ -62,6 +62,10 @@ static struct json *describe(const struct relay *relay, struct slice domain, con
     json_set_text(answer, "domain", domain);
     json_set_string(answer, "mode", entry->has_policy ? sts_mode_name(entry->policy.mode) : "none");
     json_set_flag(answer, "in_force", sts_entry_is_live(entry, steady_now_ms(&relay->steady)));
+    if (sts_entry_is_overdue(entry, steady_now_ms(&relay->steady)))
+        json_set_flag(answer, "overdue", true);
+    if (sts_entry_has_lapsed(entry, steady_now_ms(&relay->steady)))
+        json_set_flag(answer, "lapsed", true);
     if (entry->has_policy) {
         json_set_string(answer, "id", entry->id);
         json_set_number(answer, "max_age", entry->policy.max_age_s);

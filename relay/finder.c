@@ -68,6 +68,7 @@ struct finder *finder_new(struct relay *relay)
     list_init(&finder->starved);
     buffer_init(&finder->walked, 4096);
     finder->relay = relay;
+    refresh_turns_init(&finder->refreshes);
     finder_plan(finder);
     return finder;
 }
@@ -80,6 +81,7 @@ void finder_free(struct finder **finder)
     timer_cancel(&(*finder)->starved_timer);
     timer_cancel(&(*finder)->turn_timer);
     assert((*finder)->flights.count == 0);
+    finder_end_refreshes(*finder);
     map_free(&(*finder)->flights);
     fetch_turns_free(&(*finder)->turns);
     buffer_free(&(*finder)->walked);
@@ -385,7 +387,7 @@ static void conclude(struct flight *flight)
         .domain = flight->domain,
         .purpose = flight->purpose,
         .before = flight->has_cached ? &flight->cached : NULL,
-        .result = sts_lookup_result(&flight->lookup),
+        .result = &flight->lookup.result,
     };
     finder_log_result(flight->finder, &event);
     if (sts_lookup_result(&flight->lookup)->store)

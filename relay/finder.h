@@ -35,6 +35,7 @@ bool finder_is_idle(const struct finder *finder);
 size_t finder_count_mode(const struct finder *finder, enum sts_mode mode);
 /* Policies in force (but for mode none) whose refresh fails, and the bytes of the cache: as of the last walk over it. */
 size_t finder_count_failing(const struct finder *finder);
+size_t finder_count_overdue(const struct finder *finder); /* enforced ones that were not refreshed in time */
 uint64_t finder_cache_bytes(const struct finder *finder);
 /* For the administrator; done through the journal. */
 void finder_forget(struct finder *finder, struct slice domain);

@@ -1,4 +1,5 @@
-/* The inside of the finder: finder.c looks up, finder_log.c tells, finder_refresh.c walks the cache, finder_room.c bounds it. */
+/* The inside of the finder: finder.c looks up, finder_log.c tells, finder_refresh.c walks the cache, finder_room.c bounds it,
+ * finder_write.c writes what is neither learned nor looked up. */
 #ifndef RELAY_FINDER_INTERNAL_H
 #define RELAY_FINDER_INTERNAL_H
 
@@ -7,6 +8,7 @@
 #include "relay/fetch_turns.h"
 #include "relay/finder.h"
 #include "relay/host.h"
+#include "relay/refresh_turns.h"
 
 #define FINDER_ROOM_HOURS 720
 /* What goes first: what binds nothing; what was in use on one day only; what has been enforced for longer. */
@@ -46,9 +48,11 @@ struct finder {
     struct buffer walked;        /* the last domain visited; empty: from the start */
     size_t modes[3], counting[3]; /* live policies by mode: as of the last whole walk, and of this one */
     size_t failing, counting_failing; /* of them, whose refresh fails (but for mode none) */
+    size_t overdue, counting_overdue; /* ... is overdue */
     struct finder_room room;
     uint64_t cache_bytes;        /* as of the last whole walk */
-    size_t refresh_count;        /* refreshes under way */
+    struct refresh_turns refreshes;
+    size_t writing_count;        /* finder_write, under way */
 };
 
 void finder_answer_starved(struct timer *timer);
@@ -57,12 +61,17 @@ struct finder_event {
     struct slice domain;
     enum sts_lookup_purpose purpose;
     const struct sts_entry *before;
-    const struct sts_lookup_result *result;
+    struct sts_lookup_result *result; /* notes in its entry what is told once */
 };
 void finder_log_result(struct finder *finder, const struct finder_event *event);
+/* Each once a policy; notes in the entry that it is told, which the caller stores. */
+void finder_tell_overdue(struct finder *finder, struct slice domain, struct sts_entry *entry);
+void finder_tell_lapsed(struct finder *finder, struct slice domain, struct sts_entry *entry);
 /* Meets an entry of so many stored bytes in the walk; false: it is to be forgotten. */
 bool finder_room_admits(struct finder *finder, struct slice domain, const struct sts_entry *entry, size_t size);
 void finder_room_walked(struct finder *finder); /* the whole cache was met */
+MUST_CHECK enum err finder_write(struct finder *finder, struct slice domain, const struct sts_entry *entry); /* NULL: forgets it */
+void finder_end_refreshes(struct finder *finder);
 /* Keeps the count by mode between walks. */
 void finder_count(struct finder *finder, const struct sts_entry *before, const struct sts_entry *after);
 void finder_plan(struct finder *finder); /* the walk goes on in a while */

@@ -140,6 +140,7 @@ void health_gauges(struct relay *relay, struct metrics_gauges *gauges)
     for (size_t mode = 0; mode < sizeof gauges->policies / sizeof gauges->policies[0]; mode++)
         gauges->policies[mode] = finder_count_mode(relay->finder, (enum sts_mode)mode);
     gauges->policies_failing = finder_count_failing(relay->finder);
+    gauges->policies_overdue = finder_count_overdue(relay->finder);
     gauges->policy_cache_bytes = finder_cache_bytes(relay->finder);
     gauges->clock_leap_ms = steady_told_ms(&relay->steady);
     gauges->connections_in = intake_session_count(relay->intake);

@@ -203,6 +203,7 @@ static void print_gauges(struct buffer *out, const struct metrics_gauges *gauges
     print_leap(out, gauges->clock_leap_ms);
     print_policies(out, gauges);
     print_gauge(out, "sternpost_policies_failing", "Live policies (but mode none) whose last refresh failed", gauges->policies_failing);
+    print_gauge(out, "sternpost_policies_overdue", "Live enforced policies in use that were not refreshed in time", gauges->policies_overdue);
     print_gauge(out, "sternpost_policy_cache_bytes", "Size of the policy cache", gauges->policy_cache_bytes);
     buffer_add(out, SLICE("# HELP sternpost_build_info Always 1; the version is its label.\n# TYPE sternpost_build_info gauge\n"
                           "sternpost_build_info{version=\"" STERNPOST_VERSION "\"} 1\n"));

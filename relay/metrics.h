@@ -30,6 +30,8 @@
     X(policy_refresh_failed, "sternpost_policy_refresh_failed_total", "", "Background refreshes that failed")          \
     X(policy_expiring, "sternpost_policy_expiring_total", "",                                                          \
       "Of them, with less than half of an enforced policy's time left")                                                \
+    X(policy_overdue, "sternpost_policy_refresh_overdue_total", "", "Enforced policies in use that were not refreshed in time") \
+    X(policy_lapsed, "sternpost_policy_lapsed_total", "", "Enforced policies in use that expired without a successor") \
     X(policy_forgotten, "sternpost_policy_forgotten_total", "",                                                        \
       "Cache entries forgotten to make room ([sts] cache-max)")                                                        \
     X(policy_would_defer, "sternpost_policy_would_defer_total", "",                                                    \
@@ -117,7 +119,7 @@ struct metrics_gauges {
     int64_t oldest_age_ms;
     int64_t clock_leap_ms; /* of the wall clock; negative: back */
     uint64_t policies[3]; /* by enum sts_mode */
-    uint64_t policies_failing, policy_cache_bytes;
+    uint64_t policies_failing, policies_overdue, policy_cache_bytes;
     uint64_t connections_in, connections_out;
     int64_t started_ms; /* wall clock */
     bool ready;

@@ -22,7 +22,7 @@
 #define RETRY_MAX_MS (4 * HOUR_MS)
 #define IDS_AT_ONCE 3 /* after so many fetches in a row no other id is tried at once any more */
 
-enum { FACT_HAS_POLICY = 1, FACT_RECORD_GONE = 2, FACT_LAPSE_TOLD = 4 };
+enum { FACT_HAS_POLICY = 1, FACT_RECORD_GONE = 2, FACT_LAPSE_TOLD = 4, FACT_OVERDUE_TOLD = 8, FACTS_ALL = 15 };
 
 static bool is_recent(int64_t then_ms, int64_t now_ms);
 static int64_t left_ms(const struct sts_entry *entry, int64_t now_ms);
@@ -72,6 +72,24 @@ bool sts_entry_is_young(const struct sts_entry *entry, int64_t now_ms)
 bool sts_entry_is_exempt(const struct sts_entry *entry, int64_t now_ms)
 {
     return now_ms < entry->exempt_until_ms;
+}
+
+static bool is_enforced(const struct sts_entry *entry)
+{
+    return entry->has_policy && entry->policy.mode == STS_MODE_ENFORCE && entry->policy.max_age_s * SECOND_MS > BACKOFF_MS;
+}
+
+bool sts_entry_is_overdue(const struct sts_entry *entry, int64_t now_ms)
+{
+    int64_t age_ms = entry->policy.max_age_s * SECOND_MS;
+    int64_t due_ms = lesser(REFRESH_MAX_MS, age_ms / 2);
+    int64_t left = left_ms(entry, now_ms);
+    return is_enforced(entry) && left > 0 && left <= (age_ms - due_ms) / 2;
+}
+
+bool sts_entry_has_lapsed(const struct sts_entry *entry, int64_t now_ms)
+{
+    return is_enforced(entry) && !sts_entry_is_live(entry, now_ms);
 }
 
 int64_t sts_entry_next_refresh_ms(const struct sts_entry *entry, int64_t now_ms, uint32_t dice)
@@ -140,7 +158,7 @@ void sts_entry_encode(const struct sts_entry *entry, struct buffer *out)
     buffer_add_u8(out, FORMAT_VERSION);
     buffer_add_u8(out,
                   (uint8_t)((entry->has_policy ? FACT_HAS_POLICY : 0) | (entry->record_gone ? FACT_RECORD_GONE : 0) |
-                            (entry->is_lapse_told ? FACT_LAPSE_TOLD : 0)));
+                            (entry->is_lapse_told ? FACT_LAPSE_TOLD : 0) | (entry->is_overdue_told ? FACT_OVERDUE_TOLD : 0)));
     buffer_add_u64(out, (uint64_t)entry->fetched_ms);
     buffer_add_u64(out, (uint64_t)entry->first_fetched_ms);
     buffer_add_u64(out, (uint64_t)entry->used_ms);
@@ -239,7 +257,8 @@ static enum err decode_fields(struct reader *reader, uint8_t version, struct are
     entry->has_policy = (facts & FACT_HAS_POLICY) != 0;
     entry->record_gone = (facts & FACT_RECORD_GONE) != 0;
     entry->is_lapse_told = (facts & FACT_LAPSE_TOLD) != 0;
-    if (!reader_done(reader) || facts > (FACT_HAS_POLICY | FACT_RECORD_GONE | FACT_LAPSE_TOLD))
+    entry->is_overdue_told = (facts & FACT_OVERDUE_TOLD) != 0;
+    if (!reader_done(reader) || facts > FACTS_ALL)
         return ERR_CORRUPT;
     if (!entry->has_policy)
         return entry->body.length + patterns.length == 0 ? ERR_NONE : ERR_CORRUPT;

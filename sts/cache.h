@@ -42,6 +42,7 @@ struct sts_entry {
     bool record_gone;            /* the TXT record was gone at the last look, although the policy is still in force */
     int64_t refresh_ms;          /* when to refresh next, unpredictable to others; 0: not planned */
     bool is_lapse_told;          /* that an enforced policy ran out has been told */
+    bool is_overdue_told;        /* that its refresh is overdue has been told */
     int64_t exempt_until_ms;     /* an administrator's exemption; 0: none */
     enum sts_exempt_level exempt_level;
     struct slice exempt_reason;
@@ -61,6 +62,10 @@ bool sts_entry_may_renew(const struct sts_entry *entry, int64_t now_ms);
 /* Its policy was fetched less than 5 minutes ago, whether it is live or not. */
 bool sts_entry_is_young(const struct sts_entry *entry, int64_t now_ms);
 bool sts_entry_is_exempt(const struct sts_entry *entry, int64_t now_ms);
+/* An enforced policy is in force, but half of the time in which its refresh was still to succeed is over. */
+bool sts_entry_is_overdue(const struct sts_entry *entry, int64_t now_ms);
+/* An enforced policy was in force and is over, by its time alone. Not one that lasts for minutes only: its domain wants that. */
+bool sts_entry_has_lapsed(const struct sts_entry *entry, int64_t now_ms);
 
 /* The part of a policy's text that an entry keeps: whole lines. */
 struct slice sts_entry_cut_body(struct slice body);

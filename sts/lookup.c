@@ -256,7 +256,7 @@ static void fetched(struct sts_lookup *lookup, const struct sts_policy *policy, 
     entry->body_size = (uint32_t)body_size;
     entry->fetch_count = sts_entry_is_young(entry, now_ms) ? entry->fetch_count + 1 : 1;
     entry->fetched_ms = now_ms;
-    entry->is_lapse_told = false;
+    entry->is_lapse_told = entry->is_overdue_told = false;
     entry->refresh_ms = 0;
     if (lookup->record.id[0] != '\0')
         memcpy(entry->id, lookup->record.id, sizeof entry->id);

@@ -158,6 +158,15 @@ static const struct printed printed[] = {
      "\"expires\":\"2026-11-24T16:00:00Z\",\"failures\":2,\"exempt_until\":\"2026-11-25T15:00:00Z\"}",
      "a.example  enforce, id 7, fetched 2026-11-24T14:00:00Z (1h ago), expires 2026-11-24T16:00:00Z (in 1h), 2 fetches failed, "
      "EXEMPT until 2026-11-25T15:00:00Z (in 1d)\n"},
+    {"a policy that has lapsed", cli_text_policy_line,
+     "{\"domain\":\"a.example\",\"mode\":\"enforce\",\"in_force\":false,\"lapsed\":true,\"id\":\"7\",\"fetched\":\"2026-11-23T14:00:00Z\","
+     "\"expires\":\"2026-11-24T14:00:00Z\"}",
+     "a.example  enforce, id 7, fetched 2026-11-23T14:00:00Z (1d1h ago), EXPIRED 2026-11-24T14:00:00Z (1h ago), LAPSED: mail goes "
+     "as without a policy\n"},
+    {"an overdue one, whole", cli_text_policy, "{\"domain\":\"a.example\",\"mode\":\"enforce\",\"in_force\":true,\"overdue\":true,\"fetched\":\"2026-11-24T14:00:00Z\"}",
+     "a.example\n  Mode          enforce\n"
+     "                its refresh is overdue: before it expires a new one must be fetched, or mail goes without\n"
+     "  Fetched       2026-11-24T14:00:00Z (1h ago)\n"},
     {"an unreadable one", cli_text_policy_line, "{\"domain\":\"a.example\",\"unreadable\":\"damaged\"}",
      "a.example  unreadable: damaged\n"},
     {"a host that is not admitted", cli_text_step,

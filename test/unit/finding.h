@@ -20,7 +20,7 @@
 #define HOUR_MS (60 * MINUTE_MS)
 #define DAY_MS (24 * HOUR_MS)
 #define RECORDS_MAX 4096
-#define FETCHES_NOTED_MAX 4096
+#define FETCHES_NOTED_MAX 65536
 
 #define POLICY(mode, max_age) "version: STSv1\nmode: " mode "\nmx: mx.a.example\nmax_age: " max_age "\n"
 #define WEEK_ENFORCED POLICY("enforce", "604800")

@@ -98,7 +98,7 @@ static void test_wrong_contents_are_seen(void **state)
         char byte;
     } cases[] = {
         {"another version", 0, 3},
-        {"an unknown fact", 1, 15},
+        {"an unknown fact", 1, 31},
         {"no policy, but a text of one", 1, 0},
         {"a time beyond all times", 2, 0x7f},
         {"a max_age beyond a year", NUMBERS + 8, 0x7f},
@@ -150,7 +150,7 @@ static void test_the_form_before_is_read(void **state)
     assert_int_equal(decoded.exempt_level, STS_EXEMPT_PLAIN); /* as it was meant then */
     entry.exempt_level = STS_EXEMPT_PLAIN;
     entry.fetch_count = 0;
-    entry.is_lapse_told = false;
+    entry.is_lapse_told = entry.is_overdue_told = false;
     entry.body_size = (uint32_t)full_body.length;
     expect_equal(&entry, &decoded);
     buffer_clear(&stored);
@@ -406,6 +406,7 @@ static struct sts_entry full_entry(void)
         .body_size = 70,
         .fetch_count = 2,
         .is_lapse_told = true,
+        .is_overdue_told = true,
         .exempt_level = STS_EXEMPT_ENCRYPT,
         .id = "20160831085700Z",
         .fetched_ms = NOW_MS,
@@ -435,6 +436,7 @@ static void expect_equal(const struct sts_entry *a, const struct sts_entry *b)
     assert_int_equal(a->body_size, b->body_size);
     assert_int_equal(a->fetch_count, b->fetch_count);
     assert_int_equal(a->is_lapse_told, b->is_lapse_told);
+    assert_int_equal(a->is_overdue_told, b->is_overdue_told);
     assert_int_equal(a->exempt_level, b->exempt_level);
     assert_string_equal(a->id, b->id);
     assert_int_equal(a->fetched_ms, b->fetched_ms);
