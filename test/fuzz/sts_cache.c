@@ -33,6 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_form(buffer_slice(&stored), buffer_slice(&again), arena);
         int64_t next_ms = sts_entry_next_refresh_ms(&entry, entry.fetched_ms, (uint32_t)size);
         assert(next_ms == 0 || next_ms < sts_entry_expires_ms(&entry));
+        assert(!sts_entry_is_overdue(&entry, entry.used_ms) || sts_entry_is_live(&entry, entry.used_ms));
+        assert(!sts_entry_has_lapsed(&entry, entry.used_ms) || !sts_entry_is_live(&entry, entry.used_ms));
         sts_entry_may_fetch(&entry, SLICE("a"), entry.used_ms);
     }
     buffer_free(&stored);

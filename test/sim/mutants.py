@@ -80,6 +80,19 @@ MUTANTS = [
      ("relay/record.c", "        destination_release(part->destination, part->entry.id, part->entry.number);\n", "")),
 ]
 
+# The same, found in crowds of an attacker's subdomains.
+CROWD_MUTANTS = [
+    ("refreshes in the order of names, whoever fails", "has lapsed",
+     ("relay/refresh_turns.c", "lane = &turns->lanes[turn->is_failing];\n    bool is_crowd", "lane = &turns->lanes[false];\n    bool is_crowd"),
+     ("relay/refresh_turns.c", "lane = &turns->lanes[turn->is_failing];\n    size_t at", "lane = &turns->lanes[false];\n    size_t at"),
+     ("relay/refresh_turns.c", "bool is_crowd = count_of(lane->waiting, lane->waiting_count, &turn->owner) >= REFRESH_TURNS_WAITING_SHARE;",
+      "bool is_crowd = false;"),
+     ("relay/refresh_turns.c", "lane->running_max / SHARE_PARTS", "lane->running_max"),
+     ("relay/refresh_turns.c", "bool is_sooner = best == lane->waiting_count || deadline_ms(turn) < deadline_ms(lane->waiting[best]);",
+      "bool is_sooner = best == lane->waiting_count ||\n"
+      "                         slice_compare(refresh_turn_domain(turn), refresh_turn_domain(lane->waiting[best])) < 0;")),
+]
+
 # What a stand-in says and does not keep, and what the simulator is to say.
 BROKEN_WORDS = [
     ("policies", "has not written it down"),
@@ -119,8 +132,8 @@ def build(source, folder):
         raise SystemExit(done.stdout)
 
 
-def simulate(source, folder):
-    return subprocess.run([folder / "test/sim/sternpost-sim", "--seeds", str(SEEDS)], cwd=source / "test/sim",
+def simulate(source, folder, *kind):
+    return subprocess.run([folder / "test/sim/sternpost-sim", *kind, "--seeds", "40" if kind else str(SEEDS)], cwd=source / "test/sim",
                           capture_output=True, text=True, errors="replace")
 
 
@@ -146,7 +159,7 @@ def is_found(mutant, source, folder):
     name, words, *changes = mutant
     before = change(source, changes)
     build(source, folder)
-    done = simulate(source, folder)
+    done = simulate(source, folder, *(["--crowd"] if mutant in CROWD_MUTANTS else []))
     for file, text in before.items():
         (source / file).write_text(text)
     verdicts = [line for line in done.stdout.splitlines() if line.startswith(("seed ", "died "))]
@@ -156,20 +169,20 @@ def is_found(mutant, source, folder):
 
 def main():
     if sys.argv[1:] == ["--check"]:
-        for _, _, *changes in MUTANTS:
+        for _, _, *changes in MUTANTS + CROWD_MUTANTS:
             check(ROOT, changes)
         return
     if sys.argv[1] == "--bites":
         bite(sys.argv[2])
         return
     folder = pathlib.Path(sys.argv[1]).resolve()
-    wanted = sys.argv[2:] or [mutant[0] for mutant in MUTANTS]
+    wanted = sys.argv[2:] or [mutant[0] for mutant in MUTANTS + CROWD_MUTANTS]
     source, build_folder = folder / "source", folder / "build"
     copy_tree(source)
     build(source, build_folder)
-    if simulate(source, build_folder).returncode != 0:
+    if simulate(source, build_folder).returncode != 0 or simulate(source, build_folder, "--crowd").returncode != 0:
         raise SystemExit("the simulator finds faults before any rule is broken")
-    missed = [mutant[0] for mutant in MUTANTS if mutant[0] in wanted and not is_found(mutant, source, build_folder)]
+    missed = [mutant[0] for mutant in MUTANTS + CROWD_MUTANTS if mutant[0] in wanted and not is_found(mutant, source, build_folder)]
     shutil.rmtree(folder)
     if missed:
         raise SystemExit("not found: " + ", ".join(missed))
