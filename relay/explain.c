@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "relay/locals.h"
 #include "relay/relay.h"
+#include "relay/upstream.h"
 #include "smtp/address.h"
 
 #define ARENA_MAX (4u << 20)
@@ -13,6 +14,7 @@
 static void on_begin(struct timer *timer);
 static bool follow_aliases(struct explain *explain);
 static bool find_route(struct explain *explain);
+static bool is_paused(struct explain *explain, const struct config_route *route);
 static void find_policy(struct explain *explain);
 static void on_finding(struct finder_request *request, const struct finding *finding);
 static void on_looked_up(struct explain_lookup *lookup, const struct finding *finding);
@@ -154,7 +156,23 @@ static bool find_route(struct explain *explain)
     }
     json_set_string(step, "tls", config_tls_name(explain->tls));
     explain->tell(explain, &step);
-    return route == NULL || arena_slice(explain->arena, route->host, &explain->smart_host);
+    if (route == NULL)
+        return true;
+    return arena_slice(explain->arena, route->host, &explain->smart_host) && !is_paused(explain, route);
+}
+
+/* As a delivery does: nothing is looked up or connected to while the smart host refuses our credentials. */
+static bool is_paused(struct explain *explain, const struct config_route *route)
+{
+    struct upstream_key key = {
+        .host = route->host, .port = route->port, .username = route->username, .password = route->password};
+    struct upstream_pause pause = upstream_look(explain->relay, &key);
+    if (pause.wait_ms == 0)
+        return false;
+    explain->worst = (struct trouble_facts){.trouble = TROUBLE_CREDENTIALS, .host = explain->smart_host, .stage = SMTP_STAGE_AUTH};
+    if (!arena_print(explain->arena, &explain->worst.detail, "the route is paused since it said %.*s", SLICE_ARGS(pause.reason)))
+        explain->worst.detail = SLICE_EMPTY;
+    return true;
 }
 
 /* ---- the policy ---- */

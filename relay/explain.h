@@ -58,6 +58,7 @@ struct explain {
     size_t address_index;
     bool addresses_failed;
     struct slice addresses_detail;
+    bool has_retried_tls;       /* this host got its second handshake, as a delivery gives it */
 
     struct channel channel;
     struct smtp_client *client;

@@ -32,7 +32,7 @@ void explain_find_addresses(struct explain *explain)
     explain->addresses =
         (struct route_addresses){.items = explain->address_items, .capacity = EXPLAIN_ADDRESSES_MAX};
     explain->address_index = 0;
-    explain->addresses_failed = false;
+    explain->addresses_failed = explain->has_retried_tls = false;
     explain->addresses_detail = SLICE_EMPTY;
     if (ip_parse(explain_host(explain), &ip)) {
         struct resolve_record record = {.ip = ip};
@@ -112,7 +112,11 @@ static void addresses_known(struct explain *explain)
     if (!is_usable)
         explain_add_problem(step, &facts);
     explain->tell(explain, &step);
-    if (!is_usable) {
+    if (addresses->own > 0)
+        explain->route.host_count = explain->host_index; /* we are this host: it and all less preferred ones are not tried */
+    if (addresses->own > 0 && explain->host_index > 0) {
+        explain_next_host(explain);
+    } else if (!is_usable) {
         explain_host_failed(explain, &facts);
     } else if (explain->connects) {
         explain_connect(explain);
@@ -223,6 +227,12 @@ static void on_connected(struct channel *channel, enum err err)
 static void on_secured(struct channel *channel, const struct tls_verdict *verdict)
 {
     struct explain *explain = LIST_OF(channel, struct explain, channel);
+    if (verdict->retry_at_once && !explain->has_retried_tls) {
+        explain->has_retried_tls = true;
+        explain_hang_up(explain);
+        explain_connect(explain);
+        return;
+    }
     if (verdict->secured && (verdict->verified || !demands_proof(explain))) {
         if (!smtp_client_is_secured(explain->client))
             smtp_client_secured(explain->client);
