@@ -13,11 +13,18 @@ static void on_again(struct timer *timer)
     delivery_find_policy(LIST_OF(timer, struct delivery, timer));
 }
 
+/* The pause is short beside the back-off that it is to spare: else that does as well. */
+static bool is_worth_it(const struct delivery *delivery)
+{
+    return delivery->asked_again < sizeof pauses_ms / sizeof pauses_ms[0] &&
+           pauses_ms[delivery->asked_again] <= delivery->relay->config->retry.wait_ms[0] / 4;
+}
+
 static bool may_ask_again(const struct delivery *delivery)
 {
     int64_t asking_ms = clock_monotonic_ms() - delivery->asking_ms;
-    return delivery->asked_again < sizeof pauses_ms / sizeof pauses_ms[0] && asking_ms < ASKING_MAX_MS && !delivery->is_stopping &&
-           delivery->destination->failures == 0 && !delivery_is_connected(delivery);
+    return is_worth_it(delivery) && asking_ms < ASKING_MAX_MS && !delivery->is_stopping && delivery->destination->failures == 0 &&
+           !delivery_is_connected(delivery);
 }
 
 bool delivery_asks_again(struct delivery *delivery)

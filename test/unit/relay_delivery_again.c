@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "relay/config.h"
 #include "relay/finder.h"
+#include "relay/gathering.h"
 #include "relay/journal.h"
 #include "relay/relay.h"
 #include "relay/schedule.h"
@@ -236,7 +237,9 @@ static int set_up(void **state)
     reuse_limits_init(&world.relay.reuse_limits, seed);
     world.relay.journal = journal_new(&world.relay);
     world.relay.finder = finder_new(&world.relay);
+    world.relay.gathering = gathering_new(&world.relay);
     world.relay.schedule = schedule_new(&world.relay);
+    assert_non_null(world.relay.gathering);
     assert_true(world.relay.journal != NULL && world.relay.finder != NULL && world.relay.schedule != NULL);
     turn_settle();
     world.start_ms = clock_monotonic_ms();
@@ -249,9 +252,11 @@ static int tear_down(void **state)
     schedule_stop(world.relay.schedule);
     schedule_abort(world.relay.schedule);
     finder_stop(world.relay.finder);
+    gathering_stop(world.relay.gathering);
     turn_settle();
     schedule_free(&world.relay.schedule);
     finder_free(&world.relay.finder);
+    gathering_free(&world.relay.gathering);
     journal_free(&world.relay.journal);
     dead_hosts_free(&world.relay.dead_hosts);
     reuse_limits_free(&world.relay.reuse_limits);
@@ -391,6 +396,20 @@ static void test_nothing_can_be_lent(void **state)
     check_number("it fails at once", said("event=deferred"), 1);
 }
 
+/* Where the back-off is as short it does as well. */
+static void test_a_short_back_off(void **state)
+{
+    (void)state;
+    world.failing = RECORD_MX;
+    world.status = RESOLVE_SERVFAIL;
+    world.fails_until_ms = INT64_MAX;
+    world.config.retry.wait_ms[0] = 2 * SECOND_MS;
+    (void)mail_now("a@example.com");
+    turn_for(200);
+    check_number("it fails at once", said("event=deferred"), 1);
+    check_number("by one question", world.count[RECORD_MX], 1);
+}
+
 static void test_a_stop_meanwhile(void **state)
 {
     (void)state;
@@ -412,7 +431,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         AGAIN_TEST(test_a_moment),         AGAIN_TEST(test_for_good),
         AGAIN_TEST(test_how_many_wait),    AGAIN_TEST(test_no_place_is_kept),
-        AGAIN_TEST(test_nothing_can_be_lent), AGAIN_TEST(test_a_stop_meanwhile),
+        AGAIN_TEST(test_nothing_can_be_lent), AGAIN_TEST(test_a_stop_meanwhile), AGAIN_TEST(test_a_short_back_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
