@@ -44,10 +44,10 @@ def mirror():
 
 
 def package():
-    """$STERNPOST_PACKAGE, else one built of this tree."""
+    """$STERNPOST_PACKAGE, else one built of this tree, in which lintian finds nothing."""
     if "STERNPOST_PACKAGE" in os.environ:
         return pathlib.Path(os.environ["STERNPOST_PACKAGE"])
-    output = run("sh", TREE / "etc" / "package", cwd=TREE)
+    output = run("sh", TREE / "etc" / "package", "--lint", cwd=TREE)
     return TREE / output.strip().splitlines()[-1]
 
 
