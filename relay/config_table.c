@@ -89,7 +89,7 @@ const struct config_key config_keys[] = {
     {"delivery", "family", TOP(family), config_parse_family, "any", false, "any, ipv4 or ipv6."},
     {"delivery", "source", TOP(sources), config_parse_sources, "", false, "Source addresses, one of each family."},
     {"delivery", "stop-timeout", TOP(stop_timeout_ms), config_parse_duration, "20s", false,
-     "How long a stop waits for what is under way."},
+     "How long a stop waits for what is under way. Clients that are still sending then hear 421, and have a few seconds to read it."},
 
     {"sts", "enabled", TOP(sts_enabled), config_parse_flag, "yes", false,
      "Apply MTA-STS policies. With `no` an attacker on the way can read mail for every domain that relies on them."},

@@ -26,7 +26,7 @@ MUST_CHECK enum err intake_reload(struct intake *intake, struct buffer *fault);
 /* No new connections; sessions get 421 at their next command, content that is under way is finished. */
 void intake_stop(struct intake *intake);
 void intake_abort(struct intake *intake); /* ends every session; replies that were given still leave */
-void intake_drop(struct intake *intake);  /* the same at once: the time is over */
+void intake_drop(struct intake *intake);  /* the time is over: who is still sending hears 421 */
 bool intake_is_idle(const struct intake *intake);
 size_t intake_session_count(const struct intake *intake);
 /* A session over a stream that somebody else accepted (sendmail -bs over the submit socket). */

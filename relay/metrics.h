@@ -69,7 +69,7 @@ enum metrics_reason {
 /* Why a client was refused, or sent away; the first ones are those of the machine (smtp/server.h). */
 #define METRICS_REFUSAL_LIST(X)                                                                                        \
     X(syntax) X(order) X(address) X(size) X(content) X(early) X(login) X(recipients) X(http) X(errors) X(memory)       \
-    X(connections) X(room) X(proxy) X(tls) X(relaying) X(queue) X(user) X(alias) X(loop) X(disk) X(time) X(revoked)
+    X(connections) X(room) X(proxy) X(tls) X(relaying) X(queue) X(user) X(alias) X(loop) X(disk) X(time) X(revoked) X(stop)
 enum metrics_refusal {
 #define X(name) METRICS_REFUSAL_##name,
     METRICS_REFUSAL_LIST(X)

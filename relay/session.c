@@ -75,10 +75,27 @@ void session_abort(struct session *session)
         session_close(session);
 }
 
+/* A client in the midst of its content would find a broken connection, and no reason. Where a commit is under way nothing may be said: the
+ * message may be ours. */
 void session_drop(struct session *session)
 {
-    channel_abort(&session->channel);
-    session_abort(session);
+    struct refusal refusal = {.reason = METRICS_REFUSAL_stop, .reply = smtp_reply_make(421, 3, 2, "this relay is stopping; try again soon")};
+    bool is_content_held = session->is_waiting && session->content_ms > 0;
+    if (session->is_ended)
+        return;
+    if (session->server == NULL || (session->is_waiting && !is_content_held)) {
+        channel_abort(&session->channel);
+        session_close(session);
+        return;
+    }
+    if (!is_content_held) {
+        session_end(session, &refusal);
+        return;
+    }
+    admission_tell(session, &refusal);
+    answer(session, &refusal.reply); /* of the chunk that waits for the disk */
+    (void)flush(session);
+    session_close(session);
 }
 
 /* ---- the machine's turn ---- */

@@ -70,6 +70,24 @@ static void test_all_end(void **state)
     loop_for(1);
 }
 
+/* At the end of a stop: whoever is in the midst of its content hears why it ends, and so does whoever waits for the disk. */
+static void test_the_end_of_a_stop_is_told(void **state)
+{
+    (void)state;
+    running.relay->config->stop_timeout_ms = 20;
+    stream_write(&visitors[0].stream, slice_to(buffer_slice(&content), 1000));
+    stream_write(&visitors[1].stream, buffer_slice(&content));
+    relay_stop(running.relay, 0);
+    for (size_t i = 0; i < UPLOADS; i++) {
+        hear(&visitors[i], 6);
+        check_true("told", slice_ends(buffer_slice(&visitors[i].heard), SLICE("421 4.3.2 this relay is stopping; try again soon\r\n")));
+    }
+    check_number("counted", running.relay->metrics.refusals[METRICS_REFUSAL_stop], UPLOADS);
+    struct slice told = buffer_slice(&running.told);
+    check_true("a line", has(told, "event=rejected reason=stop client=[127.0.0.1]") && has(told, "stage=content"));
+    assert_int_equal(running.relay->metrics.accepted, 0);
+}
+
 /* Who is over its time while the disk has its content is not cut off: the wait is ours. */
 static void test_nobody_pays_for_the_disk(void **state)
 {
@@ -238,6 +256,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         WITH_CROWD(test_all_are_answered),
         WITH_CROWD(test_all_end),
+        WITH_CROWD(test_the_end_of_a_stop_is_told),
         WITH_CROWD(test_nobody_pays_for_the_disk),
         WITH_SMALL_DOOR(test_a_trusted_client_always_gets_in),
         WITH_SMALL_DOOR(test_places),
