@@ -91,6 +91,12 @@ CROWD_MUTANTS = [
      ("relay/refresh_turns.c", "bool is_sooner = best == lane->waiting_count || deadline_ms(turn) < deadline_ms(lane->waiting[best]);",
       "bool is_sooner = best == lane->waiting_count ||\n"
       "                         slice_compare(refresh_turn_domain(turn), refresh_turn_domain(lane->waiting[best])) < 0;")),
+    ("room is made by last use alone", "which is in force",
+     ("relay/finder_room.c", "    uint64_t given = set_shares(room, excess, limit);\n",
+      "    uint64_t given = 0 * set_shares(room, excess, limit);\n    memset(room->excess, 0, sizeof room->excess);\n")),
+    ("a delivery that waits for a policy keeps its place", "for the sake of others",
+     ("relay/delivery_find.c", "!delivery_is_connected(delivery) && !place_lend(delivery->destination->schedule, &delivery->place)",
+      "!delivery_is_connected(delivery) && delivery->place.state != PLACE_HELD")),
 ]
 
 # What a stand-in says and does not keep, and what the simulator is to say.
