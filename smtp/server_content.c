@@ -35,10 +35,11 @@ size_t smtp_server_content_take(struct smtp_server *server, struct slice input)
     return taken;
 }
 
-/* For so many bytes as they come: lenient each may become two. */
+/* For so many bytes as they come, beside the two that the decoder may still hold; lenient each may become two. */
 static size_t chunk_room(const struct smtp_server *server)
 {
-    size_t room = SERVER_CHUNK_MAX - 2 - buffer_length(&server->chunk);
+    size_t length = buffer_length(&server->chunk);
+    size_t room = length < SERVER_CHUNK_MAX - 2 ? SERVER_CHUNK_MAX - 2 - length : 0;
     return server->transaction.content.lenient ? room / 2 : room;
 }
 

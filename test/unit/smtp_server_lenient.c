@@ -100,12 +100,43 @@ static void test_lenient_chunks(void **state)
     buffer_free(&log);
 }
 
+/* What the decoder holds at the end of a chunk (a CR, a dot) may come beside it: each of them stands at that end once. */
+static void test_each_end_of_a_chunk(void **state)
+{
+    bool (*const modes[])(void *owner) = {NULL, yes};
+    struct smtp_server_options options = dialog_options;
+    struct buffer log, content;
+    (void)state;
+    options.size_max = 1 << 20;
+    buffer_init(&log, 1 << 20);
+    buffer_init(&content, 1 << 20);
+    for (size_t shift = 0; shift < 2 * 6; shift++) {
+        options.is_lenient = modes[shift % 2];
+        buffer_clear(&content);
+        buffer_print(&content, "%.*s", (int)(shift / 2), "xxxxxx");
+        for (size_t i = 0; i < 25000; i++)
+            buffer_add(&content, SLICE("..a\r\n"));
+        buffer_clear(&log);
+        struct dialog *dialog = dialog_open(&options);
+        dialog_say(dialog, SLICE(EHLO ENVELOPE "DATA\r\n"), &log);
+        buffer_clear(&log);
+        dialog_say(dialog, buffer_slice(&content), &log);
+        dialog_say(dialog, SLICE(".\r\n"), &log);
+        size_t stuffed = shift / 2 == 0 ? 25000 : 24999;
+        check_number("all of it", buffer_length(&log), buffer_length(&content) - stuffed + sizeof "[END ]\n250 2.0.0 queued\n" - 1);
+        dialog_close(dialog, &log);
+    }
+    buffer_free(&log);
+    buffer_free(&content);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_addresses, reset_options),
         cmocka_unit_test_setup(test_lenient, reset_options),
         cmocka_unit_test_setup(test_lenient_chunks, reset_options),
+        cmocka_unit_test_setup(test_each_end_of_a_chunk, reset_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
