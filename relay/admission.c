@@ -212,6 +212,28 @@ bool admission_rcpt(struct session *session, const struct smtp_rcpt *rcpt, struc
     return true;
 }
 
+/* ---- DATA ---- */
+
+static size_t receiving_count(const struct intake *intake)
+{
+    size_t count = 0;
+    for (struct list_node *node = list_first(&intake->sessions); node != NULL; node = list_next(&intake->sessions, node)) {
+        const struct session *session = LIST_OF(node, struct session, node);
+        count += session->content_ms > 0 || (session->is_waiting && session->draft != NULL);
+    }
+    return count;
+}
+
+/* Not before: MAIL is anybody's to say, and who says no more would keep the room of others. */
+bool admission_data(const struct session *session, struct smtp_reply *reply)
+{
+    const struct intake *intake = session->intake;
+    if (intake->receiving_max == 0 || receiving_count(intake) < intake->receiving_max)
+        return true;
+    struct smtp_reply busy = smtp_reply_make(452, 3, 1, "as many messages are being received as the memory of this relay allows; try again later");
+    return refuse(session, reply, (struct refusal){.reason = METRICS_REFUSAL_memory, .stage = "data", .reply = busy});
+}
+
 /* ---- the end of the content ---- */
 
 bool admission_end(const struct session *session, struct smtp_reply *reply)

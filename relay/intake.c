@@ -273,6 +273,16 @@ size_t intake_session_count(const struct intake *intake)
     return intake->sessions.count;
 }
 
+/* What one message may hold on its way to the disk: what was read, a header section, three chunks, and what TLS has of it. */
+#define RECEIVING_BYTES (640u << 10)
+
+size_t intake_set_memory(struct intake *intake, uint64_t bytes)
+{
+    uint64_t count = bytes / RECEIVING_BYTES;
+    intake->receiving_max = count < 1 ? 1 : count > SIZE_MAX ? SIZE_MAX : (size_t)count;
+    return intake->receiving_max;
+}
+
 /* ---- lines about clients ---- */
 
 #define LOG_LINES_PER_S 200

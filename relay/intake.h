@@ -29,6 +29,8 @@ void intake_abort(struct intake *intake); /* ends every session; replies that we
 void intake_drop(struct intake *intake);  /* the time is over: who is still sending hears 421 */
 bool intake_is_idle(const struct intake *intake);
 size_t intake_session_count(const struct intake *intake);
+/* So much memory is there for the content that all clients send at once: more of them hear 452. Returns how many have room. */
+size_t intake_set_memory(struct intake *intake, uint64_t bytes);
 /* A session over a stream that somebody else accepted (sendmail -bs over the submit socket). */
 struct channel;
 

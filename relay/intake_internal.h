@@ -28,6 +28,7 @@ struct intake {
     struct authenticator *authenticator;
     int64_t log_ms;           /* monotonic: the begin of the present second of lines about clients */
     uint64_t log_count;       /* lines in it, also those left out */
+    size_t receiving_max;     /* messages whose content is under way at once; 0: as many as there are clients */
     bool is_stopping;
 };
 
@@ -107,6 +108,7 @@ bool intake_make_room(struct intake *intake, const struct session *newcomer);
 bool admission_requires_auth(const struct session *session); /* the door does, for a client from there */
 bool admission_greet(const struct session *session, struct smtp_reply *reply);
 bool admission_mail(struct session *session, const struct smtp_mail *mail, struct smtp_reply *reply);
+bool admission_data(const struct session *session, struct smtp_reply *reply);
 bool admission_rcpt(struct session *session, const struct smtp_rcpt *rcpt, struct smtp_reply *reply);
 bool admission_end(const struct session *session, struct smtp_reply *reply);
 void admission_tell(const struct session *session, const struct refusal *refusal); /* a line "rejected", and a count */

@@ -13,7 +13,6 @@
 #define FULL_RETRY_MS 1000
 #define FULL_PERCENT 85
 #define SPACE_CHECK_MS 1000
-#define PENDING_BYTES_MAX ((size_t)64 << 20)
 
 struct journal {
     struct relay *relay;
@@ -54,7 +53,7 @@ struct journal *journal_new(struct relay *relay)
     if (journal == NULL)
         return NULL;
     journal->relay = relay;
-    journal->pending_max = PENDING_BYTES_MAX;
+    journal->pending_max = JOURNAL_PENDING_MAX;
     list_init(&journal->waiting);
     list_init(&journal->batch);
     if (lane_open(&journal->lane, "journal") != ERR_NONE) {

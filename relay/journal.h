@@ -38,6 +38,7 @@ size_t journal_backlog(const struct journal *journal);
  * is written. */
 size_t journal_pending_bytes(const struct journal *journal);
 bool journal_is_pressed(const struct journal *journal);
-void journal_set_pending_max(struct journal *journal, size_t bytes); /* 64 MiB, unless said otherwise */
+#define JOURNAL_PENDING_MAX ((size_t)64 << 20) /* unless said otherwise */
+void journal_set_pending_max(struct journal *journal, size_t bytes);
 
 #endif

@@ -181,6 +181,10 @@ static bool handle(struct session *session, const struct smtp_server_event *even
     case SMTP_SERVER_AUTH:
         return session_authenticate(session, event);
     case SMTP_SERVER_DATA:
+        if (!admission_data(session, &reply)) {
+            answer(session, &reply);
+            return true;
+        }
         session->content_ms = clock_monotonic_ms();
         session->content_bytes = 0;
         answer(session, NULL);

@@ -248,6 +248,33 @@ static void test_whose_connections(void **state)
     }
 }
 
+/* ---- little memory ---- */
+
+static void test_room_for_two(void **state)
+{
+    static const char envelope[] = "MAIL FROM:<a@client.example>\r\nRCPT TO:<v@elsewhere.example>\r\n";
+    (void)state;
+    assert_int_equal(intake_set_memory(running.relay->intake, 1), 1); /* one at least, or nothing would ever come in */
+    assert_int_equal(intake_set_memory(running.relay->intake, 2 * (640u << 10) + 1), 2);
+    for (size_t i = 0; i < 3; i++) {
+        visitor_open(&visitors[i]);
+        stream_write(&visitors[i].stream, slice_of(envelope));
+        hear(&visitors[i], 4); /* whoever has said no more takes nobody's room */
+    }
+    check_slice("the first", slice_to(converse(&visitors[0], "DATA\r\n"), 3), SLICE("354"));
+    check_slice("the second", slice_to(converse(&visitors[1], "DATA\r\n"), 3), SLICE("354"));
+    check_slice("the third", slice_to(converse(&visitors[2], "DATA\r\n"), 9), SLICE("452 4.3.1"));
+    check_number("counted", running.relay->metrics.refusals[METRICS_REFUSAL_memory], 1);
+    check_true("a line", has(buffer_slice(&running.told), "event=rejected reason=memory client=[127.0.0.1]"));
+    check_slice("taken", slice_to(converse(&visitors[0], "Subject: x\r\n\r\nx\r\n.\r\n"), 3), SLICE("250"));
+    check_slice("the third, again", slice_to(converse(&visitors[2], "DATA\r\n"), 3), SLICE("354"));
+    stream_abort(&visitors[1].stream);
+    check_slice("taken", slice_to(converse(&visitors[2], "Subject: x\r\n\r\nx\r\n.\r\n"), 3), SLICE("250"));
+    for (size_t i = 0; i < 3; i++)
+        visitor_close(&visitors[i]);
+}
+
+#define WITH_TRUST(test) cmocka_unit_test_setup_teardown(test, open_trusting_door, running_teardown)
 #define WITH_SMALL_DOOR(test) cmocka_unit_test_setup_teardown(test, open_small_door, close_small_door)
 #define WITH_CROWD(test) cmocka_unit_test_setup_teardown(test, open_crowd, close_crowd)
 
@@ -262,6 +289,7 @@ int main(void)
         WITH_SMALL_DOOR(test_places),
         WITH_SMALL_DOOR(test_too_many_of_one_client),
         WITH_SMALL_DOOR(test_whose_connections),
+        WITH_TRUST(test_room_for_two),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

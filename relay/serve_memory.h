@@ -1,0 +1,11 @@
+/* How much memory the control group of this process allows. Beyond it the kernel kills, and says nothing to anybody. */
+#ifndef RELAY_SERVE_MEMORY_H
+#define RELAY_SERVE_MEMORY_H
+
+#include <stdint.h>
+
+/* The least limit of the group and of those above it, in bytes; 0: there is none, or it cannot be read. groups: "/proc/self/cgroup"; root:
+ * "/sys/fs/cgroup", where version 2 has memory.max, and version 1 memory/memory.limit_in_bytes. */
+uint64_t serve_memory_limit(const char *groups, const char *root);
+
+#endif
