@@ -127,23 +127,29 @@ void config_read_environment(struct config_loader *loader, const char *const *en
         take_variable(&reading, name, value);
 }
 
-static bool read_value_file(struct config_loader *loader, struct slice origin, struct slice path, struct slice *value)
+static enum err slurp_value(struct config_loader *loader, const char *path, struct slice *value)
 {
-    char name[4096];
     struct buffer text;
     bool readable_by_all = false;
-    text_print(name, sizeof name, "%.*s", SLICE_ARGS(path));
-    name[path.length < sizeof name ? path.length : sizeof name - 1] = '\0';
     buffer_init(&text, CONFIG_VALUE_MAX);
-    enum err err = config_slurp(name, &text, &readable_by_all);
-    if (err != ERR_NONE)
-        config_fault(loader, origin, "%s: %s", name, err_text(err));
+    enum err err = config_slurp(path, &text, &readable_by_all);
     struct slice content = buffer_slice(&text);
     while (content.length > 0 && strchr("\r\n", content.data[content.length - 1]) != NULL)
         content.length--;
-    bool kept = err == ERR_NONE && arena_slice(loader->config->arena, content, value);
+    if (err == ERR_NONE && !arena_slice(loader->config->arena, content, value))
+        err = ERR_MEMORY;
     buffer_free(&text);
-    return kept;
+    return err;
+}
+
+static bool read_value_file(struct config_loader *loader, struct slice origin, struct slice path, struct slice *value)
+{
+    char name[4096];
+    text_print(name, sizeof name, "%.*s", SLICE_ARGS(path));
+    enum err err = slurp_value(loader, name, value);
+    if (err != ERR_NONE)
+        config_fault(loader, origin, "%s: %s", name, err_text(err));
+    return err == ERR_NONE;
 }
 
 /* The name that belongs to a stem: that of STERNPOST_ROUTE_1_NAME for ROUTE_1. Not there: told. */
@@ -167,20 +173,34 @@ static bool find_name(struct reading *reading, struct slice stem, struct slice o
     return false;
 }
 
-/* A name alone says nothing; two numbers for one name would overwrite each other in the order of the environment. */
-static void check_name(struct reading *reading, const struct variable *named, struct slice origin, struct slice value)
+/* Of another section, wherever it stands: a file that cannot be read, or has no name in it, is told where it is taken itself. */
+static bool has_name(struct reading *reading, const struct variable *variable, struct slice value, struct slice name)
 {
-    struct slice name, other;
+    char path[4096];
+    struct slice found = value;
+    text_print(path, sizeof path, "%.*s", SLICE_ARGS(value));
+    if (variable->from_file && slurp_value(reading->loader, path, &found) != ERR_NONE)
+        return false;
+    return slice_equal_nocase(found, name);
+}
+
+/* A name alone says nothing; two numbers for one name would overwrite each other in the order of the environment. */
+static void check_name(struct reading *reading, const struct variable *named, struct slice origin, struct slice given)
+{
+    struct slice name, other, value = given;
     struct variable variable;
     size_t index = 0;
     bool has_keys = false;
+    if (named->from_file && !read_value_file(reading->loader, origin, given, &value))
+        return;
+    bool is_name = value.length > 0 && config_first_line(value).length == value.length; /* else perhaps a key, which is not shown */
     while (next_variable(reading, &index, &name, &other)) {
         if (!find_variable(name, &variable) || variable.stem.length == 0)
             continue;
         bool is_same = slice_equal(variable.stem, named->stem);
         has_keys = has_keys || (is_same && !variable.is_name);
-        if (variable.is_name && !is_same && strcmp(variable.key->section, named->key->section) == 0 && !variable.from_file &&
-            !named->from_file && slice_equal(other, value))
+        if (is_name && variable.is_name && !is_same && strcmp(variable.key->section, named->key->section) == 0 &&
+            has_name(reading, &variable, other, value))
             config_fault(reading->loader, origin, "\"%.*s\" is the name in " PREFIX "%.*s too", SLICE_ARGS(value), SLICE_ARGS(name));
     }
     if (value.length == 0)

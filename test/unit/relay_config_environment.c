@@ -88,6 +88,48 @@ static void test_variables(void **state)
     }
 }
 
+/* Where each of two sections has its name from, and how it is written: one would overwrite the other whichever way. */
+static const struct {
+    const char *name;
+    bool from_file[2];
+    const char *names[2];
+    bool is_fault;
+} pairs[] = {
+    {"both plain", {false, false}, {"a.example", "a.example"}, true},
+    {"the first in a file", {true, false}, {"a.example", "a.example"}, true},
+    {"the second in a file", {false, true}, {"a.example", "a.example"}, true},
+    {"two files", {true, true}, {"a.example", "a.example"}, true},
+    {"capitals", {false, false}, {"a.example", "A.Example"}, true},
+    {"capitals in a file", {true, false}, {"A.example", "a.example"}, true},
+    {"an end of line", {true, true}, {"a.example\n", "a.example"}, true},
+    {"two names", {false, false}, {"a.example", "b.example"}, false},
+    {"two names in files", {true, true}, {"a.example", "b.example"}, false},
+};
+
+static void test_no_name_is_given_twice(void **state)
+{
+    static const char *const files[] = {"secret.conf", "password"};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+        struct loaded loaded;
+        char variable[2][400];
+        for (size_t j = 0; j < 2; j++) {
+            struct slice value = slice_of(pairs[i].names[j]);
+            if (pairs[i].from_file[j])
+                value = write_file(files[j], pairs[i].names[j], 0600);
+            snprintf(variable[j], sizeof variable[j], "STERNPOST_DESTINATION_%zu_NAME%s=%.*s", j + 1, pairs[i].from_file[j] ? "_FILE" : "",
+                     SLICE_ARGS(value));
+        }
+        const char *environment[] = {variable[0], "STERNPOST_DESTINATION_1_RATE=1/s", variable[1], "STERNPOST_DESTINATION_2_RATE=2/s", NULL};
+        struct config_source source = {.file = write_file("empty.conf", "hostname = a.b\n", 0640), .environment = environment};
+        load(&loaded, &source);
+        struct slice faults = buffer_slice(&loaded.faults);
+        check_number(pairs[i].name, loaded.err, pairs[i].is_fault ? ERR_SYNTAX : ERR_NONE);
+        check_true(pairs[i].name, (slice_find_slice(faults, SLICE("is the name in STERNPOST_DESTINATION_")) < faults.length) == pairs[i].is_fault);
+        unload(&loaded);
+    }
+}
+
 static void to_capitals(char *name)
 {
     for (char *c = name; *c != '\0'; c++)
@@ -156,6 +198,7 @@ int main(void)
         cmocka_unit_test(test_environment),
         cmocka_unit_test(test_environment_of_named_sections),
         cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_no_name_is_given_twice),
         cmocka_unit_test(test_every_key_has_a_variable),
         cmocka_unit_test(test_no_content_is_shown),
     };
