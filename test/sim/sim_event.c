@@ -10,7 +10,7 @@
 /* Neither clock starts at 0: who takes one for the other, or 0 for "never", shall be found out. */
 #define MONOTONIC_START_MS INT64_C(5000000)
 #define WALL_START_MS INT64_C(1772323200000)
-#define STEPS_MAX 16
+#define STEPS_MAX 64
 
 struct step {
     int64_t at_ms, offset_ms; /* from then on */

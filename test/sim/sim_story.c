@@ -30,6 +30,8 @@ struct scene {
 static struct {
     struct scene scenes[SCENES_MAX];
     size_t count;
+    struct sim_event back; /* the clock comes back from a leap */
+    int64_t leap_ms;
     struct sim_event poll; /* the disk and the memory follow their faults */
     struct sim_event correction; /* of a policy that lists the wrong host */
     struct world_domain *wrong;
@@ -41,6 +43,7 @@ static void on_scene(struct sim_event *event);
 static void on_poll(struct sim_event *event);
 static void on_record(struct sim_event *event);
 static void on_correction(struct sim_event *event);
+static void on_back(struct sim_event *event);
 
 static const struct {
     unsigned weight, weight_in_siege;
@@ -96,6 +99,7 @@ void sim_story_end(void)
         sim_event_cancel(&story.record[i]);
     sim_event_cancel(&story.poll);
     sim_event_cancel(&story.correction);
+    sim_event_cancel(&story.back);
 }
 
 /* ---- faults of the machine ---- */
@@ -137,6 +141,23 @@ static void step_clock(int64_t step_ms)
     sim_log("the clock steps by %lld s", (long long)step_ms / 1000);
     sim_clock_step(step_ms);
     sim_oracle_clock_stepped(step_ms);
+}
+
+/* By days or years, as of somebody who forges the time, and back after a while; one at a time. */
+static void leap(void)
+{
+    if (sim_event_is_planned(&story.back))
+        return;
+    int64_t days = sim_dice_percent(50) ? sim_dice_between(1, 40) : sim_dice_between(300, 3000);
+    story.leap_ms = (sim_dice_percent(70) ? days : -days) * 24 * HOUR_MS;
+    step_clock(story.leap_ms);
+    sim_event_plan(&story.back, sim_dice_between(1000, 30 * MINUTE_MS), on_back);
+}
+
+static void on_back(struct sim_event *event)
+{
+    (void)event;
+    step_clock(-story.leap_ms);
 }
 
 /* The owner changes HTTPS first and the record a while after (RFC 8461 8.3 says how), or forgets the record. */
@@ -226,6 +247,9 @@ static void on_scene(struct sim_event *event)
     case SCENE_CLOCK_FORWARD:
     case SCENE_CLOCK_BACK:
         step_clock(scene->step_ms);
+        break;
+    case SCENE_CLOCK_LEAP:
+        leap();
         break;
     case SCENE_POLICY:
         change_policy();

@@ -7,7 +7,8 @@
 /* Name, and how often in the world at large and in sieges. */
 #define SIM_SCENE_LIST(X)                                                                                              \
     X(CRASH, 28, 40) X(STOP, 12, 20) X(RELOAD, 6, 6) X(CLOCK_FORWARD, 3, 0) X(CLOCK_BACK, 3, 2) X(POLICY, 22, 4)       \
-    X(POLICY_GONE, 5, 0) X(COMMIT_FULL, 6, 4) X(COMMIT_IO, 5, 4) X(COMMIT_LOST, 5, 4) X(POLICY_WRONG, 16, 0)
+    X(POLICY_GONE, 5, 0) X(COMMIT_FULL, 6, 4) X(COMMIT_IO, 5, 4) X(COMMIT_LOST, 5, 4) X(POLICY_WRONG, 16, 0)           \
+    X(CLOCK_LEAP, 4, 6)
 enum scene_kind {
 #define X(name, weight, weight_in_siege) SCENE_##name,
     SIM_SCENE_LIST(X)
