@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "smtp/message.h"
+#include "smtp/mime.h"
 
 #include <assert.h>
 
@@ -127,6 +128,10 @@ const char *smtp_dkim_obstacle(struct slice section)
         bool is_obsolete = field.name.length > 0 && field.whole.data[field.name.length] != ':';
         if (is_obsolete && is_signed_field(field.name)) {
             return "a blank stands before the colon of a header field, on which verifiers disagree";
+        }
+        /* Where content is converted the header section would end in front of it. */
+        if (field.name.length > SMTP_FIELD_NAME_MAX) {
+            return "a header field has a name of over 900 bytes, which ends the header section for some";
         }
     }
     for (size_t i = 0; i < COUNT(signed_fields); i++) {

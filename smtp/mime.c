@@ -4,7 +4,6 @@
 #include <string.h>
 
 #define LINE_BYTES_MAX (SMTP_LINE_MAX + 2)
-#define FIELD_NAME_MAX 900
 
 enum mime_state {
     STATE_BEGIN,  /* of a part: before the first line of its header section */
@@ -165,7 +164,7 @@ static bool classify_header(struct smtp_mime *mime, struct slice bytes, struct s
 /* RFC 5322 2.2. A name must leave room for a fold behind it. */
 static bool is_field_name(struct slice name)
 {
-    return name.length > 0 && name.length <= FIELD_NAME_MAX && !slice_has(name, ' ') && !slice_has(name, '\t');
+    return name.length > 0 && name.length <= SMTP_FIELD_NAME_MAX && !slice_has(name, ' ') && !slice_has(name, '\t');
 }
 
 /* "--" boundary ["--"] *blank, of the innermost multipart first. */

@@ -12,6 +12,7 @@
 
 #include "base/slice.h"
 
+#define SMTP_FIELD_NAME_MAX 900    /* of a header field: room is left for a fold behind it */
 #define SMTP_LINE_MAX 998          /* bytes without CRLF, RFC 5321 4.5.3.1.6, RFC 5322 2.1.1 */
 #define SMTP_MIME_DEPTH_MAX 16     /* multiparts inside each other; deeper ones are opaque */
 #define SMTP_MIME_BOUNDARY_MAX 200 /* RFC 2046 allows 70 */

@@ -2,6 +2,7 @@
  * one where it is wanted. The same signature is made here once more, of all of the content at once. */
 #include "test/unit/drafting.h"
 
+#include "base/text.h"
 #include "relay/signers.h"
 #include "smtp/convert.h"
 #include "smtp/dkim.h"
@@ -209,6 +210,39 @@ static void test_whose_mail_is_signed(void **state)
     }
 }
 
+/* A field name that no fold can follow ends the header section when content is converted, though it does not end it here: what is signed
+ * is what leaves, or there is no signature. */
+static void test_long_field_names(void **state)
+{
+    static const struct {
+        const char *name, *body;
+        size_t length;
+        bool is_signed;
+    } cases[] = {
+        {"the longest", "body\r\n", SMTP_FIELD_NAME_MAX, true},
+        {"the longest, eight bits", "gr\xc3\xbc\xc3\x9f" "e\r\n", SMTP_FIELD_NAME_MAX, true},
+        {"one byte more", "body\r\n", SMTP_FIELD_NAME_MAX + 1, false},
+        {"one byte more, eight bits", "gr\xc3\xbc\xc3\x9f" "e\r\n", SMTP_FIELD_NAME_MAX + 1, false},
+        {"as long as a line, eight bits", "gr\xc3\xbc\xc3\x9f" "e\r\n", SMTP_LINE_MAX - 3, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char field_name[SMTP_LINE_MAX + 1] = "", content[4096];
+        struct queue_message message;
+        struct buffer stored;
+        memset(field_name, 'x', cases[i].length);
+        struct slice whole = text_print(content, sizeof content, "%s: y\r\n" HEADER "%s", field_name, cases[i].body);
+        keys.line[0] = '\0';
+        buffer_init(&stored, CONTENT_MAX);
+        store(cases[i].name, whole, SIZE_MAX, &stored, &message);
+        check_true(cases[i].name, slice_starts(buffer_slice(&stored), SLICE("DKIM-Signature:")) == cases[i].is_signed);
+        check_true(cases[i].name, (strstr(keys.line, "event=unsigned") != NULL) != cases[i].is_signed);
+        if (cases[i].is_signed)
+            check_signed(cases[i].name, whole, SIZE_MAX);
+        buffer_free(&stored);
+    }
+}
+
 /* Where a signature would protect nothing there is none, and the log says why. */
 static void test_two_authors(void **state)
 {
@@ -312,6 +346,7 @@ int main(void)
         SIGN_TEST(test_signatures),
         SIGN_TEST(test_long_lines),
         SIGN_TEST(test_whose_mail_is_signed),
+        SIGN_TEST(test_long_field_names),
         SIGN_TEST(test_two_authors),
         SIGN_TEST(test_what_is_signed_already),
         SIGN_TEST(test_what_others_have_signed),
