@@ -140,6 +140,17 @@ class Bounces(case.LiveCase):
                 self.assertTrue(event["dsn"].startswith(code), event["line"])
                 self.assertIn(code, self.dsn("stage-%s@home.example" % stage.lower()).as_string())
 
+    def test_a_host_that_wants_less(self):
+        """Both the operator and the sender read how much the host takes, and how much this was."""
+        mx = self.lab.mx("small.example", extensions=["PIPELINING", "8BITMIME", "SIZE 1000"])
+        self.send("a@small.example", sender="big@home.example", body="x" * 70 + "\r\n" + ("y" * 70 + "\r\n") * 100)
+        event = self.relay.wait_event("bounced", to="a@small.example")
+        self.assertEqual(event["dsn"], "5.3.4", event["line"])
+        sentence = r"takes no message of this size: it has 7\d\d\d bytes, and 1000 are the most that the host takes"
+        self.assertRegex(event["problem"], sentence)
+        self.assertRegex(" ".join(self.dsn("big@home.example").get_payload()[0].get_content().split()), sentence)
+        self.assertEqual(mx.messages, [])
+
     def test_no_report_about_a_report(self):
         self.lab.mx("norec.example", replies={"RCPT": "550 5.1.1 no"})
         self.send("a@norec.example", sender="")
@@ -260,13 +271,6 @@ class Content(case.LiveCase):
         body = ("0123456789" * 7 + "\r\n") * 290000
         self.deliver("a@heavy.example", timeout_s=90, body=body)
         self.assertEqual(mx.messages[0].data.split(b"\r\n\r\n", 1)[1], body.encode())
-
-    def test_a_host_that_wants_less(self):
-        mx = self.lab.mx("small.example", extensions=["PIPELINING", "8BITMIME", "SIZE 1000"])
-        self.send("a@small.example", body="x" * 70 + "\r\n" + ("y" * 70 + "\r\n") * 100)
-        event = self.relay.wait_event("bounced", to="a@small.example")
-        self.assertEqual(event["dsn"], "5.3.4", event["line"])
-        self.assertEqual(mx.messages, [])
 
 
 class Hanging(case.LiveCase):

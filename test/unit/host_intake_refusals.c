@@ -89,6 +89,38 @@ static void test_a_stranger(void **state)
     check_refused(&refused);
 }
 
+/* Whoever a proxy speaks for without a name may not relay, though the proxy's address is in every list: nobody is told to add it to one. */
+static void test_a_proxy_that_names_nobody(void **state)
+{
+    static const struct {
+        const char *name, *header;
+        size_t length;
+    } headers[] = {
+        {"UNKNOWN", "PROXY UNKNOWN\r\n", 15},
+        {"LOCAL", "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0", 16},
+    };
+    static struct ip_network proxies;
+    (void)state;
+    assert_int_equal(ip_network_parse(SLICE("127.0.0.0/8"), &proxies), ERR_NONE);
+    running.relay->config->proxy_networks = (struct config_networks){.items = &proxies, .count = 1};
+    for (size_t i = 0; i < COUNT_OF(headers); i++) {
+        struct visitor visitor;
+        visitor_connect(&visitor, NULL);
+        stream_write(&visitor.stream, slice_make(headers[i].header, headers[i].length));
+        hear(&visitor, 1);
+        (void)converse(&visitor, EHLO);
+        (void)converse(&visitor, MAIL);
+        struct slice heard = converse(&visitor, RCPT), told = buffer_slice(&running.told);
+        check_true(headers[i].name, slice_starts(heard, SLICE("550 5.7.1 ")));
+        check_true(headers[i].name, has(heard, "the proxy at [127.0.0.1] did not say who connects") && has(heard, "have it send the client's address"));
+        check_true(headers[i].name, !has(heard, "add it to") && !has(heard, "[access] networks"));
+        check_number(headers[i].name, lines_with((const char *const[4]){"event=rejected", "did not say who connects", NULL, NULL}), 1);
+        check_true(headers[i].name, !has(told, "add it to") && !has(told, "[access] networks"));
+        visitor_close(&visitor);
+        buffer_clear(&running.told);
+    }
+}
+
 /* Twenty errors, and the end: one line each, the last for the end. */
 static void test_too_many_errors(void **state)
 {
@@ -200,7 +232,7 @@ static void test_what_a_lenient_network_may(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        WITH_TRUST(test_a_trusted_client), WITH_DOOR(test_a_stranger), WITH_DOOR(test_too_many_errors),
+        WITH_TRUST(test_a_trusted_client), WITH_DOOR(test_a_stranger), WITH_TRUST(test_a_proxy_that_names_nobody), WITH_DOOR(test_too_many_errors),
         WITH_DOOR(test_a_flood_is_not_one_of_lines), WITH_TRUST(test_a_network_taken_away),
         WITH_TRUST(test_lenient_networks), WITH_TRUST(test_what_a_lenient_network_may),
     };
