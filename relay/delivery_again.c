@@ -6,7 +6,7 @@
 
 #define ASKING_MAX_MS 20000 /* a resolver that was silent for so long has asked often enough */
 
-static const int64_t pauses_ms[] = {1000, 3000, 9000}; /* resolvers remember a failure for a few seconds themselves */
+static const int64_t pauses_ms[] = {1000, 2000, 4000}; /* resolvers remember a failure for five seconds themselves */
 
 static void on_again(struct timer *timer)
 {
