@@ -1,23 +1,6 @@
 /* A resolver that fails for a moment, and deliveries: how long mail is delayed by it, and whether that counts as a failure. Queue,
  * scheduler, finder and deliveries are real; names are the test's, and nobody answers who is connected to. */
-#include "test/unit/check.h"
-#include "test/unit/folder.h"
-#include "test/unit/mail.h"
-#include "test/unit/turn.h"
-
-#include "base/list.h"
-#include "base/text.h"
-#include "relay/config.h"
-#include "relay/finder.h"
-#include "relay/gathering.h"
-#include "relay/journal.h"
-#include "relay/relay.h"
-#include "relay/schedule.h"
-#include "tls/session.h"
-
-#define SECOND_MS INT64_C(1000)
-#define MINUTE_MS (60 * SECOND_MS)
-#define HOUR_MS (60 * MINUTE_MS)
+#include "test/unit/delivering.h"
 
 /* A lookup under way. */
 struct asked {
@@ -26,12 +9,6 @@ struct asked {
     enum record_kind kind;
 };
 static struct {
-    struct relay relay;
-    struct config config;
-    struct log log;
-    struct folder folder;
-    char said[65536]; /* the log */
-    size_t said_length;
     int64_t start_ms;
     enum record_kind failing; /* its lookups fail, */
     enum resolve_status status;
@@ -97,11 +74,6 @@ void resolve_cancel(struct resolve *resolve)
 const char *resolve_status_text(enum resolve_status status)
 {
     return status == RESOLVE_SERVFAIL ? "SERVFAIL" : "no answer";
-}
-
-bool resolve_is_temporary(enum resolve_status status)
-{
-    return status != RESOLVE_FOUND && status != RESOLVE_NXDOMAIN && status != RESOLVE_NODATA;
 }
 
 /* ---- the network ---- */
@@ -172,76 +144,12 @@ struct endpoint stream_local(const struct stream *stream)
     return (struct endpoint){0};
 }
 
-/* ---- the rest of the relay ---- */
-
-void relay_broken(struct relay *relay, enum err err)
-{
-    (void)relay;
-    fail_msg("the queue is broken: %s", err_text(err));
-}
-
-void relay_part_ended(struct relay *relay)
-{
-    (void)relay;
-}
-
-uint64_t relay_next_id(struct relay *relay)
-{
-    return queue_id_make(clock_wall_ms(), 100000 + ++relay->id_sequence);
-}
-
-static void keep_line(struct log *log, struct slice line)
-{
-    (void)log;
-    assert_true(world.said_length + line.length < sizeof world.said);
-    memcpy(world.said + world.said_length, line.data, line.length);
-    world.said_length += line.length;
-    world.said[world.said_length] = '\0';
-}
-
-static size_t said(const char *text)
-{
-    size_t count = 0;
-    for (const char *at = strstr(world.said, text); at != NULL; at = strstr(at + 1, text))
-        count++;
-    return count;
-}
-
 static int set_up(void **state)
 {
     (void)state;
-    turn_start();
+    delivering_set_up();
     memset(&world, 0, sizeof world);
-    world.log = (struct log){.level = LOG_INFO, .write = keep_line};
-    world.config.delivery_connections_max = 200;
-    world.config.per_destination = 20;
-    world.config.sts_enabled = true;
-    world.config.delivery_port = 25;
-    world.config.retry = (struct queue_schedule){.wait_ms = {MINUTE_MS, HOUR_MS}, .count = 2};
-    world.config.expire_ms = 120 * HOUR_MS;
-    world.relay.config = &world.config;
-    world.relay.log = &world.log;
     world.connected_ms = -1;
-    struct buffer fault;
-    buffer_init(&fault, 4096);
-    folder_make(&world.folder);
-    struct queue_options options = {
-        .path = slice_of(folder_path(&world.folder, "queue")), .map_size = 256u << 20, .done_keep_ms = HOUR_MS};
-    assert_int_equal(queue_open(&options, &world.relay.queue, &fault), ERR_NONE);
-    assert_int_equal(tls_start(), ERR_NONE);
-    struct tls_context_options tls = {.minimum = TLS_1_2};
-    assert_int_equal(tls_context_new(&tls, &world.relay.tls, &fault, &fault), ERR_NONE);
-    buffer_free(&fault);
-    uint64_t seed[2] = {1, 2};
-    dead_hosts_init(&world.relay.dead_hosts, seed);
-    reuse_limits_init(&world.relay.reuse_limits, seed);
-    world.relay.journal = journal_new(&world.relay);
-    world.relay.finder = finder_new(&world.relay);
-    world.relay.gathering = gathering_new(&world.relay);
-    world.relay.schedule = schedule_new(&world.relay);
-    assert_non_null(world.relay.gathering);
-    assert_true(world.relay.journal != NULL && world.relay.finder != NULL && world.relay.schedule != NULL);
-    turn_settle();
     world.start_ms = clock_monotonic_ms();
     return 0;
 }
@@ -249,40 +157,20 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    schedule_stop(world.relay.schedule);
-    schedule_abort(world.relay.schedule);
-    finder_stop(world.relay.finder);
-    gathering_stop(world.relay.gathering);
-    turn_settle();
-    schedule_free(&world.relay.schedule);
-    finder_free(&world.relay.finder);
-    gathering_free(&world.relay.gathering);
-    journal_free(&world.relay.journal);
-    dead_hosts_free(&world.relay.dead_hosts);
-    reuse_limits_free(&world.relay.reuse_limits);
-    tls_context_free(&world.relay.tls);
-    tls_stop();
-    queue_close(&world.relay.queue);
-    folder_remove(&world.folder);
-    assert_int_equal(turn_running(), 0);
+    delivering_tear_down();
     return 0;
 }
 
 static uint64_t mail_now(const char *from)
 {
-    static uint32_t number;
-    struct mail mail = {
-        .id = queue_id_make(clock_wall_ms(), ++number), .from = from, .to = {"good.example"}, .due_ms = clock_wall_ms()};
-    assert_int_equal(mail_accept(world.relay.queue, &mail), ERR_NONE);
-    schedule_wake(world.relay.schedule, SLICE("good.example"));
-    return mail.id;
+    return delivering_mail(from, "good.example");
 }
 
 static uint32_t attempts_of(uint64_t id)
 {
     struct arena *arena = arena_new(1u << 20);
     struct queue_entry entry;
-    assert_int_equal(queue_entry_get(world.relay.queue, id, 0, arena, &entry), ERR_NONE);
+    assert_int_equal(queue_entry_get(delivering.relay.queue, id, 0, arena, &entry), ERR_NONE);
     uint32_t attempts = entry.attempts;
     arena_free(&arena);
     return attempts;
@@ -321,7 +209,7 @@ static void test_a_moment(void **state)
         uint64_t ids[3] = {mail_now("a@example.com"), mail_now("b@example.com"), mail_now("c@example.com")};
         turn_for(20 * SECOND_MS);
         check_true(moments[i].name, world.connected_ms >= moments[i].least_ms && world.connected_ms <= moments[i].most_ms);
-        check_number(moments[i].name, said("event=deferred"), 0);
+        check_number(moments[i].name, delivering_said("event=deferred"), 0);
         for (size_t n = 0; n < 3; n++)
             check_number(moments[i].name, attempts_of(ids[n]), 0);
         if (i + 1 < sizeof moments / sizeof moments[0])
@@ -342,16 +230,16 @@ static void test_for_good(void **state)
         (void)mail_now(i % 2 == 0 ? "a@example.com" : "b@example.com");
     turn_for(6 * SECOND_MS);
     check_number("asked", world.count[RECORD_MX], 3);
-    check_number("not yet", said("event=deferred"), 0);
+    check_number("not yet", delivering_said("event=deferred"), 0);
     turn_for(12 * SECOND_MS);
     check_number("asked", world.count[RECORD_MX], 4);
-    check_number("deferred", said("event=deferred"), 1);
-    check_number("with all that wait", said("waiting=1000"), 1);
+    check_number("deferred", delivering_said("event=deferred"), 1);
+    check_number("with all that wait", delivering_said("waiting=1000"), 1);
     check_true("attempts", attempts_of(first) <= 1);
     turn_for(30 * SECOND_MS);
-    check_number("the normal wait", said("event=deferred"), 1);
+    check_number("the normal wait", delivering_said("event=deferred"), 1);
     turn_for(60 * SECOND_MS);
-    check_number("again", said("event=deferred"), 2);
+    check_number("again", delivering_said("event=deferred"), 2);
     check_number("by one question", world.count[RECORD_MX], 5);
     check_number("nobody was connected to", world.connected_ms + 1, 0);
 }
@@ -365,7 +253,7 @@ static void test_how_many_wait(void **state)
     for (size_t i = 0; i < 7; i++)
         (void)mail_now("a@example.com");
     turn_for(20 * SECOND_MS);
-    check_number("seven", said("waiting=7"), 1);
+    check_number("seven", delivering_said("waiting=7"), 1);
 }
 
 /* What waits for names has no place that others need. */
@@ -377,11 +265,11 @@ static void test_no_place_is_kept(void **state)
     world.fails_until_ms = INT64_MAX;
     (void)mail_now("a@example.com");
     turn_for(200);
-    check_number("it waits", world.relay.schedule->delivery_count, 1);
-    check_number("and has lent its place", world.relay.schedule->lent_count, 1);
+    check_number("it waits", delivering.relay.schedule->delivery_count, 1);
+    check_number("and has lent its place", delivering.relay.schedule->lent_count, 1);
     turn_for(20 * SECOND_MS);
-    check_number("ended", world.relay.schedule->delivery_count, 0);
-    check_number("nothing is lent", world.relay.schedule->lent_count, 0);
+    check_number("ended", delivering.relay.schedule->delivery_count, 0);
+    check_number("nothing is lent", delivering.relay.schedule->lent_count, 0);
 }
 
 static void test_nothing_can_be_lent(void **state)
@@ -390,10 +278,10 @@ static void test_nothing_can_be_lent(void **state)
     world.failing = RECORD_MX;
     world.status = RESOLVE_SERVFAIL;
     world.fails_until_ms = INT64_MAX;
-    world.relay.schedule->lent_max = 0;
+    delivering.relay.schedule->lent_max = 0;
     (void)mail_now("a@example.com");
     turn_for(200);
-    check_number("it fails at once", said("event=deferred"), 1);
+    check_number("it fails at once", delivering_said("event=deferred"), 1);
 }
 
 /* Where the back-off is as short it does as well. */
@@ -403,10 +291,10 @@ static void test_a_short_back_off(void **state)
     world.failing = RECORD_MX;
     world.status = RESOLVE_SERVFAIL;
     world.fails_until_ms = INT64_MAX;
-    world.config.retry.wait_ms[0] = 2 * SECOND_MS;
+    delivering.config.retry.wait_ms[0] = 2 * SECOND_MS;
     (void)mail_now("a@example.com");
     turn_for(200);
-    check_number("it fails at once", said("event=deferred"), 1);
+    check_number("it fails at once", delivering_said("event=deferred"), 1);
     check_number("by one question", world.count[RECORD_MX], 1);
 }
 
@@ -418,9 +306,9 @@ static void test_a_stop_meanwhile(void **state)
     world.fails_until_ms = INT64_MAX;
     uint64_t id = mail_now("a@example.com");
     turn_for(200);
-    schedule_stop(world.relay.schedule);
+    schedule_stop(delivering.relay.schedule);
     turn_settle();
-    check_true("ended", schedule_is_idle(world.relay.schedule));
+    check_true("ended", schedule_is_idle(delivering.relay.schedule));
     check_number("as it was", attempts_of(id), 0);
 }
 
