@@ -3,9 +3,7 @@
 
 #include "base/text.h"
 
-/* Of one attempt: a domain with many hosts that hang, or are made up, keeps a place no longer. */
-#define TRIED_MAX 12
-#define TRYING_MS (15 * 60 * 1000)
+#define TRYING_MS (15 * 60 * 1000) /* of one attempt, as ROUTE_TRIED_MAX */
 
 static struct endpoint peer_of(const struct delivery *delivery)
 {
@@ -38,7 +36,7 @@ static bool has_tried_enough(struct delivery *delivery)
         delivery->trying_ms = clock_monotonic_ms();
         return false;
     }
-    if (delivery->tried_count < TRIED_MAX && clock_monotonic_ms() - delivery->trying_ms < TRYING_MS)
+    if (delivery->tried_count < ROUTE_TRIED_MAX && clock_monotonic_ms() - delivery->trying_ms < TRYING_MS)
         return false;
     why_add(&delivery->why, "connect", delivery_host(delivery),
             "not tried this time: %u addresses before it have failed", delivery->tried_count);

@@ -118,13 +118,6 @@ static enum err read_known(struct delivery *delivery, struct sts_entry *entry)
     return err == ERR_NONE ? sts_entry_decode(bytes, delivery->arena, entry) : err;
 }
 
-static enum config_tls exempt_tls(enum sts_exempt_level level)
-{
-    return level == STS_EXEMPT_ANY_HOST  ? CONFIG_TLS_VERIFY
-           : level == STS_EXEMPT_ENCRYPT ? CONFIG_TLS_ENCRYPT
-                                         : CONFIG_TLS_OPPORTUNISTIC;
-}
-
 /* Whether this attempt goes by what the cache holds at this moment. What cannot be read may bind. exempt: set to the reason where an
  * exemption is why. */
 static bool is_as_found(struct delivery *delivery, struct slice *exempt)
@@ -140,7 +133,7 @@ static bool is_as_found(struct delivery *delivery, struct slice *exempt)
     if (!sts_entry_is_exempt(&entry, steady_latest_ms(&delivery->relay->steady)))
         return delivery->demand.has_policy && sts_policy_equal(&entry.policy, &delivery->demand.policy);
     *exempt = entry.exempt_reason;
-    return entry.policy.mode != STS_MODE_ENFORCE || delivery->demand.tls >= exempt_tls(entry.exempt_level);
+    return entry.policy.mode != STS_MODE_ENFORCE || delivery->demand.tls >= route_exempt_tls(entry.exempt_level);
 }
 
 bool delivery_policy_is_overtaken(struct delivery *delivery)
@@ -299,8 +292,8 @@ static bool apply_policy(struct delivery *delivery, const struct finding *findin
         bool binds = floor || is_unknown || (result->has_policy && result->entry.policy.mode == STS_MODE_ENFORCE);
         if (result->has_policy || floor || is_unknown)
             note_exemption(delivery, finding->exempt_reason);
-        if (binds && demand->tls < exempt_tls(finding->exempt_level))
-            demand->tls = exempt_tls(finding->exempt_level);
+        if (binds && demand->tls < route_exempt_tls(finding->exempt_level))
+            demand->tls = route_exempt_tls(finding->exempt_level);
         return true;
     }
     if (!result->has_policy && !floor)
@@ -528,7 +521,7 @@ static void on_aaaa(struct resolve *resolve, const struct resolve_answer *answer
 void delivery_find_addresses(struct delivery *delivery)
 {
     delivery->state = DELIVERY_FINDING_ADDRESSES;
-    delivery->addresses = (struct route_addresses){.items = delivery->address_items, .capacity = DELIVERY_ADDRESSES_MAX};
+    delivery->addresses = (struct route_addresses){.items = delivery->address_items, .capacity = ROUTE_ADDRESSES_MAX};
     delivery->address_index = 0;
     delivery->addresses_failed = false;
     delivery->addresses_detail = SLICE_EMPTY;

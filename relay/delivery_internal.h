@@ -39,8 +39,6 @@ struct demand {
     uint64_t trust_generation;
 };
 
-#define DELIVERY_ADDRESSES_MAX 16
-
 struct delivery {
     struct relay *relay;
     struct destination *destination;
@@ -83,7 +81,7 @@ struct delivery {
     struct demand demand;
     struct route route;
     size_t host_index;
-    struct ip address_items[DELIVERY_ADDRESSES_MAX];
+    struct ip address_items[ROUTE_ADDRESSES_MAX];
     struct route_addresses addresses;
     size_t address_index;
     bool addresses_failed;         /* one of the lookups failed for the time being */

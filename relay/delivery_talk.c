@@ -408,10 +408,9 @@ static void refused_credentials(struct delivery *delivery, struct trouble_facts 
 
 static void describe_mechanisms(struct delivery *delivery, struct trouble_facts *facts)
 {
+    char text[VERDICT_MECHANISMS_TEXT];
     const char *names = smtp_client_extensions(delivery->client)->auth_names;
-    if (names[0] == '\0')
-        facts->detail = SLICE("it offers no AUTH at all; this relay knows PLAIN and LOGIN");
-    else if (!arena_print(delivery->arena, &facts->detail, "it offers AUTH %s; this relay knows PLAIN and LOGIN", names))
+    if (!arena_slice(delivery->arena, verdict_mechanisms(names, text), &facts->detail))
         facts->detail = SLICE_EMPTY;
 }
 

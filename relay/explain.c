@@ -145,6 +145,7 @@ static bool find_route(struct explain *explain)
         config_route_find(config, explain->domain, smtp_address_domain(explain->sender));
     explain->port = route == NULL ? config->delivery_port : route->port;
     explain->tls = route == NULL ? config->tls_default : route->tls;
+    explain->logs_in = route != NULL && route->username.length > 0;
     struct json *step = step_new("route");
     json_set_text(step, "address", explain->address);
     json_set_text(step, "domain", explain->domain);
@@ -272,6 +273,13 @@ static void tell_policy(struct explain *explain, const struct finding *finding)
     explain->tell(explain, &step);
 }
 
+/* An exemption may end above what is demanded of everybody. */
+static void raise_to_exemption(struct explain *explain, enum sts_exempt_level level)
+{
+    if (explain->tls < route_exempt_tls(level))
+        explain->tls = route_exempt_tls(level);
+}
+
 static void take_policy(struct explain *explain, const struct finding *finding)
 {
     const struct sts_lookup_result *result = &finding->result;
@@ -287,6 +295,8 @@ static void take_policy(struct explain *explain, const struct finding *finding)
         give_up(explain, &facts);
         return;
     }
+    if (finding->exempt && (is_unknown || (result->has_policy && result->entry.policy.mode == STS_MODE_ENFORCE)))
+        raise_to_exemption(explain, finding->exempt_level);
     explain->has_policy = result->has_policy && !finding->exempt;
     if (explain->has_policy && !sts_policy_copy(&result->entry.policy, explain->arena, &explain->policy)) {
         give_up_without_memory(explain);
@@ -376,7 +386,7 @@ struct slice explain_host(const struct explain *explain)
     return explain->route.hosts[explain->host_index].name;
 }
 
-void explain_host_failed(struct explain *explain, const struct trouble_facts *facts)
+void explain_trouble(struct explain *explain, const struct trouble_facts *facts)
 {
     struct trouble_facts told = *facts;
     told.required_tls = explain->tls != CONFIG_TLS_OPPORTUNISTIC;
@@ -384,6 +394,11 @@ void explain_host_failed(struct explain *explain, const struct trouble_facts *fa
     told.domain = explain_domain(explain);
     if (verdict_is_more_telling(&told, &explain->worst))
         explain->worst = told;
+}
+
+void explain_host_failed(struct explain *explain, const struct trouble_facts *facts)
+{
+    explain_trouble(explain, facts);
     explain->host_index++;
     explain_next_host(explain);
 }

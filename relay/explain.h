@@ -23,8 +23,6 @@ enum explain_state {
 #undef X
 };
 
-#define EXPLAIN_ADDRESSES_MAX 8
-
 struct explain {
     /* The owner's; the texts live as long as the explanation. */
     void (*tell)(struct explain *explain, struct json **step); /* takes the object over */
@@ -45,6 +43,7 @@ struct explain {
     uint16_t port;
     enum config_tls tls;        /* as configured, raised by an enforced policy */
     bool by_policy, has_policy;
+    bool logs_in;               /* at the smart host */
     struct sts_policy policy;
 
     struct finder_request finding;
@@ -53,9 +52,10 @@ struct explain {
     bool a_pending, aaaa_pending;
     struct route route;
     size_t host_index;
-    struct ip address_items[EXPLAIN_ADDRESSES_MAX];
+    struct ip address_items[ROUTE_ADDRESSES_MAX];
     struct route_addresses addresses;
     size_t address_index;
+    unsigned tried_count;       /* addresses, until one would take it */
     bool addresses_failed;
     struct slice addresses_detail;
     bool has_retried_tls;       /* this host got its second handshake, as a delivery gives it */
@@ -72,7 +72,8 @@ void explain_cancel(struct explain *explain); /* also after the end; no callback
 /* For its own files. */
 struct slice explain_host(const struct explain *explain);
 struct slice explain_domain(const struct explain *explain); /* the Policy Domain: the recipient's, or the smart host */
-void explain_host_failed(struct explain *explain, const struct trouble_facts *facts);
+void explain_trouble(struct explain *explain, const struct trouble_facts *facts); /* notes it */
+void explain_host_failed(struct explain *explain, const struct trouble_facts *facts); /* notes it, and goes on with the next host */
 void explain_next_host(struct explain *explain); /* from host_index on */
 void explain_find_addresses(struct explain *explain);
 void explain_connect(struct explain *explain);

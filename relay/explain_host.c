@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "relay/relay.h"
 
+#define PORT_IMPLICIT 465
 #define CONNECT_TIMEOUT_MS 10000
 #define TALK_TIMEOUT_MS 30000
 
@@ -21,6 +22,8 @@ static void on_timeout(struct timer *timer);
 static void drive(struct explain *explain);
 static void connection_failed(struct explain *explain, struct trouble_facts *facts);
 static void connection_ready(struct explain *explain);
+static void try_address(struct explain *explain);
+static void end_hosts(struct explain *explain);
 
 /* ---- addresses ---- */
 
@@ -30,7 +33,7 @@ void explain_find_addresses(struct explain *explain)
     struct ip ip;
     explain->state = EXPLAIN_FINDING_ADDRESSES;
     explain->addresses =
-        (struct route_addresses){.items = explain->address_items, .capacity = EXPLAIN_ADDRESSES_MAX};
+        (struct route_addresses){.items = explain->address_items, .capacity = ROUTE_ADDRESSES_MAX};
     explain->address_index = 0;
     explain->addresses_failed = explain->has_retried_tls = false;
     explain->addresses_detail = SLICE_EMPTY;
@@ -64,9 +67,6 @@ static void on_aaaa(struct resolve *resolve, const struct resolve_answer *answer
 
 static void add_answer(struct explain *explain, const struct resolve_answer *answer)
 {
-    /* Room for both families: one must not crowd out the other. */
-    size_t room = explain->addresses.count + EXPLAIN_ADDRESSES_MAX / 2;
-    explain->addresses.capacity = room < EXPLAIN_ADDRESSES_MAX ? room : EXPLAIN_ADDRESSES_MAX;
     route_add_addresses(&explain->addresses, answer, explain->relay->config, explain->smart_host.length > 0);
     if (resolve_is_temporary(answer->status)) {
         explain->addresses_failed = true;
@@ -119,7 +119,7 @@ static void addresses_known(struct explain *explain)
     } else if (!is_usable) {
         explain_host_failed(explain, &facts);
     } else if (explain->connects) {
-        explain_connect(explain);
+        try_address(explain);
     } else {
         explain->would_go = true;
         explain->host_index++;
@@ -138,6 +138,21 @@ static struct endpoint *choose_source(const struct config *config, struct endpoi
         return source;
     }
     return NULL;
+}
+
+/* From address_index on; else the next host. A delivery ends behind so many that failed, too. */
+static void try_address(struct explain *explain)
+{
+    if (explain->address_index == explain->addresses.count) {
+        explain->host_index++;
+        explain_next_host(explain);
+        return;
+    }
+    if (!explain->would_go && explain->tried_count++ >= ROUTE_TRIED_MAX) {
+        end_hosts(explain);
+        return;
+    }
+    explain_connect(explain);
 }
 
 void explain_connect(struct explain *explain)
@@ -174,16 +189,23 @@ static bool demands_proof(const struct explain *explain)
     return explain->tls == CONFIG_TLS_VERIFY || explain->tls == CONFIG_TLS_IMPLICIT;
 }
 
-/* TLS is tried in any case, and only then does the verdict say whether it was demanded: the point is to learn what the host can. */
+/* TLS is tried in any case, and only then does the verdict say whether it was demanded: the point is to learn what the host can.
+ * But where proof is demanded of an address a delivery does not even begin. */
 static bool secure(struct explain *explain)
 {
     struct ip ip;
     struct slice name = explain_host(explain);
     bool is_address = ip_parse(name, &ip);
     struct trouble_facts facts = {.trouble = TROUBLE_INTERNAL, .stage = SMTP_STAGE_STARTTLS, .detail = SLICE_EMPTY};
+    if (is_address && demands_proof(explain)) {
+        facts.trouble = TROUBLE_HANDSHAKE;
+        facts.detail = SLICE("an address cannot be verified, only a host name can");
+        connection_failed(explain, &facts);
+        return false;
+    }
+    timer_start(&explain->timer, TALK_TIMEOUT_MS, on_timeout);
     struct tls_session *session =
         tls_session_client(explain->relay->tls, TLS_ENCRYPT, is_address ? SLICE_EMPTY : name, NULL);
-    timer_start(&explain->timer, TALK_TIMEOUT_MS, on_timeout);
     bool has_session = session != NULL;
     if (has_session && channel_secure(&explain->channel, &session))
         return true;
@@ -385,7 +407,22 @@ static struct json *connection_step(const struct explain *explain)
 /* Where nothing is demanded, a host whose TLS fails gets the mail in plaintext, as one that has none. */
 static bool may_fall_back(const struct explain *explain, const struct trouble_facts *facts)
 {
-    return explain->tls == CONFIG_TLS_OPPORTUNISTIC && facts->trouble == TROUBLE_HANDSHAKE;
+    bool tls_failed = facts->trouble == TROUBLE_HANDSHAKE ||
+                      (facts->stage == SMTP_STAGE_SECURING && facts->trouble != TROUBLE_INTERNAL);
+    return explain->tls == CONFIG_TLS_OPPORTUNISTIC && tls_failed;
+}
+
+/* On port 465 both sides wait for each other where the [route] does not say tls = implicit (RFC 8314 3.3). */
+static bool expects_tls(const struct explain *explain, const struct trouble_facts *facts)
+{
+    bool is_mute = facts->stage == SMTP_STAGE_GREETING && (facts->trouble == TROUBLE_TIMEOUT || facts->trouble == TROUBLE_LOST);
+    return is_mute && explain->port == PORT_IMPLICIT && explain->tls != CONFIG_TLS_IMPLICIT;
+}
+
+static void end_hosts(struct explain *explain)
+{
+    explain->host_index = explain->route.host_count;
+    explain_next_host(explain);
 }
 
 static void go_on(struct explain *explain)
@@ -401,6 +438,8 @@ static void connection_failed(struct explain *explain, struct trouble_facts *fac
     char text[48];
     struct slice kept;
     struct json *step = connection_step(explain);
+    if (expects_tls(explain, facts))
+        facts->trouble = TROUBLE_EXPECTS_TLS;
     facts->host = explain_host(explain);
     facts->required_tls = explain->tls != CONFIG_TLS_OPPORTUNISTIC;
     facts->by_policy = explain->by_policy;
@@ -419,14 +458,36 @@ static void connection_failed(struct explain *explain, struct trouble_facts *fac
     facts->address = arena_slice(explain->arena, facts->address, &kept) ? kept : SLICE_EMPTY;
     facts->reply.text = arena_slice(explain->arena, facts->reply.text, &kept) ? kept : SLICE_EMPTY;
     explain_hang_up(explain);
-    if (++explain->address_index < explain->addresses.count)
-        explain_connect(explain);
+    explain_trouble(explain, facts);
+    explain->address_index++;
+    if (facts->trouble == TROUBLE_NO_MECHANISM)
+        end_hosts(explain); /* at the next address the same account would only fail once more */
     else
-        explain_host_failed(explain, facts);
+        try_address(explain);
+}
+
+static bool can_log_in(const struct explain *explain)
+{
+    return (smtp_client_extensions(explain->client)->auth & (SMTP_AUTH_PLAIN | SMTP_AUTH_LOGIN)) != 0;
+}
+
+/* Whether the credentials are right only a delivery learns. */
+static void cannot_log_in(struct explain *explain)
+{
+    char text[VERDICT_MECHANISMS_TEXT];
+    struct trouble_facts facts = {.trouble = TROUBLE_NO_MECHANISM, .stage = SMTP_STAGE_AUTH};
+    const char *names = smtp_client_extensions(explain->client)->auth_names;
+    if (!arena_slice(explain->arena, verdict_mechanisms(names, text), &facts.detail))
+        facts.detail = SLICE_EMPTY;
+    connection_failed(explain, &facts);
 }
 
 static void connection_ready(struct explain *explain)
 {
+    if (explain->logs_in && !can_log_in(explain)) {
+        cannot_log_in(explain);
+        return;
+    }
     struct json *step = connection_step(explain);
     add_extensions(step, smtp_client_extensions(explain->client));
     json_set_flag(step, "ok", true);

@@ -166,3 +166,10 @@ void route_interleave(struct route_addresses *addresses)
         addresses->items[i] = found;
     }
 }
+
+enum config_tls route_exempt_tls(enum sts_exempt_level level)
+{
+    return level == STS_EXEMPT_ANY_HOST  ? CONFIG_TLS_VERIFY
+           : level == STS_EXEMPT_ENCRYPT ? CONFIG_TLS_ENCRYPT
+                                         : CONFIG_TLS_OPPORTUNISTIC;
+}

@@ -7,9 +7,11 @@
 #include "base/arena.h"
 #include "relay/config.h"
 #include "relay/host.h"
-#include "sts/policy.h"
+#include "sts/cache.h"
 
 #define ROUTE_HOSTS_MAX 64
+#define ROUTE_ADDRESSES_MAX 16 /* of a host */
+#define ROUTE_TRIED_MAX 12     /* addresses of one attempt: a domain with many hosts that hang, or are made up, keeps a place no longer */
 
 struct route_host {
     struct slice name; /* canonical; the name to be resolved, verified and matched */
@@ -53,6 +55,8 @@ struct route_addresses {
 void route_add_addresses(struct route_addresses *addresses, const struct resolve_answer *answer,
                          const struct config *config, bool named_by_administrator);
 void route_interleave(struct route_addresses *addresses);
+/* What an exemption still demands of the hosts where a policy would bind. */
+enum config_tls route_exempt_tls(enum sts_exempt_level level);
 bool route_is_own_address(const struct config *config, const struct ip *ip, uint16_t port);
 
 #endif

@@ -286,3 +286,10 @@ void verdict_print(const struct trouble_facts *facts, struct buffer *out)
     }
     print_detail(facts, out);
 }
+
+struct slice verdict_mechanisms(const char *names, char out[VERDICT_MECHANISMS_TEXT])
+{
+    if (names[0] == '\0')
+        return SLICE("it offers no AUTH at all; this relay knows PLAIN and LOGIN");
+    return text_print(out, VERDICT_MECHANISMS_TEXT, "it offers AUTH %s; this relay knows PLAIN and LOGIN", names);
+}
