@@ -70,7 +70,7 @@ class Units(unittest.TestCase):
         settings = re.findall(r"^(\w+)=(.*)$", (UNITS / "sternpost.service").read_text(encoding="utf-8"), re.MULTILINE)
         sources = "".join(path.read_text(encoding="utf-8") for path in (tools.TREE / "relay").glob("*.c"))
         self.assertNotIn("PrivateUsers", dict(settings))
-        self.assertEqual(set(re.findall(r'"/proc/([^"]*)"', sources)), {"sys/kernel/random/boot_id"})
+        self.assertEqual(set(re.findall(r'"/proc/([^"]*)"', sources)), {"sys/kernel/random/boot_id", "self/cgroup"})
         self.assertEqual(dict(settings).get("ProcSubset", "all"), "all")
         self.assertIn(("Type", "notify"), settings)
 
