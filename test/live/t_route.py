@@ -186,6 +186,20 @@ class Refused(Routes):
         one.wait_event("delivered", to="b@mended.example")
         one.wait_event("delivered", to="a@mended.example")
 
+    def test_mended_by_the_provider_and_flushed(self):
+        """Nothing changes here: a flush tries at once, the message that found it out and those that waited for its sake."""
+        smart = self.smart
+        smart.set_users(app="changed")
+        one = self.open(self.route(), retry_schedule="300s")
+        for recipient in ("a@flushed.example", "b@flushed2.example"):
+            self.send_to(one, recipient)
+            one.wait_event("deferred", to=recipient)
+        smart.set_users(app="secret word")
+        one.run("queue", "flush")
+        for recipient in ("a@flushed.example", "b@flushed2.example"):
+            one.wait_event("delivered", 30, to=recipient)
+        self.assertEqual(len(one.events("route_paused")), 1)
+
     def test_a_password_is_in_no_log_and_no_listing(self):
         smart = self.smart
         one = self.open(self.route(password="s3cr3t-password"), retry_schedule="300s")

@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "relay/gathering.h"
 #include "relay/hop.h"
+#include "relay/upstream.h"
 #include "test/unit/running.h"
 
 static struct answers answers;
@@ -341,6 +342,64 @@ static void test_flush_makes_due(void **state)
     check_true("the others are not", entry_of(1, 1, ERR_NONE).due_ms > clock_wall_ms());
 }
 
+/* Mail of a route that refused the credentials: the message that found it out waits by itself, and its destination does, as others do
+ * for its sake. The administrator's flush ends the pause, and the waits of what is meant by it. */
+static void test_a_flush_of_a_paused_route(void **state)
+{
+    static const struct {
+        const char *name, *request;
+        bool is_flushed;
+    } cases[] = {
+        {"all", "{\"command\":\"queue flush\"}", true},
+        {"the message that found it out", "{\"command\":\"queue flush\",\"id\":\"0000000000000030\"}", true},
+        {"another message", "{\"command\":\"queue flush\",\"id\":\"0000000000000002\"}", false},
+    };
+    static const struct upstream_key key = {
+        .host = SLICE_INIT("127.0.0.1"), .port = 1, .username = SLICE_INIT("app"), .password = SLICE_INIT("wrong")};
+    static struct config_route route = {.pattern = SLICE_INIT("paused.example"),
+                                        .host = SLICE_INIT("127.0.0.1"),
+                                        .port = 1,
+                                        .username = SLICE_INIT("app"),
+                                        .password = SLICE_INIT("wrong")};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        if (i > 0)
+            setup(state);
+        struct relay *relay = running.relay;
+        int64_t next_ms = clock_wall_ms() + HOUR_MS;
+        struct mail mail = {.id = 0x30, .from = "ann@x.example", .to = {"paused.example"}, .due_ms = next_ms, .size = 200};
+        struct queue_destination known = {.name = SLICE("paused.example"),
+                                          .not_before_ms = next_ms,
+                                          .failures = 1,
+                                          .failing_since_ms = next_ms - HOUR_MS,
+                                          .reason = SLICE("credentials"),
+                                          .text = SLICE("535 no"),
+                                          .why = SLICE("{}")};
+        struct queue_change change = {.kind = QUEUE_CHANGE_DESTINATION, .destination = &known};
+        relay->config->routes = &route;
+        relay->config->route_count = 1;
+        assert_int_equal(mail_accept(relay->queue, &mail), ERR_NONE);
+        assert_int_equal(mail_apply(relay->queue, &change), ERR_NONE);
+        relay->config->retry = (struct queue_schedule){.wait_ms = {HOUR_MS / 10}, .count = 1};
+        relay->config->expire_ms = INT64_MAX / 2; /* the mail of these tests is of 1970 */
+        int64_t pause_ms = upstream_refused(relay, &key, SLICE("535 no"));
+        check_number(cases[i].name, ask_status(cases[i].request), 0);
+        /* Over, whatever was meant; or as long as the one that tries may take. */
+        check_true(cases[i].name, pause_ms >= HOUR_MS / 10 && upstream_look(relay, &key).wait_ms <= 60000);
+        struct queue_entry entry = entry_of(0x30, 0, ERR_NONE);
+        check_true(cases[i].name, (entry.due_ms != next_ms) == cases[i].is_flushed);
+        struct arena *arena = arena_new(65536);
+        enum err err = queue_destination_get(relay->queue, SLICE("paused.example"), arena, &known);
+        check_true(cases[i].name, (err == ERR_NOT_FOUND || known.not_before_ms != next_ms) == cases[i].is_flushed);
+        arena_free(&arena);
+        running_until("what is tried", running_is_settled, relay->journal);
+        relay->config->routes = NULL;
+        relay->config->route_count = 0;
+        schedule_reload(relay->schedule);
+        if (i + 1 < COUNT_OF(cases))
+            teardown(state);
+    }
+}
+
 static void test_delete(void **state)
 {
     (void)state;
@@ -468,6 +527,7 @@ int main(void)
         QUEUE_TEST(test_export),
         QUEUE_TEST(test_hold_and_release),
         QUEUE_TEST(test_flush_makes_due),
+        QUEUE_TEST(test_a_flush_of_a_paused_route),
         QUEUE_TEST(test_delete),
         QUEUE_TEST(test_delete_what_owes_a_report),
         QUEUE_TEST(test_in_flight),

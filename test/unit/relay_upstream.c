@@ -45,9 +45,44 @@ static void test_all_that_waits_goes(void **state)
     }
 }
 
+/* ---- a pause, and an operator who wants no pause ---- */
+
+static const struct upstream_key refused_key = {
+    .host = SLICE_INIT("smart.example"), .port = 587, .username = SLICE_INIT("app"), .password = SLICE_INIT("secret")};
+static const struct upstream_key other_key = {
+    .host = SLICE_INIT("smart.example"), .port = 587, .username = SLICE_INIT("other"), .password = SLICE_INIT("secret")};
+
+/* One finds out, the others wait for what becomes of it, and it goes well or not. */
+static void test_a_flush_ends_a_pause(void **state)
+{
+    static const enum { ACCEPTED, REFUSED } outcomes[] = {ACCEPTED, REFUSED};
+    (void)state;
+    test.config.retry = (struct queue_schedule){.wait_ms = {5 * MINUTE_MS}, .count = 1};
+    for (size_t i = 0; i < COUNT_OF(outcomes); i++) {
+        upstream_try_now(&test.relay); /* nothing is paused */
+        int64_t pause_ms = upstream_refused(&test.relay, &refused_key, SLICE("535 no"));
+        int64_t other_ms = upstream_refused(&test.relay, &other_key, SLICE("535 no"));
+        check_true("paused", pause_ms >= 5 * MINUTE_MS && other_ms >= 5 * MINUTE_MS);
+        check_number("paused", upstream_ask(&test.relay, &refused_key).wait_ms, pause_ms);
+        upstream_try_now(&test.relay);
+        check_number("one looks", upstream_look(&test.relay, &refused_key).wait_ms, 0);
+        check_number("one tries", upstream_ask(&test.relay, &refused_key).wait_ms, 0);
+        int64_t wait_ms = upstream_ask(&test.relay, &refused_key).wait_ms;
+        check_true("the next waits for it", wait_ms > 0 && wait_ms < MINUTE_MS);
+        check_number("of each account one", upstream_ask(&test.relay, &other_key).wait_ms, 0);
+        if (outcomes[i] == ACCEPTED)
+            upstream_accepted(&test.relay, &refused_key);
+        else
+            check_true("paused anew", upstream_refused(&test.relay, &refused_key, SLICE("535 no")) > 0);
+        check_true("then all do", (upstream_ask(&test.relay, &refused_key).wait_ms == 0) == (outcomes[i] == ACCEPTED));
+        turn_settle();
+        upstream_free_all(&test.relay);
+    }
+}
+
 int main(void)
 {
     folder_use_memory();
-    const struct CMUnitTest tests[] = {SCHEDULE_TEST(test_all_that_waits_goes)};
+    const struct CMUnitTest tests[] = {SCHEDULE_TEST(test_all_that_waits_goes), SCHEDULE_TEST(test_a_flush_ends_a_pause)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
