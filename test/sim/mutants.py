@@ -97,6 +97,8 @@ CROWD_MUTANTS = [
     ("a delivery that waits for a policy keeps its place", "for the sake of others",
      ("relay/delivery_find.c", "!delivery_is_connected(delivery) && !place_lend(delivery->destination->schedule, &delivery->place)",
       "!delivery_is_connected(delivery) && delivery->place.state != PLACE_HELD")),
+    ("one owner may have all the fetches", "for the sake of others",
+     ("relay/fetch_turns.h", "#define FETCH_TURNS_SHARE 8", "#define FETCH_TURNS_SHARE FETCH_TURNS_MAX")),
 ]
 
 # What a stand-in says and does not keep, and what the simulator is to say.

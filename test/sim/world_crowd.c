@@ -8,14 +8,19 @@
 #define HOUR_MS (60 * MINUTE_MS)
 #define CROWD_DOMAINS 280
 #define VICTIMS 8
-#define EARLY VICTIMS                /* messages: one to each victim, so that their policies are learned */
+/* Messages: one to each of half the victims, so that their policies are learned. The others are first written to behind
+ * the crowd, when their policies have to be fetched too. */
+#define EARLY (VICTIMS / 2)
 #define CROWD_MESSAGES (CROWD_DOMAINS / SIM_RECIPIENTS_MAX)
 #define LATE 16                      /* messages to the victims, behind those to the crowd */
 #define CROWD_MS (20 * MINUTE_MS)    /* when the crowd comes */
 #define MAX_AGE_S 3600
 #define STORM_MS (80 * MINUTE_MS)
-/* A letter to a victim, whose hosts all answer at once, whatever the crowd's do. */
+/* A letter to a victim, whose hosts all answer at once, whatever the crowd's do. Where all of the crowd is mute nothing
+ * else is to be done meanwhile, and a few seconds are enough, also for a first policy; the mail of a crowd that answers is
+ * delivered, and has its turn. */
 #define DELAY_MAX_MS MINUTE_MS
+#define DELAY_MUTE_MAX_MS 5000
 
 static const uint8_t mute_addresses[2][4] = {{20, 4, 0, 1}, {20, 4, 0, 2}};
 
@@ -96,6 +101,8 @@ int64_t world_crowd_start_ms(size_t number)
         return sim_dice_between(1000, 5 * MINUTE_MS);
     if (number <= EARLY + CROWD_MESSAGES)
         return CROWD_MS + sim_dice_between(0, 10000);
+    if (sim_dice_percent(40))
+        return CROWD_MS + sim_dice_between(5000, MINUTE_MS); /* while the crowd's hosts are not known to be mute yet */
     return CROWD_MS + sim_dice_between(5000, sim_dice_percent(70) ? 10 * MINUTE_MS : STORM_MS - CROWD_MS);
 }
 
@@ -121,6 +128,7 @@ void world_crowd_compose(struct sim_message *message)
 
 bool world_crowd_is_late(const struct sim_recipient *recipient, int64_t promised_ms)
 {
+    int64_t most_ms = world.crowd == WORLD_CROWD_MUTE ? DELAY_MUTE_MAX_MS : DELAY_MAX_MS;
     return world.crowd != WORLD_CROWD_NONE && !world.domains[recipient->domain].is_crowd && promised_ms > 0 &&
-           sim_now_ms() - promised_ms > DELAY_MAX_MS;
+           sim_now_ms() - promised_ms > most_ms;
 }
