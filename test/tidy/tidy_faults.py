@@ -49,6 +49,7 @@ FAULTS = [
      "the median function"),
     ("words", {"smtp/reply.c": "void f(char *a) { strcpy(a, a); }\n"}, "strcpy"),
     ("words", {"relay/host_uv.c": "int f(char *a) { return atoi(a); }\n"}, "atoi"),
+    ("words", {"test/unit/host_a.c": "void f(void) { uv_run(host_loop(), UV_RUN_ONCE); }\n"}, "UV_RUN_ONCE"),
     ("words", {"README.md": "# Name of it\n\nTO" "DO: more\n"}, "work left undone"),
     ("words", {"etc/run": "#!/bin/sh\ncd /ro" "ot/x\n"}, "a path of one machine"),
     ("words", {"etc/run": "#!/bin/sh\necho deb.deb" "ian.org\n"}, "the host of a registry"),

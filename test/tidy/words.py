@@ -19,6 +19,9 @@ BANNED = {
     "gethostbyname": "resolve_start", "getpwnam": "it does not work in a static program",
     "getpwuid": "it does not work in a static program", "getgrnam": "it does not work in a static program",
 }
+# A turn that sleeps behind what it has just brought about: whoever waits looks at it right before the loop sleeps.
+TURN = re.compile(r"\bUV_RUN_ONCE\b")
+TURNS = "test/unit/loop.h"
 CALL = re.compile(r"(?<![\w.>])(" + "|".join(BANNED) + r")\s*\(")
 
 # In pieces, so that this file does not find itself.
@@ -75,6 +78,8 @@ def calls_in(name, text):
     for number, line in enumerate(c_source.strip(text).split("\n"), 1):
         for match in CALL.finditer(line):
             yield f"{name}:{number}: {match.group(1)}: {BANNED[match.group(1)]}"
+        if TURN.search(line) and name != TURNS:
+            yield f"{name}:{number}: UV_RUN_ONCE: it sleeps though what was waited for has come; loop_turn of {TURNS}"
 
 
 if __name__ == "__main__":

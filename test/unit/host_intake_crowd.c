@@ -88,19 +88,25 @@ static void test_the_end_of_a_stop_is_told(void **state)
     assert_int_equal(running.relay->metrics.accepted, 0);
 }
 
+static bool waits_for_the_disk(void *session)
+{
+    return ((struct session *)session)->is_waiting;
+}
+
+static bool has_its_answer(void *session)
+{
+    return !waits_for_the_disk(session);
+}
+
 /* Who is over its time while the disk has its content is not cut off: the wait is ours. */
 static void test_nobody_pays_for_the_disk(void **state)
 {
     (void)state;
     struct session *session = LIST_OF(list_first(&running.relay->intake->sessions), struct session, node);
     stream_write(&visitors[0].stream, buffer_slice(&content));
-    int64_t end_ms = clock_monotonic_ms() + LOOP_WAIT_MS;
-    while (!session->is_waiting && clock_monotonic_ms() < end_ms)
-        uv_run(host_loop(), UV_RUN_ONCE);
-    assert_true(session->is_waiting);
+    assert_true(loop_turn(waits_for_the_disk, session, LOOP_WAIT_MS));
     assert_false(timer_is_running(&session->timer));
-    while (session->is_waiting && clock_monotonic_ms() < end_ms)
-        uv_run(host_loop(), UV_RUN_ONCE);
+    assert_true(loop_turn(has_its_answer, session, LOOP_WAIT_MS));
     assert_true(timer_is_running(&session->timer));
 }
 

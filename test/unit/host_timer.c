@@ -10,6 +10,20 @@ struct noted_timer {
     size_t runs;
 };
 
+int __real_uv_run(uv_loop_t *loop, uv_run_mode mode);
+int __wrap_uv_run(uv_loop_t *loop, uv_run_mode mode);
+
+/* Each turn begins so much later than it was asked for, as on a machine that has other things to do. */
+static int64_t lag_ms;
+
+int __wrap_uv_run(uv_loop_t *loop, uv_run_mode mode)
+{
+    int64_t end_ms = clock_monotonic_ms() + lag_ms;
+    while (clock_monotonic_ms() < end_ms)
+        ;
+    return __real_uv_run(loop, mode);
+}
+
 static size_t fired[MANY];
 static size_t fired_count;
 
@@ -164,6 +178,38 @@ static void test_many_at_random(void **state)
     }
 }
 
+/* ---- the tests' own waits ---- */
+
+#define FAR_MS 5000
+#define LAG_MS 3
+
+/* A turn runs what is due, then sleeps until more is: who has waited for the former must not sleep as well. */
+static void test_a_wait_ends_in_the_turn_that_fulfils_it(void **state)
+{
+    (void)state;
+    struct noted_timer far = {0}, due = {0};
+    start(&far, 1, FAR_MS);
+    start(&due, 2, 1);
+    lag_ms = LAG_MS;
+    loop_until("the one that is due", &fired_count, 1);
+    lag_ms = 0;
+    check_number("nor longer", fired_count, 1);
+    timer_cancel(&far.timer);
+}
+
+/* Nor a wait for a millisecond that is over before its turn begins. */
+static void test_a_wait_ends_that_is_over_before_its_turn(void **state)
+{
+    (void)state;
+    struct noted_timer far = {0};
+    start(&far, 1, FAR_MS);
+    lag_ms = LAG_MS;
+    loop_for(1);
+    lag_ms = 0;
+    check_number("nor longer", fired_count, 0);
+    timer_cancel(&far.timer);
+}
+
 static void stop(struct timer *timer)
 {
     (void)timer;
@@ -186,7 +232,7 @@ static void test_what_is_left_open_is_counted(void **state)
 {
     (void)state;
     struct noted_timer left[3] = {0};
-    loop_open();
+    assert_int_equal(host_open(), ERR_NONE);
     for (size_t i = 0; i < COUNT_OF(left); i++) {
         start(&left[i], i, 1000000);
     }
@@ -238,6 +284,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_starting_again_moves, open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_an_eager_timer_starves_nobody, open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_owners_vanish_in_callbacks, open_loop, close_loop),
+        cmocka_unit_test_setup_teardown(test_a_wait_ends_in_the_turn_that_fulfils_it, open_loop, close_loop),
+        cmocka_unit_test_setup_teardown(test_a_wait_ends_that_is_over_before_its_turn, open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_many_at_random, open_loop, close_loop),
         cmocka_unit_test_setup_teardown(test_run_ends_with_the_last_operation, open_loop, close_loop),
         cmocka_unit_test(test_what_is_left_open_is_counted),

@@ -87,6 +87,14 @@ static inline size_t reply_count(const struct visitor *visitor)
     return count;
 }
 
+/* Until so many replies were heard, or the end. */
+static inline void hear(struct visitor *visitor, size_t replies)
+{
+    int64_t end_ms = clock_monotonic_ms() + LOOP_WAIT_MS;
+    while (reply_count(visitor) < replies && visitor->ended == 0 && clock_monotonic_ms() < end_ms)
+        loop_for(1);
+}
+
 /* From another address of this machine, or any (NULL). */
 static inline void visitor_connect(struct visitor *visitor, const struct endpoint *source)
 {
@@ -101,8 +109,8 @@ static inline void visitor_open(struct visitor *visitor)
     visitor_connect(visitor, NULL);
     loop_until("the greeting", &visitor->lines, 1);
     stream_write(&visitor->stream, SLICE(EHLO));
-    while (reply_count(visitor) < 2)
-        loop_for(1);
+    hear(visitor, 2);
+    assert_true(reply_count(visitor) >= 2);
 }
 
 static inline void visitor_close(struct visitor *visitor)
@@ -123,14 +131,6 @@ static inline struct slice say(struct visitor *visitor, struct slice input, size
     stream_write(&visitor->stream, SLICE("QUIT\r\n"));
     loop_until("the end", &visitor->ended, 1);
     return slice_from(buffer_slice(&visitor->heard), before);
-}
-
-/* Until so many replies were heard, or the end. */
-static inline void hear(struct visitor *visitor, size_t replies)
-{
-    int64_t end_ms = clock_monotonic_ms() + LOOP_WAIT_MS;
-    while (reply_count(visitor) < replies && visitor->ended == 0 && clock_monotonic_ms() < end_ms)
-        loop_for(1);
 }
 
 /* Says this, and gives the last line of the next reply; empty: the session ended without one. */
