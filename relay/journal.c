@@ -76,7 +76,7 @@ void journal_free(struct journal **journal)
 
 void journal_submit(struct journal *journal, struct journal_write *write)
 {
-    assert(write->change_count > 0 && write->change_count <= BATCH_CHANGES_MAX);
+    assert(write->change_count <= BATCH_CHANGES_MAX);
     journal->pending_bytes += write_bytes(write);
     journal->backlog += !write->is_new_mail;
     list_add_last(&journal->waiting, &write->node);
@@ -154,7 +154,7 @@ static void commit(struct job *job)
 {
     struct journal *journal = LIST_OF(job, struct journal, job);
     int64_t start_us = clock_monotonic_us();
-    journal->err = queue_apply(journal->relay->queue, journal->changes, journal->change_count);
+    journal->err = journal->change_count == 0 ? ERR_NONE : queue_apply(journal->relay->queue, journal->changes, journal->change_count);
     journal->commit_us = clock_monotonic_us() - start_us;
 }
 

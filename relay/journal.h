@@ -14,7 +14,7 @@ struct journal;
  * live until done(). */
 struct journal_write {
     const struct queue_change *changes;
-    size_t change_count;
+    size_t change_count; /* 0: only to be called when all before it is done */
     bool is_new_mail; /* may be refused when space is short; bookkeeping may not */
     /* On the loop, exactly once. ERR_NONE: on disk. ERR_FULL (new mail, or all after journal_give_up()): nothing of it is
      * stored; answer 452.

@@ -30,7 +30,7 @@ struct rewind {
     size_t count;
     struct queue_destination state;
     bool has_state;
-    struct queue_change changes[ENTRIES_MAX + 2];
+    struct queue_change changes[ENTRIES_MAX + 1];
     struct journal_write write;
 };
 
@@ -164,10 +164,7 @@ static void submit(struct rewind *rewind)
         };
     if (rewind->has_state)
         rewind->changes[count++] = (struct queue_change){.kind = QUEUE_CHANGE_DESTINATION, .destination = &rewind->state};
-    rewind->has_changed = rewind->has_changed || count > 0;
-    if (count == 0) /* a page without any: the next one comes when the loop is back */
-        rewind->changes[count++] =
-            (struct queue_change){.kind = QUEUE_CHANGE_META, .key = SLICE("rewind"), .bytes = SLICE_EMPTY};
+    rewind->has_changed = rewind->has_changed || count > 0; /* without any the next page comes when the loop is back */
     rewind->write = (struct journal_write){.changes = rewind->changes, .change_count = count, .done = written};
     journal_submit(rewind->relay->journal, &rewind->write);
 }

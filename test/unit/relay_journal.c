@@ -133,7 +133,7 @@ static struct noted *submit_many(bool is_new_mail, size_t change_count, size_t b
 {
     struct noted *noted = &test.writes[test.count];
     assert_true(test.count < WRITES_MAX);
-    noted->changes = calloc(change_count, sizeof *noted->changes);
+    noted->changes = calloc(change_count + 1, sizeof *noted->changes);
     assert_non_null(noted->changes);
     for (size_t i = 0; i < change_count; i++) {
         noted->changes[i].kind = is_new_mail ? QUEUE_CHANGE_CHUNK : QUEUE_CHANGE_UPDATE;
@@ -190,6 +190,21 @@ static void test_what_comes_meanwhile_is_the_next(void **state)
     assert_int_equal(metrics_count(&test.relay.metrics.batch), 2);
     assert_int_equal(test.relay.metrics.batch.sum, 50);
     assert_int_equal(test.relay.metrics.commit_failed, 0);
+}
+
+/* Who only wants its turn gets it behind all before it, and the disk is not asked for that. */
+static void test_nothing_to_write(void **state)
+{
+    (void)state;
+    submit(false);
+    submit_many(false, 0, 0);
+    turn_settle();
+    submit_many(false, 0, 0);
+    turn_settle();
+    check_number("transactions", db.calls, 1);
+    check_all_done("all", ERR_NONE);
+    for (size_t i = 0; i < 3; i++)
+        check_number("in turn", test.order[i], i);
 }
 
 #define MIB ((size_t)1 << 20)
@@ -511,6 +526,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         JOURNAL_TEST(test_what_comes_meanwhile_is_the_next),
+        JOURNAL_TEST(test_nothing_to_write),
         JOURNAL_TEST(test_bounds_of_a_transaction),
         JOURNAL_TEST(test_what_done_submits_is_written),
         JOURNAL_TEST(test_failures),
