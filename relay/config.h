@@ -67,6 +67,7 @@ struct config_client {
     struct ip_network network;
     bool lenient;
 };
+#define CONFIG_PORT_IMPLICIT 465 /* TLS begins with the first byte (RFC 8314 3.3) */
 enum config_family { CONFIG_ANY, CONFIG_IPV4, CONFIG_IPV6 };
 
 struct config {

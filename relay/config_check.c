@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define PORT_IMPLICIT 465
 
 static void check_routes(struct config_loader *loader);
 static void check_sts(struct config_loader *loader);
@@ -78,7 +77,7 @@ static void check_credentials(struct config_loader *loader, const struct config_
 static void check_port(struct config_loader *loader, const struct config_route *route, struct slice where)
 {
     bool is_implicit = route->tls == CONFIG_TLS_IMPLICIT;
-    if (route->port == PORT_IMPLICIT && !is_implicit)
+    if (route->port == CONFIG_PORT_IMPLICIT && !is_implicit)
         config_warn(loader, where, "behind port 465 TLS begins with the first byte, and with tls = %s both sides would wait for each other; "
                                    "set tls = implicit",
                     config_tls_name(route->tls));
@@ -94,7 +93,7 @@ static void check_routes(struct config_loader *loader)
         if (route->host.length == 0)
             config_fault(loader, where, "via is missing");
         if (route->port == 0)
-            route->port = route->tls == CONFIG_TLS_IMPLICIT ? PORT_IMPLICIT : 587;
+            route->port = route->tls == CONFIG_TLS_IMPLICIT ? CONFIG_PORT_IMPLICIT : 587;
         check_credentials(loader, route, where);
         check_port(loader, route, where);
         if (proves(route) && is_address(route->host))

@@ -292,8 +292,8 @@ static bool apply_policy(struct delivery *delivery, const struct finding *findin
         bool binds = floor || is_unknown || (result->has_policy && result->entry.policy.mode == STS_MODE_ENFORCE);
         if (result->has_policy || floor || is_unknown)
             note_exemption(delivery, finding->exempt_reason);
-        if (binds && demand->tls < route_exempt_tls(finding->exempt_level))
-            demand->tls = route_exempt_tls(finding->exempt_level);
+        if (binds)
+            demand->tls = route_raised_tls(demand->tls, finding->exempt_level);
         return true;
     }
     if (!result->has_policy && !floor)

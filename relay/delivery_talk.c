@@ -11,7 +11,6 @@
 #define HURRIED_MS 30000 /* patience while others wait for the place */
 #define HANDSHAKE_TIMEOUT_MS 60000
 #define PENDING_MAX 65536
-#define PORT_IMPLICIT 465
 #define EXPECTS_TLS_MS 10000 /* a server of STARTTLS on that port would have greeted by then */
 #define OVERTAKEN_MAX 3
 
@@ -46,18 +45,6 @@ static bool demands_proof(const struct delivery *delivery)
 
 /* ---- connecting ---- */
 
-static struct endpoint *choose_source(struct delivery *delivery, struct endpoint *source, enum ip_family family)
-{
-    const struct config *config = delivery->relay->config;
-    for (size_t i = 0; i < config->sources.count; i++) {
-        if (config->sources.items[i].family != family)
-            continue;
-        *source = (struct endpoint){.ip = config->sources.items[i]};
-        return source;
-    }
-    return NULL;
-}
-
 /* Not the host's fault: memory, file descriptors, a firewall of our own. */
 static bool is_ours(enum err err)
 {
@@ -88,7 +75,7 @@ void delivery_connect(struct delivery *delivery)
     delivery->relay->metrics.connections_out++;
     memset(&delivery->tls, 0, sizeof delivery->tls);
     delivery_await(delivery, CONNECT_TIMEOUT_MS);
-    enum err err = channel_connect(&delivery->channel, &peer, choose_source(delivery, &source, peer.ip.family));
+    enum err err = channel_connect(&delivery->channel, &peer, route_source(delivery->relay->config, peer.ip.family, &source));
     if (err != ERR_NONE) {
         connect_failed(delivery, err);
     }
@@ -153,7 +140,7 @@ static bool start_tls(struct delivery *delivery)
     if (facts.trouble == TROUBLE_NO_STARTTLS)
         facts.detail = slice_of(smtp_client_fault_text(SMTP_CLIENT_FAULT_INJECTION));
     if (facts.trouble == TROUBLE_HANDSHAKE)
-        facts.detail = SLICE("an address cannot be verified, only a host name can");
+        facts.detail = SLICE(VERDICT_NO_NAME);
     delivery_host_failed(delivery, &facts);
     return false;
 }
@@ -281,10 +268,9 @@ int64_t delivery_patience_ms(const struct delivery *delivery, enum smtp_client_s
     return patience_ms(&patience);
 }
 
-/* On port 465 both sides wait for each other where the [route] does not say tls = implicit (RFC 8314 3.3). */
 static bool may_expect_tls(const struct delivery *delivery)
 {
-    return delivery->demand.port == PORT_IMPLICIT && delivery->demand.tls != CONFIG_TLS_IMPLICIT;
+    return route_may_expect_tls(delivery->demand.port, delivery->demand.tls);
 }
 
 /* A stage has its time once, and each recipient: lines of a reply that dribble in do not prolong it. */
@@ -517,9 +503,7 @@ static bool handle(struct delivery *delivery, const struct smtp_client_event *ev
 /* Old servers that cannot do our TLS still get mail for domains that demand nothing, in plaintext, as without TLS. */
 static bool retry_without_tls(struct delivery *delivery, const struct trouble_facts *facts)
 {
-    bool tls_failed = facts->trouble == TROUBLE_HANDSHAKE ||
-                      (facts->stage == SMTP_STAGE_SECURING && facts->trouble != TROUBLE_INTERNAL);
-    if (!tls_failed || delivery_demands_tls(delivery) || delivery->without_tls)
+    if (!verdict_is_tls_failure(facts) || delivery_demands_tls(delivery) || delivery->without_tls)
         return false;
     delivery->without_tls = true;
     text_print(delivery->tls_problem, sizeof delivery->tls_problem, "%.*s", SLICE_ARGS(facts->detail));
@@ -531,7 +515,7 @@ static bool retry_without_tls(struct delivery *delivery, const struct trouble_fa
 void delivery_host_failed(struct delivery *delivery, struct trouble_facts *facts)
 {
     char address[48];
-    bool is_mute = facts->stage == SMTP_STAGE_GREETING && (facts->trouble == TROUBLE_TIMEOUT || facts->trouble == TROUBLE_LOST);
+    bool is_mute = verdict_is_mute(facts);
     if (is_mute && may_expect_tls(delivery))
         facts->trouble = TROUBLE_EXPECTS_TLS;
     if (is_mute)

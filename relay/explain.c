@@ -273,13 +273,6 @@ static void tell_policy(struct explain *explain, const struct finding *finding)
     explain->tell(explain, &step);
 }
 
-/* An exemption may end above what is demanded of everybody. */
-static void raise_to_exemption(struct explain *explain, enum sts_exempt_level level)
-{
-    if (explain->tls < route_exempt_tls(level))
-        explain->tls = route_exempt_tls(level);
-}
-
 static void take_policy(struct explain *explain, const struct finding *finding)
 {
     const struct sts_lookup_result *result = &finding->result;
@@ -296,7 +289,7 @@ static void take_policy(struct explain *explain, const struct finding *finding)
         return;
     }
     if (finding->exempt && (is_unknown || (result->has_policy && result->entry.policy.mode == STS_MODE_ENFORCE)))
-        raise_to_exemption(explain, finding->exempt_level);
+        explain->tls = route_raised_tls(explain->tls, finding->exempt_level);
     explain->has_policy = result->has_policy && !finding->exempt;
     if (explain->has_policy && !sts_policy_copy(&result->entry.policy, explain->arena, &explain->policy)) {
         give_up_without_memory(explain);

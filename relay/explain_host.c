@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "relay/relay.h"
 
-#define PORT_IMPLICIT 465
 #define CONNECT_TIMEOUT_MS 10000
 #define TALK_TIMEOUT_MS 30000
 
@@ -129,17 +128,6 @@ static void addresses_known(struct explain *explain)
 
 /* ---- a connection ---- */
 
-static struct endpoint *choose_source(const struct config *config, struct endpoint *source, enum ip_family family)
-{
-    for (size_t i = 0; i < config->sources.count; i++) {
-        if (config->sources.items[i].family != family)
-            continue;
-        *source = (struct endpoint){.ip = config->sources.items[i]};
-        return source;
-    }
-    return NULL;
-}
-
 /* From address_index on; else the next host. A delivery ends behind so many that failed, too. */
 static void try_address(struct explain *explain)
 {
@@ -169,7 +157,7 @@ void explain_connect(struct explain *explain)
     };
     timer_start(&explain->timer, CONNECT_TIMEOUT_MS, on_timeout);
     enum err err = channel_connect(&explain->channel, &peer,
-                                   choose_source(explain->relay->config, &source, peer.ip.family));
+                                   route_source(explain->relay->config, peer.ip.family, &source));
     if (err != ERR_NONE) {
         struct trouble_facts facts = {.trouble = TROUBLE_CONNECT, .detail = slice_of(err_text(err))};
         connection_failed(explain, &facts);
@@ -199,7 +187,7 @@ static bool secure(struct explain *explain)
     struct trouble_facts facts = {.trouble = TROUBLE_INTERNAL, .stage = SMTP_STAGE_STARTTLS, .detail = SLICE_EMPTY};
     if (is_address && demands_proof(explain)) {
         facts.trouble = TROUBLE_HANDSHAKE;
-        facts.detail = SLICE("an address cannot be verified, only a host name can");
+        facts.detail = SLICE(VERDICT_NO_NAME);
         connection_failed(explain, &facts);
         return false;
     }
@@ -407,16 +395,7 @@ static struct json *connection_step(const struct explain *explain)
 /* Where nothing is demanded, a host whose TLS fails gets the mail in plaintext, as one that has none. */
 static bool may_fall_back(const struct explain *explain, const struct trouble_facts *facts)
 {
-    bool tls_failed = facts->trouble == TROUBLE_HANDSHAKE ||
-                      (facts->stage == SMTP_STAGE_SECURING && facts->trouble != TROUBLE_INTERNAL);
-    return explain->tls == CONFIG_TLS_OPPORTUNISTIC && tls_failed;
-}
-
-/* On port 465 both sides wait for each other where the [route] does not say tls = implicit (RFC 8314 3.3). */
-static bool expects_tls(const struct explain *explain, const struct trouble_facts *facts)
-{
-    bool is_mute = facts->stage == SMTP_STAGE_GREETING && (facts->trouble == TROUBLE_TIMEOUT || facts->trouble == TROUBLE_LOST);
-    return is_mute && explain->port == PORT_IMPLICIT && explain->tls != CONFIG_TLS_IMPLICIT;
+    return explain->tls == CONFIG_TLS_OPPORTUNISTIC && verdict_is_tls_failure(facts);
 }
 
 static void end_hosts(struct explain *explain)
@@ -438,7 +417,7 @@ static void connection_failed(struct explain *explain, struct trouble_facts *fac
     char text[48];
     struct slice kept;
     struct json *step = connection_step(explain);
-    if (expects_tls(explain, facts))
+    if (verdict_is_mute(facts) && route_may_expect_tls(explain->port, explain->tls))
         facts->trouble = TROUBLE_EXPECTS_TLS;
     facts->host = explain_host(explain);
     facts->required_tls = explain->tls != CONFIG_TLS_OPPORTUNISTIC;

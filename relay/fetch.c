@@ -33,9 +33,14 @@ static void set_failure(struct fetch *fetch, const char *what, struct slice why)
 }
 
 /* Never to be taken for an answer of the policy host: mail would go as without a policy. */
-static void note_starved(struct fetch *fetch, enum err err)
+static void note_starved(struct fetch *fetch, bool is_starved)
 {
-    fetch->is_starved = fetch->is_starved || err == ERR_MEMORY || err == ERR_LIMIT;
+    fetch->is_starved = fetch->is_starved || is_starved;
+}
+
+static bool is_lack(enum err err)
+{
+    return err == ERR_MEMORY || err == ERR_LIMIT;
 }
 
 /* Each step forward gives it ten seconds more, within the minute. */
@@ -154,18 +159,6 @@ static void next_address(struct fetch *fetch)
     fetch->wants(fetch, address, is_dead(fetch, address));
 }
 
-static struct endpoint *choose_source(const struct fetch *fetch, struct endpoint *source, enum ip_family family)
-{
-    const struct config *config = fetch->relay->config;
-    for (size_t i = 0; i < config->sources.count; i++) {
-        if (config->sources.items[i].family != family)
-            continue;
-        *source = (struct endpoint){.ip = config->sources.items[i]};
-        return source;
-    }
-    return NULL;
-}
-
 void fetch_connect(struct fetch *fetch)
 {
     fetch->channel = (struct channel){
@@ -180,10 +173,10 @@ void fetch_connect(struct fetch *fetch)
     fetch->is_connected = false;
     fetch->deadline_ms += clock_monotonic_ms() - fetch->wants_ms;
     progress(fetch);
-    enum err err = channel_connect(&fetch->channel, &peer, choose_source(fetch, &source, peer.ip.family));
+    enum err err = channel_connect(&fetch->channel, &peer, route_source(fetch->relay->config, peer.ip.family, &source));
     if (err == ERR_NONE)
         return;
-    fetch->is_starved = true;
+    note_starved(fetch, true);
     finish(fetch, SLICE_EMPTY, slice_of(err_text(err)));
 }
 
@@ -219,7 +212,7 @@ static void on_connected(struct channel *channel, enum err err)
     struct fetch *fetch = LIST_OF(channel, struct fetch, channel);
     if (err == ERR_TIMEOUT)
         note_dead(fetch);
-    note_starved(fetch, err);
+    note_starved(fetch, is_lack(err));
     if (err != ERR_NONE) {
         set_failure(fetch, "cannot be connected to", slice_of(err_text(err)));
         try_next(fetch);
@@ -231,7 +224,7 @@ static void on_connected(struct channel *channel, enum err err)
     struct tls_session *session = tls_session_client(fetch->relay->tls, TLS_VERIFY, fetch->host, "http/1.1");
     fetch->http = sts_http_new();
     if (session == NULL || fetch->http == NULL || !channel_secure(&fetch->channel, &session)) {
-        fetch->is_starved = fetch->is_starved || session == NULL || fetch->http == NULL;
+        note_starved(fetch, session == NULL || fetch->http == NULL);
         tls_session_free(&session);
         set_failure(fetch, "TLS could not be started", SLICE_EMPTY);
         try_next(fetch);
@@ -253,7 +246,7 @@ static void on_secured(struct channel *channel, const struct tls_verdict *verdic
     }
     if (!verdict->verified) {
         char why[512];
-        fetch->is_starved = fetch->is_starved || verdict->failure == TLS_FAILURE_MEMORY;
+        note_starved(fetch, verdict->failure == TLS_FAILURE_MEMORY);
         set_failure(fetch, "TLS failed", tls_verdict_print(verdict, why));
         try_next(fetch);
         return;
@@ -268,7 +261,7 @@ static void on_secured(struct channel *channel, const struct tls_verdict *verdic
     progress(fetch);
     if (is_whole)
         return;
-    note_starved(fetch, ERR_MEMORY);
+    note_starved(fetch, true);
     set_failure(fetch, "was not asked", slice_of(err_text(ERR_MEMORY)));
     try_next(fetch);
 }
@@ -283,7 +276,7 @@ static void after_http(struct fetch *fetch, enum sts_http_state state)
         finish(fetch, sts_http_body(fetch->http), SLICE_EMPTY);
         break;
     case STS_HTTP_FAILED:
-        fetch->is_starved = fetch->is_starved || sts_http_is_starved(fetch->http);
+        note_starved(fetch, sts_http_is_starved(fetch->http));
         set_failure(fetch, "unusable response", sts_http_failure(fetch->http));
         finish(fetch, SLICE_EMPTY, slice_of(fetch->failure));
         break;
@@ -309,7 +302,7 @@ static void on_writable(struct channel *channel)
 static void on_ended(struct channel *channel, enum err err)
 {
     struct fetch *fetch = LIST_OF(channel, struct fetch, channel);
-    note_starved(fetch, err);
+    note_starved(fetch, is_lack(err));
     if (fetch->http == NULL || !channel_is_secured(channel)) {
         set_failure(fetch, "the connection ended", slice_of(err_text(err)));
         try_next(fetch);

@@ -173,3 +173,25 @@ enum config_tls route_exempt_tls(enum sts_exempt_level level)
            : level == STS_EXEMPT_ENCRYPT ? CONFIG_TLS_ENCRYPT
                                          : CONFIG_TLS_OPPORTUNISTIC;
 }
+
+enum config_tls route_raised_tls(enum config_tls tls, enum sts_exempt_level level)
+{
+    enum config_tls least = route_exempt_tls(level);
+    return tls < least ? least : tls;
+}
+
+const struct endpoint *route_source(const struct config *config, enum ip_family family, struct endpoint *source)
+{
+    for (size_t i = 0; i < config->sources.count; i++) {
+        if (config->sources.items[i].family != family)
+            continue;
+        *source = (struct endpoint){.ip = config->sources.items[i]};
+        return source;
+    }
+    return NULL;
+}
+
+bool route_may_expect_tls(uint16_t port, enum config_tls tls)
+{
+    return port == CONFIG_PORT_IMPLICIT && tls != CONFIG_TLS_IMPLICIT;
+}

@@ -57,6 +57,11 @@ void route_add_addresses(struct route_addresses *addresses, const struct resolve
 void route_interleave(struct route_addresses *addresses);
 /* What an exemption still demands of the hosts where a policy would bind. */
 enum config_tls route_exempt_tls(enum sts_exempt_level level);
+enum config_tls route_raised_tls(enum config_tls tls, enum sts_exempt_level level); /* tls, or that where it is more */
+/* [delivery] source of that family, in *source; NULL: the kernel chooses. */
+const struct endpoint *route_source(const struct config *config, enum ip_family family, struct endpoint *source);
+/* On port 465 both sides wait for each other where the [route] does not say tls = implicit (RFC 8314 3.3). */
+bool route_may_expect_tls(uint16_t port, enum config_tls tls);
 bool route_is_own_address(const struct config *config, const struct ip *ip, uint16_t port);
 
 #endif

@@ -293,3 +293,13 @@ struct slice verdict_mechanisms(const char *names, char out[VERDICT_MECHANISMS_T
         return SLICE("it offers no AUTH at all; this relay knows PLAIN and LOGIN");
     return text_print(out, VERDICT_MECHANISMS_TEXT, "it offers AUTH %s; this relay knows PLAIN and LOGIN", names);
 }
+
+bool verdict_is_mute(const struct trouble_facts *facts)
+{
+    return facts->stage == SMTP_STAGE_GREETING && (facts->trouble == TROUBLE_TIMEOUT || facts->trouble == TROUBLE_LOST);
+}
+
+bool verdict_is_tls_failure(const struct trouble_facts *facts)
+{
+    return facts->trouble == TROUBLE_HANDSHAKE || (facts->stage == SMTP_STAGE_SECURING && facts->trouble != TROUBLE_INTERNAL);
+}

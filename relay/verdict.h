@@ -75,6 +75,9 @@ bool verdict_may_hide_policy(struct slice reason);
 bool verdict_is_more_telling(const struct trouble_facts *a, const struct trouble_facts *b);
 /* "mx1.example.com[192.0.2.1] offers no STARTTLS, which the MTA-STS policy of example.com requires" */
 void verdict_print(const struct trouble_facts *facts, struct buffer *out);
+bool verdict_is_mute(const struct trouble_facts *facts);       /* the host has not said a word */
+bool verdict_is_tls_failure(const struct trouble_facts *facts); /* where TLS is not demanded, plaintext is left */
+#define VERDICT_NO_NAME "an address cannot be verified, only a host name can"
 /* What a host offers that we cannot log in to, by the names of its AUTH. */
 #define VERDICT_MECHANISMS_TEXT 200
 struct slice verdict_mechanisms(const char *names, char out[VERDICT_MECHANISMS_TEXT]);
