@@ -4,7 +4,6 @@
 #include "relay/relay.h"
 #include "relay/rewind.h"
 #include "relay/schedule.h"
-#include "smtp/address.h"
 
 #include <string.h>
 
@@ -40,11 +39,6 @@ void policy_waits_end(struct relay *relay, struct slice domain)
     end_waits(relay, domain, unknown, sizeof unknown / sizeof *unknown);
 }
 
-static bool is_waiting(const struct destination *destination)
-{
-    return destination->not_before_ms > clock_wall_ms();
-}
-
 /* Without memory each waits until its time. That all are due at once does no harm: the scheduler begins with one connection. */
 static void end_waits(struct relay *relay, struct slice domain, const char *const *reasons, size_t count)
 {
@@ -65,7 +59,7 @@ static bool waits_for_policy(const struct destination *destination)
 {
     for (size_t i = 0; i < sizeof caused / sizeof *caused; i++) {
         if (strcmp(destination->reason, caused[i]) == 0)
-            return is_waiting(destination);
+            return destination->not_before_ms > clock_wall_ms();
     }
     return false;
 }
