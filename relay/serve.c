@@ -10,9 +10,8 @@
 #include "relay/relay.h"
 #include "relay/schedule.h"
 #include "relay/serve_log.h"
-#include "relay/serve_resolver.h"
-#include "relay/journal.h"
 #include "relay/serve_memory.h"
+#include "relay/serve_resolver.h"
 #include "relay/serve_say.h"
 #include "relay/serve_submit.h"
 #include "relay/serve_system.h"
@@ -293,27 +292,6 @@ static void warn_root(struct serving *serving)
          is_meant ? "name a user without privileges in `user`" : "create the user sternpost, or name one in `user`");
 }
 
-#define MEMORY_RECEIVING_SHARE 3 /* of what there is: the rest is for what goes out, the queue and the program */
-#define MEMORY_PENDING_SHARE 16
-
-/* A group that has no more memory is killed, and with it all that is under way: what comes in is bounded by its limit. */
-static void limit_memory(struct serving *serving)
-{
-    struct log_line line;
-    uint64_t limit = serve_memory_limit("/proc/self/cgroup", "/sys/fs/cgroup");
-    if (limit == 0)
-        return;
-    uint64_t pending = limit / MEMORY_PENDING_SHARE;
-    size_t messages = intake_set_memory(serving->relay->intake, limit / MEMORY_RECEIVING_SHARE);
-    journal_set_pending_max(serving->relay->journal, pending < JOURNAL_PENDING_MAX ? (size_t)pending : JOURNAL_PENDING_MAX);
-    if (!log_open(&line, &serving->log, LOG_INFO, "memory_limit"))
-        return;
-    log_number(&line, "bytes", (int64_t)limit);
-    log_number(&line, "messages", (int64_t)messages);
-    log_string(&line, "meaning", "so much memory the control group has, and the content of so many messages is received at once");
-    log_close(&line);
-}
-
 static void log_started(struct serving *serving)
 {
     const struct config *config = serving->relay->config;
@@ -389,7 +367,7 @@ static int start(struct serving *serving, struct parts *parts)
     }
     serving->relay->reload = on_reload;
     log_started(serving);
-    limit_memory(serving);
+    serve_memory_apply(serving->relay);
     serving->relay->health = health_new(serving->relay);
     system_notify("READY=1");
     on_watchdog(&serving->watchdog);

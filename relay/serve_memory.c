@@ -2,12 +2,17 @@
 
 #include "base/text.h"
 #include "relay/config_internal.h"
+#include "relay/intake.h"
+#include "relay/journal.h"
+#include "relay/relay.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define PATH_LENGTH_MAX 4096
 #define FILE_MAX 65536
+#define RECEIVING_SHARE 3 /* of what there is: the rest is for what goes out, the queue and the program */
+#define PENDING_SHARE 16
 #define UNLIMITED (UINT64_C(1) << 60) /* version 1 has the largest number of pages for none */
 
 /* The path of the group in a line of the list: "0::/a/b" of version 2, "5:cpu,memory:/a/b" of version 1. Empty: the line is of others. */
@@ -75,4 +80,21 @@ uint64_t serve_memory_limit(const char *groups, const char *root)
     }
     buffer_free(&text);
     return least;
+}
+
+void serve_memory_apply(struct relay *relay)
+{
+    struct log_line line;
+    uint64_t limit = serve_memory_limit("/proc/self/cgroup", "/sys/fs/cgroup");
+    if (limit == 0)
+        return;
+    uint64_t pending = limit / PENDING_SHARE;
+    size_t messages = intake_set_memory(relay->intake, limit / RECEIVING_SHARE);
+    journal_set_pending_max(relay->journal, pending < JOURNAL_PENDING_MAX ? (size_t)pending : JOURNAL_PENDING_MAX);
+    if (!log_open(&line, relay->log, LOG_INFO, "memory_limit"))
+        return;
+    log_number(&line, "bytes", (int64_t)limit);
+    log_number(&line, "messages", (int64_t)messages);
+    log_string(&line, "meaning", "so much memory the control group has, and the content of so many messages is received at once");
+    log_close(&line);
 }
