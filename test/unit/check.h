@@ -47,4 +47,15 @@ static inline void check_true_at(const char *name, bool holds, const char *what,
     }
 }
 
+/* How often the part stands in the text. */
+static inline size_t check_count_of(struct slice text, const char *part)
+{
+    size_t count = 0;
+    for (size_t at = slice_find_slice(text, slice_of(part)); at < text.length; at = slice_find_slice(text, slice_of(part))) {
+        text = slice_from(text, at + 1);
+        count++;
+    }
+    return count;
+}
+
 #endif

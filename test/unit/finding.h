@@ -433,15 +433,7 @@ static inline void finding_exempt(const char *domain, int64_t until_ms)
 
 static inline size_t finding_said(const char *text)
 {
-    struct slice rest = buffer_slice(&finding_world.said);
-    size_t count = 0;
-    for (;;) {
-        size_t at = slice_find_slice(rest, slice_of(text));
-        if (at >= rest.length)
-            return count;
-        rest = slice_from(rest, at + strlen(text));
-        count++;
-    }
+    return check_count_of(buffer_slice(&finding_world.said), text);
 }
 
 #endif

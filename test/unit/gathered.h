@@ -209,15 +209,7 @@ static inline size_t reports(void)
 
 static inline size_t count_of(const char *part)
 {
-    struct slice rest = buffer_slice(&world.reports);
-    size_t count = 0;
-    for (;;) {
-        size_t at = slice_find_slice(rest, slice_of(part));
-        if (at == rest.length)
-            return count;
-        count++;
-        rest = slice_from(rest, at + 1);
-    }
+    return check_count_of(buffer_slice(&world.reports), part);
 }
 
 static inline size_t told(size_t entry, size_t recipient)

@@ -209,15 +209,7 @@ static void answer(enum err err)
 
 static size_t count_of(const char *part)
 {
-    struct slice rest = buffer_slice(&test.lines);
-    size_t count = 0;
-    for (;;) {
-        size_t at = slice_find_slice(rest, slice_of(part));
-        if (at == rest.length)
-            return count;
-        count++;
-        rest = slice_from(rest, at + 1);
-    }
+    return check_count_of(buffer_slice(&test.lines), part);
 }
 
 static void check_says(const char *name, const char *part)

@@ -8,6 +8,19 @@
 #include "test/unit/check.h"
 #include "test/unit/split.h"
 
+#define BYTES(literal)                                                                                                 \
+    {                                                                                                                  \
+        "" literal, sizeof(literal) - 1                                                                                \
+    }
+#define EHLO "EHLO c.example\r\n\1"
+#define MAIL_OK "[MAIL <a@c.example>]\n250 2.1.0 sender ok\n"
+#define RCPT_OK "[RCPT <b@d.example>]\n250 2.1.5 recipient ok\n"
+#define DATA_OK "[DATA]\n354 end data with <CR><LF>.<CR><LF>\n"
+#define ENVELOPE "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n"
+#define DIALOG_OFFER                                                                                                   \
+    "250-mx.example\n250-PIPELINING\n250-SIZE 1000\n250-8BITMIME\n250-ENHANCEDSTATUSCODES\n250-STARTTLS\n250-DSN\n"    \
+    "250 SMTPUTF8\n"
+
 struct dialog {
     struct smtp_server *server;
     struct buffer content;
@@ -181,6 +194,26 @@ static inline void dialog_test(const char *name, struct slice input, const char 
     buffer_add_byte(&whole, '\0');
     split_test(name, input, &dialog_machine, buffer_slice(&whole).data);
     buffer_free(&whole);
+}
+
+struct dialog_case {
+    const char *name;
+    struct slice input;
+    const char *expected;
+};
+
+static inline void dialog_run(const struct dialog_case *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        dialog_test(cases[i].name, cases[i].input, cases[i].expected);
+}
+
+static inline int dialog_reset(void **state)
+{
+    (void)state;
+    split_options = dialog_options;
+    split_refusal = (struct smtp_reply){.code = 0};
+    return 0;
 }
 
 #endif

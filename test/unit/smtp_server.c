@@ -2,39 +2,8 @@
 
 #include "test/unit/smtp_dialog.h"
 
-#define BYTES(literal)                                                                                                 \
-    {                                                                                                                  \
-        "" literal, sizeof(literal) - 1                                                                                \
-    }
-#define EHLO "EHLO c.example\r\n\1"
-#define OFFER                                                                                                          \
-    "250-mx.example\n250-PIPELINING\n250-SIZE 1000\n250-8BITMIME\n250-ENHANCEDSTATUSCODES\n250-STARTTLS\n250-DSN\n"    \
-    "250 SMTPUTF8\n"
-#define MAIL_OK "[MAIL <a@c.example>]\n250 2.1.0 sender ok\n"
-#define RCPT_OK "[RCPT <b@d.example>]\n250 2.1.5 recipient ok\n"
-#define DATA_OK "[DATA]\n354 end data with <CR><LF>.<CR><LF>\n"
-#define ENVELOPE "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n"
+#define OFFER DIALOG_OFFER
 #define BYE "221 2.0.0 bye\n[CLOSE]\n"
-
-struct dialog_case {
-    const char *name;
-    struct slice input;
-    const char *expected;
-};
-
-static void run(const struct dialog_case *cases, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        dialog_test(cases[i].name, cases[i].input, cases[i].expected);
-}
-
-static int reset_options(void **state)
-{
-    (void)state;
-    split_options = dialog_options;
-    split_refusal = (struct smtp_reply){.code = 0};
-    return 0;
-}
 
 static void test_sessions(void **state)
 {
@@ -66,7 +35,7 @@ static void test_sessions(void **state)
         {"nothing behind QUIT", BYTES("QUIT\r\nNOOP\r\nMAIL FROM:<a@c.example>\r\n"), BYE},
     };
     (void)state;
-    run(cases, COUNT_OF(cases));
+    dialog_run(cases, COUNT_OF(cases));
 }
 
 static void test_order(void **state)
@@ -100,7 +69,7 @@ static void test_order(void **state)
                "501 5.5.2 bytes that no command may have; lines end in CRLF\n"},
     };
     (void)state;
-    run(cases, COUNT_OF(cases));
+    dialog_run(cases, COUNT_OF(cases));
 }
 
 /* As whoever tries it with a tool that sends bare LF. */
@@ -145,7 +114,7 @@ static void test_faults(void **state)
          OFFER MAIL_OK RCPT_OK "502 5.5.1 CHUNKING is not offered\n[CLOSE]\n"},
     };
     (void)state;
-    run(cases, COUNT_OF(cases));
+    dialog_run(cases, COUNT_OF(cases));
 }
 
 /* Input that came before a reply that must be waited for. Where the cuts lie it cannot be known, so no split test. */
@@ -191,20 +160,20 @@ static void test_starttls(void **state)
         {"refused", BYTES(EHLO "STARTTLS\r\n\1" ENVELOPE), OFFER "[STARTTLS]\n454 4.7.0 no TLS now\n" MAIL_OK RCPT_OK},
     };
     (void)state;
-    run(cases, COUNT_OF(cases));
+    dialog_run(cases, COUNT_OF(cases));
     split_refused = SMTP_SERVER_STARTTLS;
     split_refusal = smtp_reply_make(454, 7, 0, "no TLS now");
-    run(refused, COUNT_OF(refused));
+    dialog_run(refused, COUNT_OF(refused));
 
     split_refusal.code = 0;
     split_options.starttls = false;
     static const struct dialog_case off[] = {
         {"not offered", BYTES(EHLO "STARTTLS\r\n"), SECURED "502 5.5.1 STARTTLS is not offered\n"}};
-    run(off, COUNT_OF(off));
+    dialog_run(off, COUNT_OF(off));
     split_options.starttls = split_options.secured = true;
     static const struct dialog_case implicit[] = {
         {"TLS from the first byte", BYTES(EHLO "STARTTLS\r\n"), SECURED "503 5.5.1 TLS is up already\n"}};
-    run(implicit, COUNT_OF(implicit));
+    dialog_run(implicit, COUNT_OF(implicit));
 }
 
 /* CVE-2011-0411: what stands behind STARTTLS in the clear must not be read as if it had come under TLS. */
@@ -328,7 +297,7 @@ static void test_content_faults(void **state)
         {"too large, then smuggling", BYTES(EHLO ENVELOPE "DATA\r\n\1" LONG_1000 "x\n.\r\n\r\n.\r\nNOOP\r\n"), NULL},
     };
     (void)state;
-    run(cases, COUNT_OF(cases) - 1);
+    dialog_run(cases, COUNT_OF(cases) - 1);
     struct buffer log;
     buffer_init(&log, 65536);
     split_run(&dialog_machine, cases[COUNT_OF(cases) - 1].input, SIZE_MAX, &log);
@@ -563,22 +532,22 @@ static void test_large_content(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_sessions, reset_options),
-        cmocka_unit_test_setup(test_order, reset_options),
-        cmocka_unit_test_setup(test_faults, reset_options),
-        cmocka_unit_test_setup(test_hasty_clients, reset_options),
-        cmocka_unit_test_setup(test_starttls, reset_options),
-        cmocka_unit_test_setup(test_starttls_injection, reset_options),
-        cmocka_unit_test_setup(test_refusals, reset_options),
-        cmocka_unit_test_setup(test_content_faults, reset_options),
-        cmocka_unit_test_setup(test_smuggling, reset_options),
-        cmocka_unit_test_setup(test_long_lines, reset_options),
-        cmocka_unit_test_setup(test_errors_max, reset_options),
-        cmocka_unit_test_setup(test_idle_commands, reset_options),
-        cmocka_unit_test_setup(test_stop, reset_options),
-        cmocka_unit_test_setup(test_facts, reset_options),
-        cmocka_unit_test_setup(test_back_pressure, reset_options),
-        cmocka_unit_test_setup(test_large_content, reset_options),
+        cmocka_unit_test_setup(test_sessions, dialog_reset),
+        cmocka_unit_test_setup(test_order, dialog_reset),
+        cmocka_unit_test_setup(test_faults, dialog_reset),
+        cmocka_unit_test_setup(test_hasty_clients, dialog_reset),
+        cmocka_unit_test_setup(test_starttls, dialog_reset),
+        cmocka_unit_test_setup(test_starttls_injection, dialog_reset),
+        cmocka_unit_test_setup(test_refusals, dialog_reset),
+        cmocka_unit_test_setup(test_content_faults, dialog_reset),
+        cmocka_unit_test_setup(test_smuggling, dialog_reset),
+        cmocka_unit_test_setup(test_long_lines, dialog_reset),
+        cmocka_unit_test_setup(test_errors_max, dialog_reset),
+        cmocka_unit_test_setup(test_idle_commands, dialog_reset),
+        cmocka_unit_test_setup(test_stop, dialog_reset),
+        cmocka_unit_test_setup(test_facts, dialog_reset),
+        cmocka_unit_test_setup(test_back_pressure, dialog_reset),
+        cmocka_unit_test_setup(test_large_content, dialog_reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

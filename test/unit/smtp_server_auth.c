@@ -2,40 +2,20 @@
 
 #include "test/unit/smtp_dialog.h"
 
-#define BYTES(literal)                                                                                                 \
-    {                                                                                                                  \
-        "" literal, sizeof(literal) - 1                                                                                \
-    }
-#define EHLO "EHLO c.example\r\n\1"
 #define OFFER                                                                                                          \
     "250-mx.example\n250-PIPELINING\n250-SIZE 1000\n250-8BITMIME\n250-ENHANCEDSTATUSCODES\n250-AUTH PLAIN LOGIN\n"     \
     "250-DSN\n250 SMTPUTF8\n"
 #define MAIL "MAIL FROM:<a@c.example>\r\n"
-#define MAIL_OK "[MAIL <a@c.example>]\n250 2.1.0 sender ok\n"
 #define YES "[AUTH name:secret]\n235 2.7.0 authenticated\n"
 #define PLAIN "AG5hbWUAc2VjcmV0" /* NUL name NUL secret */
 #define NAME "bmFtZQ=="
 #define SECRET "c2VjcmV0"
 
-struct dialog_case {
-    const char *name;
-    struct slice input;
-    const char *expected;
-};
-
-static void run(const struct dialog_case *cases, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        dialog_test(cases[i].name, cases[i].input, cases[i].expected);
-}
-
 static int offer_auth(void **state)
 {
-    (void)state;
-    split_options = dialog_options;
+    dialog_reset(state);
     split_options.auth = SMTP_SERVER_AUTH_OFFERED;
     split_options.secured = true;
-    split_refusal = (struct smtp_reply){.code = 0};
     return 0;
 }
 
@@ -60,7 +40,7 @@ static void test_exchanges(void **state)
          OFFER "334 \n501 5.5.2 not base64\n250 2.0.0 ok\n"},
     };
     (void)state;
-    run(cases, COUNT_OF(cases));
+    dialog_run(cases, COUNT_OF(cases));
 }
 
 static void test_faults(void **state)
@@ -91,7 +71,7 @@ static void test_faults(void **state)
         {"NUL in the line", BYTES(EHLO "AUTH PLAIN\r\n\1AG\0\r\n\1"), OFFER "334 \n501 5.5.2 not base64\n"},
     };
     (void)state;
-    run(cases, COUNT_OF(cases));
+    dialog_run(cases, COUNT_OF(cases));
 }
 
 static void test_refused(void **state)
@@ -107,9 +87,9 @@ static void test_refused(void **state)
     (void)state;
     split_refused = SMTP_SERVER_AUTH;
     split_refusal = smtp_reply_make(535, 7, 8, "wrong");
-    run(cases, COUNT_OF(cases));
+    dialog_run(cases, COUNT_OF(cases));
     split_options.errors_max = 2;
-    run(few, COUNT_OF(few));
+    dialog_run(few, COUNT_OF(few));
 }
 
 static void test_required(void **state)
@@ -130,9 +110,9 @@ static void test_required(void **state)
     };
     (void)state;
     split_options.auth = SMTP_SERVER_AUTH_REQUIRED;
-    run(cases, COUNT_OF(cases));
+    dialog_run(cases, COUNT_OF(cases));
     split_options.secured = false;
-    run(clear, COUNT_OF(clear));
+    dialog_run(clear, COUNT_OF(clear));
 }
 
 static void test_hasty_clients(void **state)

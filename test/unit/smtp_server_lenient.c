@@ -3,38 +3,7 @@
 
 #include "test/unit/smtp_dialog.h"
 
-#define BYTES(literal)                                                                                                 \
-    {                                                                                                                  \
-        "" literal, sizeof(literal) - 1                                                                                \
-    }
-#define EHLO "EHLO c.example\r\n\1"
-#define OFFER                                                                                                          \
-    "250-mx.example\n250-PIPELINING\n250-SIZE 1000\n250-8BITMIME\n250-ENHANCEDSTATUSCODES\n250-STARTTLS\n250-DSN\n"    \
-    "250 SMTPUTF8\n"
-#define MAIL_OK "[MAIL <a@c.example>]\n250 2.1.0 sender ok\n"
-#define RCPT_OK "[RCPT <b@d.example>]\n250 2.1.5 recipient ok\n"
-#define DATA_OK "[DATA]\n354 end data with <CR><LF>.<CR><LF>\n"
-#define ENVELOPE "MAIL FROM:<a@c.example>\r\nRCPT TO:<b@d.example>\r\n"
-
-struct dialog_case {
-    const char *name;
-    struct slice input;
-    const char *expected;
-};
-
-static void run(const struct dialog_case *cases, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        dialog_test(cases[i].name, cases[i].input, cases[i].expected);
-}
-
-static int reset_options(void **state)
-{
-    (void)state;
-    split_options = dialog_options;
-    split_refusal = (struct smtp_reply){.code = 0};
-    return 0;
-}
+#define OFFER DIALOG_OFFER
 
 static void test_addresses(void **state)
 {
@@ -48,7 +17,7 @@ static void test_addresses(void **state)
                "501 5.1.3 bad recipient address or syntax: RCPT TO:<address>\n[RCPT <postmaster>]\n250 2.1.5 recipient ok\n"},
     };
     (void)state;
-    run(cases, COUNT_OF(cases));
+    dialog_run(cases, COUNT_OF(cases));
 }
 
 static bool yes(void *owner)
@@ -77,7 +46,7 @@ static void test_lenient(void **state)
     };
     (void)state;
     split_options.is_lenient = yes;
-    run(cases, COUNT_OF(cases));
+    dialog_run(cases, COUNT_OF(cases));
 }
 
 /* Whatever the chunks that it comes in, and however many lines grow by a byte. */
@@ -133,10 +102,10 @@ static void test_each_end_of_a_chunk(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_addresses, reset_options),
-        cmocka_unit_test_setup(test_lenient, reset_options),
-        cmocka_unit_test_setup(test_lenient_chunks, reset_options),
-        cmocka_unit_test_setup(test_each_end_of_a_chunk, reset_options),
+        cmocka_unit_test_setup(test_addresses, dialog_reset),
+        cmocka_unit_test_setup(test_lenient, dialog_reset),
+        cmocka_unit_test_setup(test_lenient_chunks, dialog_reset),
+        cmocka_unit_test_setup(test_each_end_of_a_chunk, dialog_reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
