@@ -52,14 +52,24 @@ static void print_wrapped(struct buffer *out, const char *text)
     buffer_add_byte(out, '\n');
 }
 
+static void print_heading(struct buffer *out, const char *section)
+{
+    const struct config_named *named = config_named_find(slice_of(section));
+    if (section[0] == '\0')
+        buffer_add(out, SLICE(".SS Top level\n"));
+    else if (named == NULL)
+        buffer_print(out, ".SS [%s]\n", section);
+    else
+        buffer_print(out, ".SS [%s \"%s\"]\n", section, (named->forms & CONFIG_NAME_NETWORK) != 0 ? "NETWORK" : "NAME");
+}
+
 void config_print_manual(struct buffer *out)
 {
     const char *section = NULL;
     for (size_t i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
         if (section == NULL || strcmp(section, key->section) != 0)
-            buffer_print(out, ".SS %s%s%s\n", key->section[0] == '\0' ? "Top level" : "[", key->section,
-                         key->section[0] == '\0' ? "" : config_section_is_named(slice_of(key->section)) ? " \"NAME\"]" : "]");
+            print_heading(out, key->section);
         section = key->section;
         buffer_print(out, ".TP\n.B %s\n%s%s\n", key->key, key->meaning[0] == '.' ? "\\&" : "", key->meaning);
         if (key->normal[0] != '\0')
